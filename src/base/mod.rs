@@ -1,0 +1,9 @@
+//! What every layer stands on: errors, types, changes, time, limits and the file system seam.
+//!
+//! Nothing here knows about SQL, plans or DataFusion.
+
+pub mod change;
+pub mod clock;
+pub mod error;
+pub mod limits;
+pub mod types;

@@ -1,0 +1,1 @@
+//! Run once, to the end: DataFusion over snapshots.

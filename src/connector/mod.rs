@@ -1,0 +1,1 @@
+//! Getting rows in and out: files today, brokers later.

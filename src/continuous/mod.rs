@@ -1,0 +1,1 @@
+//! Run for ever, by change: circuits of operators.

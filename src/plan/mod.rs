@@ -1,0 +1,3 @@
+//! One plan for both drivers: catalog, functions, rewrites.
+
+pub mod catalog;
