@@ -19,3 +19,4 @@ pub use arrow;
 pub use base::change::{ChangeBatch, Weights};
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::error::{Error, ErrorKind, Position, Result};
+pub use base::types::sql_type_name;

@@ -1,0 +1,104 @@
+//! The shell `eddy`: SQL at a prompt, from files and from pipes.
+//!
+//! Follows the habits of psql and DuckDB's shell: data on standard output, messages on standard error, exit code 0
+//! when all went well, 1 when a statement failed, 2 for wrong usage, 130 when interrupted. Without a terminal there
+//! is no colour, no prompt and no progress.
+//!
+//! - `arguments`: the command line
+//! - `shell`: runs statements and dot commands; `command`, `watch` and `interrupt` are its parts
+//! - `input`, `lexer`: from text to statements
+//! - `interactive`, `editor`: the prompt
+//! - `print`: results as text
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod command;
+mod editor;
+mod engine;
+mod input;
+mod interactive;
+mod interrupt;
+mod lexer;
+mod print;
+mod shell;
+mod watch;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use crate::arguments::{Arguments, Work};
+use crate::editor::LineEditor;
+use crate::engine::{Connection, Database};
+use crate::interrupt::{EXIT_INTERRUPTED, Interrupts};
+use crate::print::{Format, Style};
+use crate::shell::{Flow, Settings, Shell, Stop};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_process();
+    let connection = match connect(&arguments) {
+        Ok(connection) => connection,
+        Err(error) => {
+            eprintln!("{}", error.render(""));
+            return ExitCode::from(1);
+        }
+    };
+    let terminal = io::stdout().is_terminal();
+    let format = arguments.format.unwrap_or(if terminal { Format::Box } else { Format::Csv });
+    let settings = Settings { format, timer: false, keep_going: arguments.keep_going };
+    let mut shell = Shell::new(connection, settings, style(terminal), Interrupts::listen());
+    let flow = run(&mut shell, &arguments);
+    exit_code(&mut shell, flow)
+}
+
+fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
+    match arguments.database.as_deref() {
+        None | Some(":memory:") => Database::in_memory()?.connect(),
+        Some(directory) => Database::open(directory)?.connect(),
+    }
+}
+
+/// Does what the command line asks for; only without any work is there a prompt, or standard input to read.
+fn run(shell: &mut Shell, arguments: &Arguments) -> Flow {
+    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+    for work in arguments.work() {
+        match work {
+            Work::Text(text) => shell.run_text(text)?,
+            Work::File(path) => shell.run_file(path)?,
+        }
+    }
+    match (arguments.work().is_empty(), arguments.demo, interactive) {
+        (false, _, _) | (true, true, false) => Ok(()),
+        (true, true, true) => interactive::run(shell),
+        (true, false, true) => {
+            interactive::greet(arguments.in_memory());
+            interactive::run(shell)
+        }
+        (true, false, false) => shell.run_reader(&mut io::stdin(), None),
+    }
+}
+
+/// What the terminal can show; `NO_COLOR` is heeded (<https://no-color.org>).
+fn style(terminal: bool) -> Style {
+    if !terminal {
+        return Style::default();
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let colour = set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb");
+    Style { colour, width: LineEditor::open(false).ok().and_then(|mut editor| editor.width()) }
+}
+
+fn exit_code(shell: &mut Shell, flow: Flow) -> ExitCode {
+    match flow {
+        Err(Stop::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
+        Err(Stop::Failed) => ExitCode::from(1),
+        // Whoever closed the pipe has read enough (`eddy .. | head`).
+        Err(Stop::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Stop::Io(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::from(1)
+        }
+        // At a prompt a failure was seen and answered; it says nothing about the session.
+        Ok(()) | Err(Stop::Quit) => ExitCode::from(u8::from(shell.has_failed() && !shell.is_interactive())),
+    }
+}
