@@ -1,0 +1,3 @@
+//! The integration tests of the package, in one binary because linking is what they cost.
+
+mod tidy;

@@ -1,0 +1,157 @@
+//! One run of a file: a fresh database, its named connections and subscriptions, and the execution of single records.
+//!
+//! Lines that start with `@` are commands to the runner, not SQL: `@changes NAME` gives the changes a subscription has
+//! received since the last look (weight and columns), `@commits NAME` the same with a running number of the commit in
+//! front, `@cancel NAME` ends a subscription, `@notices` the notices of the connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqllogictest::StatementExpect;
+
+use crate::arguments::Printing;
+use crate::compare;
+use crate::engine::{Answer, Connection, Engine, Failure, Subscription, Table};
+use crate::printing::{self, Rows};
+use crate::record::{ColumnType, Kind, Record, Sort};
+
+/// A database with its connections.
+pub struct Session {
+    engine: Engine,
+    connections: BTreeMap<String, Connection>,
+    subscriptions: BTreeMap<String, Subscription>,
+    busy: BTreeSet<String>,
+    directory: tempfile::TempDir,
+    printing: Printing,
+}
+
+impl Session {
+    /// A fresh, empty database.
+    pub fn new(printing: Printing) -> Result<Session, String> {
+        let engine = Engine::open().map_err(|failure| failure.text)?;
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        Ok(Session {
+            engine,
+            connections: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            directory,
+            printing,
+        })
+    }
+
+    /// Whether the connection has a transaction open.
+    pub fn in_transaction(&self, connection: &str) -> bool {
+        self.busy.contains(connection)
+    }
+
+    /// Runs a text on a connection, which is made if it is new.
+    pub fn run(&mut self, connection: &str, sql: &str) -> Result<Answer, Failure> {
+        let sql = sql.replace("$__TEST_DIR__", &self.directory.path().display().to_string());
+        if !self.connections.contains_key(connection) {
+            self.connections.insert(connection.to_string(), self.engine.connect()?);
+        }
+        let answer = self.connections[connection].run(&sql)?;
+        match crate::scan::scan(&sql).first().map(|token| token.text.to_ascii_lowercase()).as_deref() {
+            Some("begin" | "start") => drop(self.busy.insert(connection.to_string())),
+            Some("commit" | "rollback" | "end" | "abort") => drop(self.busy.remove(connection)),
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    /// The rows of a query.
+    pub fn query(&mut self, connection: &str, sql: &str) -> Result<Table, Failure> {
+        match self.run(connection, sql)? {
+            Answer::Rows(table) => Ok(table),
+            _ => Err(Failure::of("the statement gives no rows")),
+        }
+    }
+
+    /// The printed rows of a query.
+    pub fn rows(&mut self, connection: &str, sql: &str, types: &[ColumnType]) -> Result<Rows, Failure> {
+        let table = self.query(connection, sql)?;
+        printing::print(&table.batches, types, self.printing).map_err(|reason| Failure::of(&reason))
+    }
+
+    /// Runs a record as it stands and says what is wrong, if anything is.
+    pub fn execute(&mut self, record: &Record) -> Result<(), String> {
+        match &record.kind {
+            Kind::Sleep(duration) => {
+                std::thread::sleep(*duration);
+                Ok(())
+            }
+            Kind::Statement(StatementExpect::Error(pattern)) | Kind::QueryError(pattern) => {
+                match self.run(&record.connection, &record.sql).and_then(Answer::finish) {
+                    Ok(_) => Err("expected an error, but it succeeded".to_string()),
+                    Err(failure) if pattern.is_match(&failure.text, Some(&failure.sqlstate)) => Ok(()),
+                    Err(failure) => Err(format!("expected error {pattern}\nfound {}", failure.text)),
+                }
+            }
+            Kind::Statement(expected) => {
+                let answer = self.run(&record.connection, &record.sql).map_err(|failure| failure.text)?;
+                self.finish_statement(record, answer, expected)
+            }
+            Kind::Query { types, sort, expected } => {
+                let rows = if record.sql.starts_with('@') {
+                    self.command(record, types, expected.is_empty())?
+                } else {
+                    self.rows(&record.connection, &record.sql, types).map_err(|failure| failure.text)?
+                };
+                compare::check(rows, types.len(), expected, *sort)
+            }
+        }
+    }
+
+    fn finish_statement(&mut self, record: &Record, answer: Answer, expected: &StatementExpect) -> Result<(), String> {
+        let changed = match answer {
+            Answer::Subscription(subscription) => {
+                let name = record.subscription.clone().unwrap_or_else(|| "default".to_string());
+                self.subscriptions.insert(name, subscription);
+                0
+            }
+            answer => answer.finish().map_err(|failure| failure.text)?,
+        };
+        match expected {
+            StatementExpect::Count(count) if *count != changed => {
+                Err(format!("expected {count} rows changed, found {changed}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a line that starts with `@`.
+    fn command(&mut self, record: &Record, types: &[ColumnType], quiet: bool) -> Result<Rows, String> {
+        let mut words = record.sql.split_whitespace();
+        let command = words.next().unwrap_or_default();
+        let name = words.next().unwrap_or("default");
+        if command == "@notices" {
+            let connection = self.connections.get(&record.connection).ok_or("no such connection")?;
+            return Ok(connection.notices().into_iter().map(|notice| vec![notice]).collect());
+        }
+        let subscription = self.subscriptions.get_mut(name).ok_or(format!("no subscription {name:?}"))?;
+        match command {
+            "@changes" | "@commits" => {
+                let numbered = command == "@commits";
+                let types = if numbered { &types[1.min(types.len())..] } else { types };
+                let mut rows = Rows::new();
+                for (number, batch) in subscription.take(quiet).map_err(|failure| failure.text)? {
+                    for mut row in printing::print(&[batch], types, self.printing)? {
+                        if numbered {
+                            row.insert(0, number.to_string());
+                        }
+                        rows.push(row);
+                    }
+                }
+                Ok(rows)
+            }
+            "@cancel" => {
+                self.subscriptions.remove(name);
+                Ok(Rows::new())
+            }
+            other => Err(format!("unknown runner command {other}")),
+        }
+    }
+
+    /// The sort mode that makes two readings of a relation comparable.
+    pub const UNORDERED: Sort = Sort::RowSort;
+}
