@@ -30,7 +30,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Some(first) => from_datafusion(first),
             None => Error::internal("an error without content"),
         },
-        DataFusionError::Shared(error) => from_shared(&error),
+        DataFusionError::Shared(error) => match std::sync::Arc::try_unwrap(error) {
+            Ok(error) => from_datafusion(error),
+            Err(error) => from_shared(&error),
+        },
         DataFusionError::ParquetError(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(*error),
         DataFusionError::ObjectStore(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(*error),
         DataFusionError::Internal(message) => Error::internal(first_line(&message)),
@@ -105,6 +108,9 @@ pub fn copy(error: &Error) -> Error {
 
 /// What scalar functions raise while they run is about the data.
 fn from_execution(message: &str) -> Error {
+    if let Some(error) = refused_arguments(message) {
+        return error;
+    }
     let lower = message.to_lowercase();
     let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return Error::from(arrow::error::ArrowError::DivideByZero);
@@ -116,7 +122,20 @@ fn from_execution(message: &str) -> Error {
     Error::data(lower_first(message)).with_sqlstate(sqlstate)
 }
 
+/// The message of a function that refused its argument types, without DataFusion's wrapping.
+fn refused_arguments(message: &str) -> Option<Error> {
+    let (_, reason) = message.split_once("user-defined coercion failed with: ")?;
+    let prefixes = ["External error: ", "Execution error: ", "Error during planning: "];
+    let reason = prefixes.iter().fold(reason, |reason, prefix| reason.strip_prefix(prefix).unwrap_or(reason));
+    let reason = reason.split(" No function matches").next().unwrap_or(reason);
+    let reason = lower_first(reason.trim().trim_end_matches('.'));
+    Some(Error::new(ErrorKind::Type, reason).with_sqlstate("42883"))
+}
+
 fn from_plan(message: &str) -> Error {
+    if let Some(error) = refused_arguments(message) {
+        return error;
+    }
     let message = lower_first(first_line(message).trim_start_matches("Error during planning: "));
     if message.starts_with("table '") || message.starts_with("no table named") {
         Error::new(ErrorKind::NotFound, message)

@@ -3,6 +3,7 @@
 //! An operator knows its columns and expressions; it does not know the plan, other operators, epochs of other views
 //! or who reads its output. The circuit (one layer up) calls it and hands on what it emits.
 
+pub mod accumulator;
 pub mod error;
 
 use crate::base::change::ChangeBatch;

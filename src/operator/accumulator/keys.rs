@@ -1,0 +1,180 @@
+//! Values as keys of ordered tables: natively for primitive types, as order-preserving bytes for all others.
+//!
+//! A codec promises that keys compare as SQL compares the values, that equal values are equal keys, and that
+//! `decode` gives back the values. It does not store anything.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryViewBuilder, PrimitiveArray, UInt32Array,
+};
+use arrow::compute::{cast, take};
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, SortField};
+
+use super::rows::Rows;
+use super::{foreign_state, state_column};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::types::{canonical_array, canonical_floats, sql_type_name};
+
+/// Turns the values of one call's arguments into keys and back.
+pub(super) trait Codec: Send + Sync {
+    /// A key as it is looked up.
+    type Query: Ord + ToOwned<Owned = Self::Key> + ?Sized;
+    /// A key as it is stored.
+    type Key: Ord + Borrow<Self::Query> + Send + Sync;
+
+    /// Calls `f(row, group, key, weight)` for every row that counts.
+    fn visit(&self, values: &[ArrayRef], rows: &Rows<'_>, f: impl FnMut(usize, usize, &Self::Query, i64))
+    -> Result<()>;
+    /// One array an argument with the values of `keys`; `None` is NULL.
+    fn decode(&self, keys: &[Option<&Self::Key>]) -> Result<Vec<ArrayRef>>;
+    /// Bytes that a key holds beside its own size.
+    fn heap(key: &Self::Query) -> usize;
+
+    /// [`Codec::decode`] of a single argument.
+    fn decode_one(&self, keys: &[Option<&Self::Key>]) -> Result<ArrayRef> {
+        state_column(&self.decode(keys)?, 0).cloned()
+    }
+}
+
+/// A primitive value in its total order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Native<N>(pub(super) N);
+
+impl<N: ArrowNativeTypeOp> Ord for Native<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.compare(other.0)
+    }
+}
+
+impl<N: ArrowNativeTypeOp> PartialOrd for Native<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<N: ArrowNativeTypeOp> PartialEq for Native<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_eq(other.0)
+    }
+}
+
+impl<N: ArrowNativeTypeOp> Eq for Native<N> {}
+
+/// Keys of one primitive argument.
+pub(super) struct NativeKeys<T> {
+    data_type: DataType,
+    _values: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: ArrowPrimitiveType> NativeKeys<T> {
+    /// Keys of `data_type`, whose arrays are `PrimitiveArray<T>`.
+    pub(super) fn new(data_type: &DataType) -> Self {
+        NativeKeys { data_type: data_type.clone(), _values: std::marker::PhantomData }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Codec for NativeKeys<T> {
+    type Query = Native<T::Native>;
+    type Key = Native<T::Native>;
+
+    fn visit(
+        &self,
+        values: &[ArrayRef],
+        rows: &Rows<'_>,
+        mut f: impl FnMut(usize, usize, &Self::Query, i64),
+    ) -> Result<()> {
+        let values = canonical_floats(state_column(values, 0)?.clone());
+        let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
+        rows.for_each(|row, group, weight| f(row, group, &Native(values[row]), weight));
+        Ok(())
+    }
+
+    fn decode(&self, keys: &[Option<&Self::Key>]) -> Result<Vec<ArrayRef>> {
+        let array: PrimitiveArray<T> = keys.iter().map(|key| key.map(|key| key.0)).collect();
+        Ok(vec![Arc::new(array.with_data_type(self.data_type.clone()))])
+    }
+
+    fn heap(_: &Self::Query) -> usize {
+        0
+    }
+}
+
+/// Keys as order-preserving bytes: the text or bytes themselves, or arrow's row format.
+pub(super) struct RowKeys {
+    types: Vec<DataType>,
+    converter: Option<RowConverter>,
+}
+
+impl RowKeys {
+    /// Keys of arguments of these types; an error if one has no order.
+    pub(super) fn try_new(types: &[DataType]) -> Result<Self> {
+        let is_bytes = |data_type: &DataType| {
+            use DataType::*;
+            matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView)
+        };
+        let converter = match types {
+            [data_type] if is_bytes(data_type) => None,
+            _ => {
+                let fields: Vec<_> = types.iter().map(|data_type| SortField::new(data_type.clone())).collect();
+                if !RowConverter::supports_fields(&fields) {
+                    let names: Vec<_> = types.iter().map(sql_type_name).collect();
+                    return Err(Error::new(ErrorKind::Type, format!("no order is defined for {}", names.join(", "))));
+                }
+                Some(RowConverter::new(fields)?)
+            }
+        };
+        Ok(RowKeys { types: types.to_vec(), converter })
+    }
+}
+
+impl Codec for RowKeys {
+    type Query = [u8];
+    type Key = Vec<u8>;
+
+    fn visit(&self, values: &[ArrayRef], rows: &Rows<'_>, mut f: impl FnMut(usize, usize, &[u8], i64)) -> Result<()> {
+        let Some(converter) = &self.converter else {
+            let views = cast(state_column(values, 0)?, &DataType::BinaryView)?;
+            let views = views.as_binary_view_opt().ok_or_else(foreign_state)?;
+            rows.for_each(|row, group, weight| f(row, group, views.value(row), weight));
+            return Ok(());
+        };
+        if values.len() != self.types.len() {
+            return Err(foreign_state());
+        }
+        let typed = values.iter().zip(&self.types).map(|(array, data_type)| canonical_array(array, data_type));
+        let encoded = converter.convert_columns(&typed.collect::<Result<Vec<_>>>()?)?;
+        rows.for_each(|row, group, weight| f(row, group, encoded.row(row).data(), weight));
+        Ok(())
+    }
+
+    fn decode(&self, keys: &[Option<&Vec<u8>>]) -> Result<Vec<ArrayRef>> {
+        let Some(converter) = &self.converter else {
+            let mut builder = BinaryViewBuilder::with_capacity(keys.len());
+            keys.iter().for_each(|key| builder.append_option(key.map(Vec::as_slice)));
+            let data_type = self.types.first().ok_or_else(foreign_state)?;
+            return Ok(vec![cast(&builder.finish(), data_type)?]);
+        };
+        let parser = converter.parser();
+        let arrays = converter.convert_rows(keys.iter().flatten().map(|key| parser.parse(key)))?;
+        if keys.iter().all(Option::is_some) {
+            return Ok(arrays);
+        }
+        let mut next = 0;
+        let positions = keys.iter().map(|key| {
+            key.map(|_| {
+                next += 1;
+                next - 1
+            })
+        });
+        let positions: UInt32Array = positions.collect();
+        arrays.iter().map(|array| Ok(take(array, &positions, None)?)).collect()
+    }
+
+    fn heap(key: &[u8]) -> usize {
+        key.len()
+    }
+}

@@ -1,0 +1,90 @@
+//! Aggregates: one signed, peekable, exact accumulator per aggregate call, shared by both drivers.
+//!
+//! The continuous aggregate operator calls [`Accumulator`] directly; batch plans reach the same states through the
+//! functions of [`aggregate_functions`]. Values come with weights, reading does not disturb, and the answer does not
+//! depend on the order in which rows came, were merged or were deleted.
+//!
+//! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
+//! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
+//! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
+//! - [`rows`], [`wide`]: the walk over an update; wide integers and exact rounding
+//! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions
+
+mod boolean;
+mod count;
+mod datafusion_accumulators;
+mod datafusion_face;
+mod distinct;
+mod extreme;
+mod float_sum;
+mod function;
+mod keys;
+mod multiset;
+mod ordered;
+mod rows;
+mod sum;
+mod wide;
+
+#[cfg(test)]
+mod tests;
+
+use arrow::array::{ArrayRef, BooleanArray};
+
+use crate::base::change::Weights;
+use crate::base::error::{Error, Result};
+
+pub use datafusion_face::{aggregate_functions, from_udf};
+pub use function::{AggregateCall, AggregateFunction, create, result_type};
+
+/// The state of one aggregate call for all its groups.
+///
+/// # Contract
+/// - Groups are numbers below the last [`Accumulator::resize`]; others are an error (checked on every update).
+/// - Arguments have the types of the call; `groups`, weights and `filter` have one entry a row (checked).
+/// - The answer of [`Accumulator::read`] depends on the sum of the updates only: on which rows are present with which
+///   weight, not on their order or on rows that came and went (checked by the tests of this folder). Accumulators
+///   made for append-only input refuse negative weights instead.
+/// - A group whose rows are all gone reads like a new one.
+pub trait Accumulator: Send + Sync {
+    /// Makes state for all groups below `groups` exist.
+    fn resize(&mut self, groups: usize);
+
+    /// Adds rows; a null or false `filter` leaves a row out.
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()>;
+
+    /// The answers of `groups`, one a row. A group without an answer (overflow) reads NULL, and its row and error are
+    /// added to `errors`.
+    fn read(&self, groups: &[u32], errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef>;
+
+    /// Forgets these groups: they read like new ones.
+    fn clear(&mut self, groups: &[u32]);
+
+    /// The exact state of `groups`: always the same column types, one row a group.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// Merges saved states into `groups`; a group may occur several times.
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()>;
+
+    /// Bytes held.
+    fn size(&self) -> usize;
+}
+
+/// Column `index` of arguments or of a saved state.
+fn state_column(columns: &[ArrayRef], index: usize) -> Result<&ArrayRef> {
+    columns.get(index).ok_or_else(foreign_state)
+}
+
+/// The error for arrays that are not what the call was made for.
+fn foreign_state() -> Error {
+    Error::internal("an aggregate was given columns of other types than it was made for")
+}
+
+fn out_of_range(name: &str) -> Error {
+    Error::data(format!("{name} out of range")).with_sqlstate("22003")
+}

@@ -1,0 +1,233 @@
+//! Weighted values by group: what `min`, `max`, DISTINCT and `single_value` keep when rows can be deleted.
+//!
+//! A group holds each distinct value once with its weight; up to 32 values in one sorted array, more in a B-tree.
+//! Weights may be negative for a while (a deletion seen before its insertion); such values do not count as present.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{Field, Int64Type};
+
+use super::foreign_state;
+use super::keys::Codec;
+use super::rows::Rows;
+use crate::base::change::Weights;
+use crate::base::error::Result;
+
+const SMALL: usize = 32;
+
+/// The values of one group.
+pub(super) enum Multiset<K> {
+    /// Sorted by key.
+    Small(Vec<(K, i64)>),
+    /// More than [`SMALL`] keys at some time.
+    Large(BTreeMap<K, i64>),
+}
+
+impl<K: Ord> Multiset<K> {
+    /// Adds `weight` to the weight of `key`; returns the weight before.
+    fn add<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, weight: i64) -> i64
+    where
+        K: Borrow<Q>,
+    {
+        match self {
+            Multiset::Small(entries) => match entries.binary_search_by(|(held, _)| held.borrow().cmp(key)) {
+                Ok(index) => {
+                    let before = entries[index].1;
+                    entries[index].1 = before.wrapping_add(weight);
+                    if entries[index].1 == 0 {
+                        entries.remove(index);
+                    }
+                    before
+                }
+                Err(index) => {
+                    entries.insert(index, (key.to_owned(), weight));
+                    if entries.len() > SMALL {
+                        *self = Multiset::Large(std::mem::take(entries).into_iter().collect());
+                    }
+                    0
+                }
+            },
+            Multiset::Large(entries) => {
+                let Some(held) = entries.get_mut(key) else {
+                    entries.insert(key.to_owned(), weight);
+                    return 0;
+                };
+                let before = *held;
+                *held = before.wrapping_add(weight);
+                if *held == 0 {
+                    entries.remove(key);
+                    if entries.is_empty() {
+                        *self = Multiset::Small(Vec::new());
+                    }
+                }
+                before
+            }
+        }
+    }
+
+    /// The least value present.
+    pub(super) fn first(&self) -> Option<&K> {
+        self.pick(false)
+    }
+
+    /// The greatest value present.
+    pub(super) fn last(&self) -> Option<&K> {
+        self.pick(true)
+    }
+
+    fn pick(&self, last: bool) -> Option<&K> {
+        let present = |&(_, weight): &(&K, i64)| weight > 0;
+        let entry = match self {
+            Multiset::Small(entries) => {
+                let mut entries = entries.iter().map(|(key, weight)| (key, *weight));
+                if last { entries.rfind(present) } else { entries.find(present) }
+            }
+            Multiset::Large(entries) => {
+                let mut entries = entries.iter().map(|(key, weight)| (key, *weight));
+                if last { entries.rfind(present) } else { entries.find(present) }
+            }
+        };
+        entry.map(|(key, _)| key)
+    }
+
+    fn entries(&self) -> Box<dyn Iterator<Item = (&K, i64)> + '_> {
+        match self {
+            Multiset::Small(entries) => Box::new(entries.iter().map(|(key, weight)| (key, *weight))),
+            Multiset::Large(entries) => Box::new(entries.iter().map(|(key, weight)| (key, *weight))),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Multiset::Small(entries) => entries.len(),
+            Multiset::Large(entries) => entries.len(),
+        }
+    }
+}
+
+/// The values of all groups.
+pub(super) struct Multisets<C: Codec> {
+    codec: C,
+    groups: Vec<Multiset<C::Key>>,
+    entries: usize,
+    heap: usize,
+}
+
+impl<C: Codec> Multisets<C> {
+    /// No groups.
+    pub(super) fn new(codec: C) -> Self {
+        Multisets { codec, groups: Vec::new(), entries: 0, heap: 0 }
+    }
+
+    /// How values become keys.
+    pub(super) fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    /// How many groups there are.
+    pub(super) fn capacity(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Makes the groups below `groups` exist.
+    pub(super) fn resize(&mut self, groups: usize) {
+        if groups > self.groups.len() {
+            self.groups.resize_with(groups, || Multiset::Small(Vec::new()));
+        }
+    }
+
+    /// The values of a group.
+    pub(super) fn group(&self, group: u32) -> Option<&Multiset<C::Key>> {
+        self.groups.get(group as usize)
+    }
+
+    /// Adds the rows; calls `seen(row, before, after)` with the value's weight for each.
+    pub(super) fn add(
+        &mut self,
+        values: &[ArrayRef],
+        rows: &Rows<'_>,
+        mut seen: impl FnMut(usize, i64, i64),
+    ) -> Result<()> {
+        let (groups, entries, heap) = (self.groups.as_mut_slice(), &mut self.entries, &mut self.heap);
+        self.codec.visit(values, rows, |row, group, key, weight| {
+            let before = if weight == 0 { 0 } else { groups[group].add(key, weight) };
+            let after = before.wrapping_add(weight);
+            if before == 0 && after != 0 {
+                *entries += 1;
+                *heap += C::heap(key);
+            } else if before != 0 && after == 0 {
+                *entries = entries.saturating_sub(1);
+                *heap = heap.saturating_sub(C::heap(key));
+            }
+            seen(row, before, after);
+        })
+    }
+
+    /// Forgets the values of these groups.
+    pub(super) fn clear(&mut self, groups: &[u32]) {
+        for &group in groups {
+            if let Some(held) = self.groups.get_mut(group as usize) {
+                self.entries = self.entries.saturating_sub(held.len());
+                self.heap = self.heap.saturating_sub(held.entries().map(|(key, _)| C::heap(key.borrow())).sum());
+                *held = Multiset::Small(Vec::new());
+            }
+        }
+    }
+
+    /// A list of values for every argument, then the list of weights.
+    pub(super) fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let held = groups.iter().filter_map(|&group| self.group(group)).flat_map(Multiset::entries);
+        let (keys, weights): (Vec<_>, Vec<_>) = held.map(|(key, weight)| (Some(key), weight)).unzip();
+        let lengths = groups.iter().map(|&group| self.group(group).map_or(0, Multiset::len));
+        let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
+        let weights: ArrayRef = Arc::new(Int64Array::new(ScalarBuffer::from(weights), None));
+        let columns = self.codec.decode(&keys)?.into_iter().chain([weights]);
+        columns
+            .map(|values| {
+                let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+                Ok(Arc::new(ListArray::try_new(field, offsets.clone(), values, None)?) as ArrayRef)
+            })
+            .collect()
+    }
+
+    /// Bytes held, roughly.
+    pub(super) fn size(&self) -> usize {
+        self.groups.capacity() * size_of::<Multiset<C::Key>>()
+            + self.entries * (size_of::<(C::Key, i64)>() * 3 / 2)
+            + self.heap
+    }
+}
+
+/// A saved state as rows again: the values, the group of each, their weights.
+pub(super) fn saved_rows(groups: &[u32], state: &[ArrayRef]) -> Result<(Vec<ArrayRef>, Vec<u32>, Weights)> {
+    let lists = state.iter().map(|column| column.as_list_opt::<i32>().ok_or_else(foreign_state));
+    let lists: Vec<_> = lists.collect::<Result<_>>()?;
+    let weights = lists.last().ok_or_else(foreign_state)?;
+    let aligned =
+        |list: &&ListArray| list.len() == groups.len() && list.null_count() == 0 && lengths_equal(list, weights);
+    if !lists.iter().all(aligned) {
+        return Err(foreign_state());
+    }
+    let mut columns: Vec<ArrayRef> = lists.iter().map(|list| children(list)).collect();
+    let weights_column = columns.pop().ok_or_else(foreign_state)?;
+    let weights_column = weights_column.as_primitive_opt::<Int64Type>().ok_or_else(foreign_state)?;
+    let mut repeated = Vec::with_capacity(weights_column.len());
+    for (&group, length) in groups.iter().zip(weights.offsets().lengths()) {
+        repeated.extend(std::iter::repeat_n(group, length));
+    }
+    Ok((columns, repeated, Weights::Signed(weights_column.values().clone())))
+}
+
+fn lengths_equal(list: &ListArray, other: &ListArray) -> bool {
+    list.offsets().lengths().eq(other.offsets().lengths())
+}
+
+fn children(list: &ListArray) -> ArrayRef {
+    let (first, last) = (list.offsets().first().copied(), list.offsets().last().copied());
+    let (first, last) = (first.unwrap_or(0) as usize, last.unwrap_or(0) as usize);
+    list.values().slice(first, last - first)
+}

@@ -1,0 +1,134 @@
+//! `min` and `max` over rows that may be deleted, and `single_value`: read from a weighted multiset per group.
+//!
+//! Deleting the extreme reveals the next one; rows may be deleted in any order, even before they are inserted.
+
+use arrow::array::{ArrayRef, BooleanArray};
+
+use super::Accumulator;
+use super::keys::Codec;
+use super::multiset::{Multiset, Multisets, saved_rows};
+use super::rows::Rows;
+use crate::base::change::Weights;
+use crate::base::error::{Error, ErrorKind, Result};
+
+/// The least or greatest value of every group, under deletions.
+pub(super) struct OrderedExtreme<C: Codec> {
+    max: bool,
+    values: Multisets<C>,
+}
+
+impl<C: Codec> OrderedExtreme<C> {
+    /// The greatest values if `max`, else the least.
+    pub(super) fn new(codec: C, max: bool) -> Self {
+        OrderedExtreme { max, values: Multisets::new(codec) }
+    }
+}
+
+impl<C: Codec> Accumulator for OrderedExtreme<C> {
+    fn resize(&mut self, groups: usize) {
+        self.values.resize(groups);
+    }
+
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let rows = Rows::new(values, groups, weights, filter, self.values.capacity())?;
+        self.values.add(values, &rows, |_, _, _| {})
+    }
+
+    fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let extreme = if self.max { Multiset::last } else { Multiset::first };
+        let keys: Vec<_> = groups.iter().map(|&group| self.values.group(group).and_then(extreme)).collect();
+        self.values.codec().decode_one(&keys)
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        self.values.clear(groups);
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.values.save(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, groups, weights) = saved_rows(groups, state)?;
+        self.update(&values, &groups, &weights, None)
+    }
+
+    fn size(&self) -> usize {
+        self.values.size()
+    }
+}
+
+/// The value of at most one row a group: NULL for none, an error for more.
+pub(super) struct SingleValue<C: Codec> {
+    /// All rows, those with a NULL value too.
+    rows: super::count::Count,
+    values: Multisets<C>,
+}
+
+impl<C: Codec> SingleValue<C> {
+    /// Single values of the type of `codec`.
+    pub(super) fn new(codec: C) -> Self {
+        SingleValue { rows: Default::default(), values: Multisets::new(codec) }
+    }
+}
+
+impl<C: Codec> Accumulator for SingleValue<C> {
+    fn resize(&mut self, groups: usize) {
+        self.rows.resize(groups);
+        self.values.resize(groups);
+    }
+
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        self.rows.update(&[], groups, weights, filter)?;
+        let rows = Rows::new(values, groups, weights, filter, self.values.capacity())?;
+        self.values.add(values, &rows, |_, _, _| {})
+    }
+
+    fn read(&self, groups: &[u32], errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let mut keys = Vec::with_capacity(groups.len());
+        for (row, &group) in groups.iter().enumerate() {
+            let rows = self.rows.get(group);
+            if rows > 1 {
+                let message = "more than one row returned by a subquery used as an expression";
+                errors.push((row, Error::new(ErrorKind::Data, message).with_sqlstate("21000")));
+            }
+            keys.push(if rows == 1 { self.values.group(group).and_then(Multiset::first) } else { None });
+        }
+        self.values.codec().decode_one(&keys)
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        self.rows.clear(groups);
+        self.values.clear(groups);
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut state = self.rows.save(groups)?;
+        state.extend(self.values.save(groups)?);
+        Ok(state)
+    }
+
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (rows, values) = state.split_at_checked(1).ok_or_else(super::foreign_state)?;
+        self.rows.load(groups, rows)?;
+        let (values, groups, weights) = saved_rows(groups, values)?;
+        let rows = Rows::new(&values, &groups, &weights, None, self.values.capacity())?;
+        self.values.add(&values, &rows, |_, _, _| {})
+    }
+
+    fn size(&self) -> usize {
+        self.rows.size() + self.values.size()
+    }
+}

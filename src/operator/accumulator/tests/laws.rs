@@ -1,0 +1,148 @@
+//! The laws: permutation, split, deletion, save and load do not show in the answer.
+
+use arrow::array::{
+    BooleanArray, Decimal128Array, Decimal256Array, DurationMicrosecondArray, Float32Array, Float64Array, Int16Array,
+    Int64Array, StringViewArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::i256;
+
+use super::AggregateFunction as F;
+use super::*;
+
+fn pools() -> Vec<ArrayRef> {
+    let mut random = Random(11);
+    let floats: Vec<Option<f64>> = (0..60)
+        .map(|n| match n % 12 {
+            0 => None,
+            1 => Some(f64::from_bits(random.next())),
+            2 => Some(0.0),
+            3 => Some([f64::INFINITY, f64::NEG_INFINITY, f64::NAN][random.below(3)]),
+            4 => Some(f64::from_bits(random.next() >> 13)),
+            _ => Some(random.next() as i64 as f64 / 1024.0),
+        })
+        .collect();
+    let texts: Vec<Option<String>> =
+        (0..50).map(|n| (n % 9 != 0).then(|| "x".repeat(n % 20) + &n.to_string())).collect();
+    vec![
+        Arc::new(Float64Array::from(floats.clone())),
+        Arc::new(floats.iter().map(|value| value.map(|value| value as f32)).collect::<Float32Array>()),
+        Arc::new((0..50).map(|n| (n % 7 != 0).then(|| random.next() as i64)).collect::<Int64Array>()),
+        Arc::new((0..50).map(|n| (n % 7 != 0).then(|| random.next() as i16)).collect::<Int16Array>()),
+        Arc::new((0..50).map(|_| Some(random.next())).collect::<UInt64Array>()),
+        Arc::new(
+            (0..50).map(|n| (n % 5 != 0).then(|| i128::from(random.next() as i64) * 999)).collect::<Decimal128Array>(),
+        ),
+        Arc::new((0..50).map(|_| Some(i256::from(random.next() as i64))).collect::<Decimal256Array>()),
+        Arc::new(
+            (0..50).map(|n| (n % 5 != 0).then(|| random.next() as i64 >> 20)).collect::<DurationMicrosecondArray>(),
+        ),
+        Arc::new((0..50).map(|_| Some(random.next() as i64 >> 9)).collect::<TimestampMicrosecondArray>()),
+        Arc::new(StringViewArray::from_iter(texts)),
+        Arc::new((0..10).map(|n| [Some(true), Some(false), None][n % 3]).collect::<BooleanArray>()),
+    ]
+}
+
+/// Rows whose weights end up at 0 or more, as a list of changes in any order.
+fn changes(random: &mut Random, pool: usize) -> (Vec<(usize, u32, i64)>, Vec<(usize, u32, i64)>) {
+    let (mut changes, mut finals) = (Vec::new(), Vec::new());
+    for _ in 0..120 {
+        let (row, group, weight) = (random.below(pool), random.below(3) as u32, random.below(3) as i64);
+        finals.push((row, group, weight));
+        let back = random.below(4) as i64;
+        changes.push((row, group, weight + back));
+        if back > 0 {
+            changes.push((row, group, -back));
+        }
+    }
+    finals.retain(|row| row.2 > 0);
+    random.shuffle(&mut changes);
+    (changes, finals)
+}
+
+fn check(call: &AggregateCall, pool: &[ArrayRef], random: &mut Random) {
+    let rows = pool.first().map_or(20, |array| array.len());
+    for _ in 0..6 {
+        let (changes, finals) = changes(random, rows);
+        let new = |append_only| {
+            let mut accumulator = create(&AggregateCall { append_only, ..call.clone() }).unwrap();
+            accumulator.resize(4);
+            accumulator
+        };
+        let (mut plain, mut append_only, mut split) = (new(false), new(true), new(false));
+        feed(plain.as_mut(), pool, &finals);
+        feed(append_only.as_mut(), pool, &finals);
+        let mut rest = changes.as_slice();
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(1 + random.below(rest.len()));
+            feed(split.as_mut(), pool, chunk);
+            answers(split.as_ref(), &[0, 1, 2, 3]);
+            rest = after;
+        }
+        let expected = answers(plain.as_ref(), &[2, 0, 1, 3]);
+        assert_eq!(expected[3], if call.function == F::Count { "0" } else { "NULL" });
+        assert_eq!(answers(append_only.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} append only");
+        assert_eq!(answers(split.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} {changes:?}");
+
+        // Merging two halves, of which one went through other group numbers.
+        let (mut left, mut right) = (new(false), new(false));
+        let middle = changes.len() / 2;
+        feed(left.as_mut(), pool, &changes[..middle]);
+        feed(right.as_mut(), pool, &changes[middle..]);
+        let saved = right.save(&[0, 1, 2]).unwrap();
+        left.load(&[0, 1, 2], &saved).unwrap();
+        assert_eq!(answers(left.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} merged");
+
+        // Cleared groups are new, the others stay.
+        left.clear(&[0]);
+        let cleared = answers(left.as_ref(), &[2, 0, 1, 3]);
+        assert_eq!((&cleared[0], &cleared[1], &cleared[2]), (&expected[0], &expected[3], &expected[2]));
+        feed(left.as_mut(), pool, &finals.iter().copied().filter(|row| row.1 == 0).collect::<Vec<_>>());
+        assert_eq!(answers(left.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} cleared");
+
+        // Everything deleted is a new group.
+        let undo: Vec<_> = finals.iter().map(|&(row, group, weight)| (row, group, -weight)).collect();
+        feed(split.as_mut(), pool, &undo);
+        assert!(answers(split.as_ref(), &[0, 1, 2]).iter().all(|answer| *answer == expected[3]));
+        let _ = split.size();
+    }
+}
+
+#[test]
+fn the_answer_depends_on_the_rows_alone() {
+    let mut random = Random(5);
+    for array in pools() {
+        for function in F::ALL {
+            for distinct in [false, true] {
+                let call = call(function, &[array.data_type().clone()], distinct);
+                if create(&call).is_ok() {
+                    check(&call, std::slice::from_ref(&array), &mut random);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn count_takes_any_number_of_arguments() {
+    let mut random = Random(6);
+    check(&call(F::Count, &[], false), &[], &mut random);
+    let pair = [pools()[2].clone(), pools()[9].clone()];
+    let types: Vec<DataType> = pair.iter().map(|array| array.data_type().clone()).collect();
+    check(&call(F::Count, &types, false), &pair, &mut random);
+    check(&call(F::Count, &types, true), &pair, &mut random);
+}
+
+#[test]
+fn float_sums_are_exact() {
+    let mut random = Random(7);
+    for spread in [4, 40, 70] {
+        let values: Vec<f64> = (0..300)
+            .map(|_| (random.next() as i64 >> 20) as f64 * f64::powi(2.0, random.below(spread) as i32 - 10))
+            .collect();
+        let exact: i128 = values.iter().map(|value| (value * 1024.0) as i128).sum();
+        let pool = column(Float64Array::from(values));
+        let mut sum = accumulator(F::Sum, &DataType::Float64);
+        feed(sum.as_mut(), &pool, &(0..300).map(|row| (row, 0, 1)).collect::<Vec<_>>());
+        assert_eq!(double(sum.as_ref()), exact as f64 / 1024.0);
+    }
+}
