@@ -9,11 +9,13 @@
 //! - `input`, `lexer`: from text to statements
 //! - `interactive`, `editor`: the prompt
 //! - `print`: results as text
+//! - `demo`: views over real flights
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod command;
+mod demo;
 mod editor;
 mod engine;
 mod input;
@@ -61,6 +63,9 @@ fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
 /// Does what the command line asks for; only without any work is there a prompt, or standard input to read.
 fn run(shell: &mut Shell, arguments: &Arguments) -> Flow {
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if arguments.demo {
+        demo::run(shell)?;
+    }
     for work in arguments.work() {
         match work {
             Work::Text(text) => shell.run_text(text)?,

@@ -288,7 +288,7 @@ impl Shell {
 }
 
 /// What VERIFY found to differ, by the column of that name.
-fn differing_rows(batch: &RecordBatch) -> i64 {
+pub fn differing_rows(batch: &RecordBatch) -> i64 {
     let Some(column) = batch.column_by_name("differing") else {
         return 0;
     };

@@ -321,7 +321,7 @@ impl Grid {
 }
 
 /// `text`, cut with an ellipsis where it is wider than `width`.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
     }

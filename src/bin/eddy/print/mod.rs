@@ -16,6 +16,8 @@ mod line;
 mod live;
 pub mod value;
 
+pub use grid::cut;
+
 use std::io::{self, Write};
 
 use arrow::array::RecordBatch;
