@@ -1,5 +1,6 @@
 //! Stand-in for the library until its connection is there: the same names, nothing behind them.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,24 +11,22 @@ use eddydb::{Error, Result};
 use crate::lexer::{Kind, tokens};
 
 pub struct Span {
+    pub start: usize,
     pub end: usize,
     pub complete: bool,
 }
 
 pub fn split(text: &str) -> Vec<Span> {
     let mut spans = vec![];
-    let mut open = false;
+    let mut open: Option<Range<usize>> = None;
     for (kind, range) in tokens(text) {
         if kind == Kind::Symbol && &text[range.clone()] == ";" {
-            spans.push(Span { end: range.end, complete: true });
-            open = false;
+            spans.extend(open.take().map(|open| Span { start: open.start, end: open.end, complete: true }));
         } else if !matches!(kind, Kind::Space | Kind::Comment) {
-            open = true;
+            open = Some(open.map_or(range.start, |open| open.start)..range.end);
         }
     }
-    if open {
-        spans.push(Span { end: text.len(), complete: false });
-    }
+    spans.extend(open.map(|open| Span { start: open.start, end: open.end, complete: false }));
     spans
 }
 
@@ -84,7 +83,7 @@ impl Appender {
     pub fn append_record_batch(&mut self, _batch: &RecordBatch) -> Result<()> {
         not_there()
     }
-    pub fn flush(&mut self) -> Result<()> {
+    pub fn flush(&mut self) -> Result<Option<u64>> {
         not_there()
     }
 }
@@ -126,7 +125,18 @@ impl Subscription {
     }
 }
 
-pub struct SubscriptionEvent;
+#[allow(dead_code)]
+pub enum EventKind {
+    Snapshot,
+    Change,
+    Progress,
+    Failed(String),
+}
+
+pub struct SubscriptionEvent {
+    pub epoch: u64,
+    pub kind: EventKind,
+}
 
 impl SubscriptionEvent {
     pub fn as_record_batch(&self) -> Result<RecordBatch> {

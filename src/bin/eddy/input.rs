@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use crate::engine;
-use crate::lexer::{Kind, tokens};
+use crate::lexer::{Kind, first_token};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// A statement.
     Statement {
-        /// Its text, from its first word.
+        /// Its text, from its first word, without its `;`.
         text: String,
         /// The line it begins on, from 1.
         line: usize,
@@ -79,7 +79,7 @@ impl Pieces {
 
     fn cut(&mut self, end: bool) {
         loop {
-            let blank = blank_prefix(&self.buffer, end);
+            let blank = blank_prefix(&self.buffer, if end { Blank::ToTheEnd } else { Blank::Semicolons });
             self.drop_front(blank);
             if self.buffer.starts_with(is_command_mark) {
                 match self.buffer.find('\n') {
@@ -108,20 +108,17 @@ impl Pieces {
         let mut taken = 0;
         let mut line = self.line;
         for span in engine::split(&self.buffer) {
-            if !span.complete {
+            let begin = taken + blank_prefix(&self.buffer[taken..], Blank::Semicolons);
+            if !span.complete || self.buffer[begin..].starts_with(is_command_mark) {
                 break;
             }
-            let begin = taken + blank_prefix(&self.buffer[taken..span.end], false);
-            if taken > 0 && self.buffer[begin..].starts_with(is_command_mark) {
-                break;
-            }
-            line += newlines(&self.buffer[taken..begin]);
-            let text = &self.buffer[begin..span.end];
-            if text.contains(|c: char| c != ';' && !c.is_whitespace()) {
-                self.ready.push_back(Piece::Statement { text: text.to_string(), line });
-            }
-            line += newlines(text);
-            taken = span.end;
+            line += newlines(&self.buffer[taken..span.start]);
+            let text = self.buffer[span.start..span.end].to_string();
+            self.ready.push_back(Piece::Statement { text, line });
+            let semicolon = span.end + blank_prefix(&self.buffer[span.end..], Blank::Plain);
+            let end = self.buffer.len().min(semicolon + 1);
+            line += newlines(&self.buffer[span.start..end]);
+            taken = end;
         }
         self.drop_front(taken);
         taken > 0
@@ -179,31 +176,42 @@ fn is_command_mark(character: char) -> bool {
     matches!(character, '.' | '\\')
 }
 
-/// The bytes of white space and finished comments at the front, where no statement has begun yet.
-fn blank_prefix(text: &str, end: bool) -> usize {
+/// What counts as nothing besides white space and finished comments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    Plain,
+    /// Semicolons that end nothing.
+    Semicolons,
+    /// These, and a line comment without its line break: no more text will come.
+    ToTheEnd,
+}
+
+/// The bytes at the front that are nothing: no statement has begun there yet.
+fn blank_prefix(text: &str, blank: Blank) -> usize {
     let mut length = 0;
     loop {
         let rest = &text[length..];
         let space = rest.len() - rest.trim_start().len();
         if space > 0 {
             length += space;
-            continue;
-        }
-        if !starts_with_comment(rest) {
+        } else if rest.starts_with(';') && blank != Blank::Plain {
+            length += 1;
+        } else if let Some(comment) = comment_length(rest, blank == Blank::ToTheEnd) {
+            length += comment;
+        } else {
             return length;
         }
-        // Only the comment itself is looked at, not all that follows.
-        let comment = if rest.starts_with("--") {
-            rest.find('\n').map(|newline| newline + 1)
-        } else {
-            tokens(rest).first().map(|(_, range)| range.end).filter(|&to| rest[..to].ends_with("*/") && to >= 4)
-        };
-        match comment {
-            Some(comment) => length += comment,
-            None if end => return text.len(),
-            None => return length,
-        }
     }
+}
+
+/// The bytes of the finished comment that `text` starts with.
+fn comment_length(text: &str, end: bool) -> Option<usize> {
+    if text.starts_with("--") {
+        return text.find('\n').map(|newline| newline + 1).or(end.then_some(text.len()));
+    }
+    // Only the comment itself is looked at, not all that follows.
+    let (kind, length) = if text.starts_with("/*") { first_token(text)? } else { return None };
+    (kind == Kind::Comment && length >= 4 && text[..length].ends_with("*/")).then_some(length)
 }
 
 fn starts_with_comment(text: &str) -> bool {
@@ -217,16 +225,11 @@ fn newlines(text: &str) -> usize {
 
 /// Whether what was typed so far can be run: a dot command, or statements that all have their `;`.
 pub fn is_complete(text: &str) -> bool {
-    let blank = blank_prefix(text, true);
+    let blank = blank_prefix(text, Blank::ToTheEnd);
     if text[blank..].is_empty() || text[blank..].starts_with(is_command_mark) {
         return true;
     }
-    match engine::split(text).last() {
-        Some(span) if span.complete => {
-            tokens(&text[span.end..]).iter().all(|(kind, _)| matches!(kind, Kind::Space | Kind::Comment))
-        }
-        _ => false,
-    }
+    engine::split(text).last().is_some_and(|span| span.complete)
 }
 
 #[cfg(test)]
@@ -247,10 +250,10 @@ mod tests {
     fn expected() -> Vec<Piece> {
         vec![
             command(".mode csv", 2),
-            statement("SELECT ';' AS \"a;b\";", 3),
-            statement("SELECT 2 /* ; */\n;", 3),
+            statement("SELECT ';' AS \"a;b\"", 3),
+            statement("SELECT 2", 3),
             command("\\dt", 5),
-            statement("SELECT '\n.tables é\n';", 8),
+            statement("SELECT '\n.tables é\n'", 8),
             command(".timer on", 10),
             statement("SELECT .5, $$;$$", 11),
         ]
@@ -287,10 +290,10 @@ mod tests {
     fn a_statement_is_handed_out_at_its_semicolon() {
         let mut pieces = Pieces::default();
         pieces.push("SELECT 1; SELECT");
-        assert_eq!(pieces.next(), Some(statement("SELECT 1;", 1)));
+        assert_eq!(pieces.next(), Some(statement("SELECT 1", 1)));
         assert_eq!(pieces.next(), None);
         pieces.push(" 2;");
-        assert_eq!(pieces.next(), Some(statement("SELECT 2;", 1)));
+        assert_eq!(pieces.next(), Some(statement("SELECT 2", 1)));
         pieces.push("\n-- only a comment\n.tabl");
         assert_eq!(pieces.next(), None);
         pieces.push("es\n");
@@ -301,10 +304,12 @@ mod tests {
 
     #[test]
     fn nothing_comes_of_nothing() {
-        for text in ["", "  \n", ";", "; ;\n;", "-- x", "/* open", "/* a */ -- b\n"] {
+        for text in ["", "  \n", ";", "; ;\n;", "-- x", "/* a */ -- b\n"] {
             assert_eq!(Pieces::of(text), [], "{text:?}");
         }
-        assert_eq!(Pieces::of("SELECT 'open"), [statement("SELECT 'open", 1)]);
+        for text in ["SELECT 'open", "/* open"] {
+            assert_eq!(Pieces::of(text), [statement(text, 1)], "the parser says what is wrong");
+        }
     }
 
     #[test]
@@ -319,7 +324,7 @@ mod tests {
         for text in ["", "SELECT 1;", ".tables", "\\d", "SELECT 1; -- done", "SELECT ';';\n", "-- x"] {
             assert!(is_complete(text), "{text:?}");
         }
-        for text in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT 2", "SELECT 1 -- ;"] {
+        for text in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT 2", "SELECT 1 -- ;", "/* open"] {
             assert!(!is_complete(text), "{text:?}");
         }
     }

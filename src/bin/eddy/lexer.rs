@@ -28,30 +28,31 @@ pub enum Kind {
 pub fn tokens(text: &str) -> Vec<(Kind, Range<usize>)> {
     let mut tokens = vec![];
     let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let (kind, length) = match first {
-            '\'' => (Kind::Text, quoted(rest, '\'')),
-            '"' => (Kind::QuotedName, quoted(rest, '"')),
-            '$' => match dollar_quoted(rest) {
-                Some(length) => (Kind::Text, length),
-                None => (Kind::Symbol, 1),
-            },
-            '-' if rest.starts_with("--") => (Kind::Comment, rest.find('\n').unwrap_or(rest.len())),
-            '/' if rest.starts_with("/*") => (Kind::Comment, block_comment(rest)),
-            first if first.is_whitespace() => (Kind::Space, run(rest, char::is_whitespace)),
-            first if first.is_ascii_digit() => {
-                (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.' || c == '_'))
-            }
-            first if first.is_alphabetic() || first == '_' => {
-                (Kind::Word, run(rest, |c| c.is_alphanumeric() || c == '_' || c == '$'))
-            }
-            first => (Kind::Symbol, first.len_utf8()),
-        };
+    while let Some((kind, length)) = first_token(&text[at..]) {
         tokens.push((kind, at..at + length));
         at += length;
     }
     tokens
+}
+
+/// The first token of a text and its bytes; none of an empty text.
+pub fn first_token(text: &str) -> Option<(Kind, usize)> {
+    let first = text.chars().next()?;
+    Some(match first {
+        '\'' => (Kind::Text, quoted(text, '\'')),
+        '"' => (Kind::QuotedName, quoted(text, '"')),
+        '$' => dollar_quoted(text).map_or((Kind::Symbol, 1), |length| (Kind::Text, length)),
+        '-' if text.starts_with("--") => (Kind::Comment, text.find('\n').unwrap_or(text.len())),
+        '/' if text.starts_with("/*") => (Kind::Comment, block_comment(text)),
+        first if first.is_whitespace() => (Kind::Space, run(text, char::is_whitespace)),
+        first if first.is_ascii_digit() => {
+            (Kind::Number, run(text, |c| c.is_ascii_alphanumeric() || c == '.' || c == '_'))
+        }
+        first if first.is_alphabetic() || first == '_' => {
+            (Kind::Word, run(text, |c| c.is_alphanumeric() || c == '_' || c == '$'))
+        }
+        first => (Kind::Symbol, first.len_utf8()),
+    })
 }
 
 fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {

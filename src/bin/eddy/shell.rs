@@ -7,14 +7,15 @@
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use eddydb::{Error, ErrorKind};
 
 use crate::command;
-use crate::engine::{ArrowRows, Connection, Outcome, Subscription};
+use crate::engine::{ArrowRows, Connection, EventKind, Outcome, Subscription, SubscriptionEvent};
 use crate::input::{Piece, Pieces, read_pieces};
 use crate::interrupt::Interrupts;
 use crate::lexer::first_word;
@@ -266,13 +267,14 @@ impl Shell {
     /// Prints changes as they come, until Ctrl-C or until the subscription ends.
     fn print_subscription(&mut self, mut subscription: Subscription) -> Result<(), Problem> {
         let mut out = BufWriter::new(io::stdout().lock());
-        let mut printer = streaming(self.settings.format, subscription.schema(), self.style);
+        let mut printer = streaming(self.settings.format, with_epoch(&subscription.schema()), self.style);
         let result = loop {
             if self.interrupts.pressed() {
                 break Ok(());
             }
             match subscription.recv_timeout(POLL) {
                 Ok(Some(event)) => {
+                    tell(&event);
                     printer.batch(&event.as_record_batch()?, &mut out)?;
                     out.flush()?;
                 }
@@ -287,6 +289,22 @@ impl Shell {
     }
 }
 
+/// Says on standard error what an event tells besides its rows.
+pub fn tell(event: &SubscriptionEvent) {
+    match &event.kind {
+        EventKind::Failed(reason) => eprintln!("notice: no answer from epoch {} on: {reason}", event.epoch),
+        EventKind::Progress => eprintln!("notice: nothing changed up to epoch {}", event.epoch),
+        _ => {}
+    }
+}
+
+/// The columns of a subscription's events: the query's behind `_epoch` and `_weight`.
+pub fn with_epoch(schema: &Schema) -> SchemaRef {
+    let added = [("_epoch", DataType::UInt64), ("_weight", DataType::Int64)];
+    let added = added.into_iter().map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
+    Arc::new(Schema::new(added.chain(schema.fields().iter().cloned()).collect::<Vec<_>>()))
+}
+
 /// What VERIFY found to differ, by the column of that name.
 pub fn differing_rows(batch: &RecordBatch) -> i64 {
     let Some(column) = batch.column_by_name("differing") else {
@@ -298,8 +316,6 @@ pub fn differing_rows(batch: &RecordBatch) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{ArrayRef, UInt64Array};
 
     use super::*;

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 
 use crate::engine::{Connection, Outcome, Subscription};
 use crate::print::{Format, Printer, Style, streaming};
-use crate::shell::Settings;
+use crate::shell::{Settings, tell, with_epoch};
 
 /// The views being watched, in the order they were asked for.
 #[derive(Default)]
@@ -66,26 +66,27 @@ impl Watches {
 impl Watch {
     fn print(&mut self, format: Format, style: Style) -> io::Result<bool> {
         let mut batches = vec![];
-        let mut failure = None;
-        loop {
-            match self.subscription.try_recv().and_then(|event| event.map(|event| event.as_record_batch()).transpose())
-            {
-                Ok(Some(batch)) if batch.num_rows() > 0 => batches.push(batch),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(error) => {
-                    failure = Some(error);
-                    break;
+        let failure = loop {
+            match self.subscription.try_recv() {
+                Ok(Some(event)) => {
+                    tell(&event);
+                    match event.as_record_batch() {
+                        Ok(batch) if batch.num_rows() > 0 => batches.push(batch),
+                        Ok(_) => {}
+                        Err(error) => break Some(error),
+                    }
                 }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
             }
-        }
+        };
         if !batches.is_empty() {
             let mut out = BufWriter::new(io::stdout().lock());
             let grid = matches!(format, Format::Box | Format::Table | Format::Markdown);
             if grid {
                 writeln!(out, "{}", style.dim(&format!("{}:", self.view)))?;
             }
-            let schema = self.subscription.schema();
+            let schema = with_epoch(&self.subscription.schema());
             let (_, printer) = match self.printer.take() {
                 Some((kept, printer)) if kept == format && !grid => self.printer.insert((kept, printer)),
                 _ => self.printer.insert((format, streaming(format, schema, style))),

@@ -200,7 +200,7 @@ impl Demo<'_> {
     fn append(&self, relation: &str, rows: &RecordBatch) -> Result<()> {
         let mut appender = self.connection.appender(relation)?;
         appender.append_record_batch(rows)?;
-        appender.flush()
+        appender.flush().map(drop)
     }
 
     /// Lets the flights leave; how long the commits took.

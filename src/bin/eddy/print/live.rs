@@ -1,7 +1,7 @@
 //! Grids of results that never end: each row is printed as it comes.
 //!
-//! The head is printed once, before the first rows. Columns start as wide as their type usually needs and only ever
-//! grow, so most rows stand under each other. On a terminal, rows that came are green and rows that went are red,
+//! The head is printed once, before the first rows. Columns are as wide as the first rows need, or as their types
+//! usually do, and only ever grow, so most rows stand under each other. On a terminal, rows that came are green and rows that went are red,
 //! where the result has a column `_weight` to tell them by.
 
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use unicode_width::UnicodeWidthStr;
 
-use super::value::{formatter, is_null, is_number};
+use super::value::{Formatter, formatter, is_null, is_number};
 use super::{Printer, Style, push_printable};
 
 /// What stands between and around cells.
@@ -43,20 +43,7 @@ pub struct LivePrinter {
 impl LivePrinter {
     /// A printer that has printed nothing yet.
     pub fn new(marks: Marks, schema: SchemaRef, style: Style) -> Self {
-        let widths = schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let usual = match field.data_type() {
-                    DataType::Boolean => 5,
-                    DataType::Utf8View | DataType::Utf8 => 16,
-                    DataType::Timestamp(..) => 19,
-                    _ => 10,
-                };
-                let usual = if field.name().starts_with('_') { 0 } else { usual };
-                field.name().width().max(usual)
-            })
-            .collect();
+        let widths = schema.fields().iter().map(|field| field.name().width()).collect();
         LivePrinter { marks, schema, style, widths, headed: false }
     }
 
@@ -72,10 +59,23 @@ impl LivePrinter {
         writeln!(out, "{edge}{}{edge}", rules.join(self.marks.cross), edge = self.marks.edge)
     }
 
-    fn line(&mut self, cells: &[String]) -> String {
+    /// Room for rows that are still to come, by what their types usually need.
+    fn make_room(&mut self) {
+        for (width, field) in self.widths.iter_mut().zip(self.schema.fields()) {
+            let usual = match field.data_type() {
+                _ if field.name().starts_with('_') => 0,
+                DataType::Boolean => 5,
+                DataType::Utf8View | DataType::Utf8 => 16,
+                DataType::Timestamp(..) => 19,
+                _ => 10,
+            };
+            *width = (*width).max(usual);
+        }
+    }
+
+    fn line(&self, cells: &[String]) -> String {
         let mut padded = vec![];
-        for ((cell, width), field) in cells.iter().zip(&mut self.widths).zip(self.schema.fields()) {
-            *width = (*width).max(cell.width());
+        for ((cell, width), field) in cells.iter().zip(&self.widths).zip(self.schema.fields()) {
             let space = " ".repeat(*width - cell.width());
             let right = is_number(field.data_type());
             padded.push(if right { format!(" {space}{cell} ") } else { format!(" {cell}{space} ") });
@@ -87,23 +87,20 @@ impl LivePrinter {
 
 impl Printer for LivePrinter {
     fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> io::Result<()> {
-        self.head(out)?;
+        if !self.headed && batch.num_rows() == 0 {
+            self.make_room();
+        }
         let columns: Vec<_> = batch.columns().iter().map(|array| (array, formatter(array.as_ref()))).collect();
         let weights = batch.column_by_name("_weight").and_then(|array| array.as_primitive_opt::<Int64Type>());
-        for row in 0..batch.num_rows() {
-            let mut cells = vec![];
-            for (array, format) in &columns {
-                let mut text = String::new();
-                if is_null(array.as_ref(), row) {
-                    text.push_str("NULL");
-                } else {
-                    let mut raw = String::new();
-                    format(row, &mut raw);
-                    push_printable(&raw, &mut text);
-                }
-                cells.push(text);
-            }
-            let line = self.line(&cells);
+        let rows: Vec<Vec<String>> = (0..batch.num_rows())
+            .map(|row| columns.iter().map(|(array, format)| cell(array.as_ref(), format, row)).collect())
+            .collect();
+        for cells in &rows {
+            cells.iter().zip(&mut self.widths).for_each(|(cell, width)| *width = cell.width().max(*width));
+        }
+        self.head(out)?;
+        for (row, cells) in rows.iter().enumerate() {
+            let line = self.line(cells);
             let line = match weights.filter(|weights| weights.is_valid(row)).map(|weights| weights.value(row)) {
                 Some(weight) if weight > 0 => self.style.paint("32", &line),
                 Some(weight) if weight < 0 => self.style.paint("31", &line),
@@ -117,6 +114,18 @@ impl Printer for LivePrinter {
     fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.head(out)
     }
+}
+
+fn cell(array: &dyn Array, format: &Formatter<'_>, row: usize) -> String {
+    let mut text = String::new();
+    if is_null(array, row) {
+        text.push_str("NULL");
+    } else {
+        let mut raw = String::new();
+        format(row, &mut raw);
+        push_printable(&raw, &mut text);
+    }
+    text
 }
 
 #[cfg(test)]
