@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows about SQL, plans or DataFusion.
 
+pub mod access;
 pub mod change;
 pub mod clock;
 pub mod error;

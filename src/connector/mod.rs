@@ -1,1 +1,27 @@
 //! Getting rows in and out: files today, brokers later.
+//!
+//! [`relation::open`] makes a [`relation::FileRelation`] of one file, a glob or a directory: its format is found
+//! ([`format`]), its columns are named and typed over the whole file, and it can then be read any number of times.
+//! Every file is opened under the database's access policy
+//! (`base::access::FileAccess`), every text value that does not fit is an error that names file, line and column.
+//! Nothing here knows of SQL, plans or DataFusion.
+//!
+//! | module | |
+//! |---|---|
+//! | [`relation`] | one relation over one or many files |
+//! | [`format`], [`options`] | which format, which settings |
+//! | [`glob`], [`input`] | from a pattern to files, from a file to bytes |
+//! | [`csv`], [`json`], [`parquet`], [`arrow_ipc`] | the readers |
+//! | [`values`] | text to numbers, dates and timestamps |
+
+pub mod arrow_ipc;
+pub mod csv;
+pub mod format;
+pub mod glob;
+pub mod input;
+pub mod json;
+pub mod options;
+pub mod parquet;
+pub mod relation;
+pub mod values;
+pub mod widen;

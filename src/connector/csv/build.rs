@@ -1,0 +1,231 @@
+//! Fields of delimited text to arrays of a known type.
+//!
+//! In a TEXT column only an unquoted field can be NULL, so that `""` stays the empty text; in all other columns an empty
+//! field is NULL, quoted or not, because it cannot be a value.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder, StringArray,
+    StringViewBuilder,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
+    TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+};
+
+use crate::base::error::Error;
+use crate::connector::csv::tokens::Records;
+use crate::connector::options::ReadOptions;
+use crate::connector::values;
+
+/// How values are written in a file.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    nulls: Vec<Vec<u8>>,
+    date_format: Option<String>,
+    timestamp_format: Option<String>,
+}
+
+impl Reading {
+    /// As the options say, with the empty field for NULL by default.
+    pub fn new(options: &ReadOptions) -> Self {
+        let nulls = match &options.nulls {
+            Some(nulls) => nulls.iter().map(|text| text.clone().into_bytes()).collect(),
+            None => vec![Vec::new()],
+        };
+        let (date_format, timestamp_format) = (options.date_format.clone(), options.timestamp_format.clone());
+        Reading { nulls, date_format, timestamp_format }
+    }
+
+    /// Whether a field is NULL in a column that `is_text` or not.
+    #[inline]
+    pub fn is_null(&self, field: &[u8], quoted: bool, is_text: bool) -> bool {
+        match is_text {
+            true => !quoted && self.nulls.iter().any(|null| null == field),
+            false => field.is_empty() || self.nulls.iter().any(|null| null == field),
+        }
+    }
+
+    /// Whether the user said how dates or timestamps are written.
+    pub fn has_formats(&self) -> bool {
+        self.date_format.is_some() || self.timestamp_format.is_some()
+    }
+
+    /// The date `text` is, in days since 1970.
+    pub fn date(&self, text: &[u8]) -> Option<i32> {
+        match &self.date_format {
+            Some(format) => values::formatted_date(text, format),
+            None => values::date(text),
+        }
+    }
+
+    /// The timestamp `text` is, in microseconds since 1970, and whether it named a zone.
+    pub fn timestamp(&self, text: &[u8]) -> Option<(i64, bool)> {
+        match &self.timestamp_format {
+            Some(format) => {
+                let zoned = format.contains("%z") || format.contains("%:z") || format.contains("%#z");
+                values::formatted_timestamp(text, format).map(|micros| (micros, zoned))
+            }
+            None => values::timestamp(text),
+        }
+    }
+}
+
+/// Why a column could not be built.
+#[derive(Debug)]
+pub enum Misfit {
+    /// The field of this record is not a value of the type.
+    Value(usize),
+    /// The type cannot be read from text at all.
+    Type(Error),
+}
+
+/// One column of `records` as an array of `data_type`; the bytes must have been found to be UTF-8.
+pub fn array(
+    records: &Records,
+    column: usize,
+    data_type: &DataType,
+    reading: &Reading,
+) -> std::result::Result<ArrayRef, Misfit> {
+    let fields = Fields { records, column, reading };
+    Ok(match data_type {
+        DataType::Utf8View => fields.texts()?,
+        DataType::BinaryView => fields.bytes()?,
+        DataType::Boolean => fields.booleans()?,
+        DataType::Int64 => fields.parsed::<Int64Type>(values::integer)?,
+        DataType::Int32 => fields.parsed::<Int32Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::Int16 => fields.parsed::<Int16Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::Int8 => fields.parsed::<Int8Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::UInt32 => fields.parsed::<UInt32Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::UInt16 => fields.parsed::<UInt16Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::UInt8 => fields.parsed::<UInt8Type>(|text| values::integer(text)?.try_into().ok())?,
+        DataType::Float64 => fields.parsed::<Float64Type>(|text| values::double(text).map(canonical))?,
+        DataType::Float32 => fields.parsed::<Float32Type>(|text| values::double(text).map(|v| canonical(v) as f32))?,
+        DataType::Date32 => fields.parsed::<Date32Type>(|text| reading.date(text))?,
+        DataType::Time64(TimeUnit::Microsecond) => fields.parsed::<Time64MicrosecondType>(values::time)?,
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let builder = PrimitiveBuilder::<TimestampMicrosecondType>::with_capacity(records.len());
+            let array = fields.fill(builder, |text| reading.timestamp(text).map(|(micros, _)| micros))?;
+            Arc::new(array.with_timezone_opt(zone.clone()))
+        }
+        other => fields.cast(other)?,
+    })
+}
+
+/// The field of a record for an error message, cut where it is long.
+pub fn excerpt(field: &[u8]) -> String {
+    let text = String::from_utf8_lossy(field);
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    short.escape_debug().to_string()
+}
+
+/// One zero and one NaN, as relations hold them.
+fn canonical(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value + 0.0 }
+}
+
+struct Fields<'a> {
+    records: &'a Records,
+    column: usize,
+    reading: &'a Reading,
+}
+
+impl Fields<'_> {
+    fn parsed<T: ArrowPrimitiveType>(
+        &self,
+        parse: impl Fn(&[u8]) -> Option<T::Native>,
+    ) -> std::result::Result<ArrayRef, Misfit> {
+        Ok(Arc::new(self.fill(PrimitiveBuilder::<T>::with_capacity(self.records.len()), parse)?))
+    }
+
+    fn fill<T: ArrowPrimitiveType>(
+        &self,
+        mut builder: PrimitiveBuilder<T>,
+        parse: impl Fn(&[u8]) -> Option<T::Native>,
+    ) -> std::result::Result<PrimitiveArray<T>, Misfit> {
+        for record in 0..self.records.len() {
+            let (field, quoted) = self.records.field(record, self.column);
+            if self.reading.is_null(field, quoted, false) {
+                builder.append_null();
+            } else {
+                builder.append_value(parse(values::trim(field)).ok_or(Misfit::Value(record))?);
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    fn booleans(&self) -> std::result::Result<ArrayRef, Misfit> {
+        let mut builder = BooleanBuilder::with_capacity(self.records.len());
+        for record in 0..self.records.len() {
+            let (field, quoted) = self.records.field(record, self.column);
+            if self.reading.is_null(field, quoted, false) {
+                builder.append_null();
+            } else {
+                builder.append_value(values::boolean(values::trim(field)).ok_or(Misfit::Value(record))?);
+            }
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    fn texts(&self) -> std::result::Result<ArrayRef, Misfit> {
+        let mut builder = StringViewBuilder::with_capacity(self.records.len());
+        for record in 0..self.records.len() {
+            builder.append_option(self.text(record, true)?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    /// BYTEA: PostgreSQL's `\x` and hexadecimal digits, or the bytes of the text as they are.
+    fn bytes(&self) -> std::result::Result<ArrayRef, Misfit> {
+        let mut builder = BinaryViewBuilder::with_capacity(self.records.len());
+        for record in 0..self.records.len() {
+            let (field, quoted) = self.records.field(record, self.column);
+            if self.reading.is_null(field, quoted, true) {
+                builder.append_null();
+            } else if let Some(digits) = field.strip_prefix(b"\\x") {
+                builder.append_value(hexadecimal(digits).ok_or(Misfit::Value(record))?);
+            } else {
+                builder.append_value(field);
+            }
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    /// Any other type, by way of text.
+    fn cast(&self, data_type: &DataType) -> std::result::Result<ArrayRef, Misfit> {
+        let mut texts = Vec::with_capacity(self.records.len());
+        for record in 0..self.records.len() {
+            texts.push(self.text(record, false)?.map(str::trim));
+        }
+        let texts = Arc::new(StringArray::from(texts)) as ArrayRef;
+        let options = CastOptions { safe: true, ..Default::default() };
+        let values =
+            cast_with_options(&texts, data_type, &options).map_err(|error| Misfit::Type(Error::from(error)))?;
+        match (0..texts.len()).find(|&at| texts.is_valid(at) && values.is_null(at)) {
+            Some(record) => Err(Misfit::Value(record)),
+            None => Ok(values),
+        }
+    }
+
+    fn text(&self, record: usize, is_text: bool) -> std::result::Result<Option<&str>, Misfit> {
+        let (field, quoted) = self.records.field(record, self.column);
+        if self.reading.is_null(field, quoted, is_text) {
+            return Ok(None);
+        }
+        std::str::from_utf8(field).map(Some).map_err(|_| Misfit::Value(record))
+    }
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
+}

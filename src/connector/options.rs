@@ -1,0 +1,449 @@
+//! Settings of readers and writers: typed, from the key/value lists SQL gives, with advice for misspelled keys.
+//!
+//! DuckDB's names are accepted with their synonyms. What is not asked for is `None` and found by looking at the file.
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::connector::format::{Compression, FileFormat};
+
+/// A value in an option list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OptionValue {
+    /// `'text'` or a bare word.
+    Text(String),
+    /// `true`, `false`, or a key without value (true).
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// `['a', 'b']` or `(a, b)`.
+    List(Vec<OptionValue>),
+    /// `{'a': 'BIGINT'}`, in order.
+    Map(Vec<(String, OptionValue)>),
+}
+
+/// Names and types the user gave for columns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnTypes {
+    /// `columns = {name: type}`: all columns of the file, by position.
+    All(Vec<(String, DataType)>),
+    /// `types = {name: type}`: some columns, by name.
+    ByName(Vec<(String, DataType)>),
+    /// `types = [type]`: the first columns, by position.
+    ByPosition(Vec<DataType>),
+}
+
+/// How to read files.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// The format, if it was named.
+    pub format: Option<FileFormat>,
+    /// The compression, if it was named.
+    pub compression: Option<Compression>,
+    /// What separates fields.
+    pub delimiter: Option<u8>,
+    /// What encloses fields; `Some(None)` means nothing does.
+    pub quote: Option<Option<u8>>,
+    /// What makes a quote inside quotes literal; the quote itself, or a backslash.
+    pub escape: Option<u8>,
+    /// Lines that start with this byte are passed over.
+    pub comment: Option<u8>,
+    /// Whether the first row names the columns.
+    pub header: Option<bool>,
+    /// Names of the columns, by position.
+    pub names: Option<Vec<String>>,
+    /// What stands for NULL besides the empty field; replaces the empty field when given.
+    pub nulls: Option<Vec<String>>,
+    /// Lines to pass over before anything else.
+    pub skip: u64,
+    /// Types the user gave; values that do not fit them are errors.
+    pub types: Option<ColumnTypes>,
+    /// All columns are TEXT.
+    pub all_text: bool,
+    /// Rows looked at to find delimiter, quote and header. Types always come from the whole file.
+    pub sample_rows: Option<usize>,
+    /// How dates are written, in `strftime` words.
+    pub date_format: Option<String>,
+    /// How timestamps are written, in `strftime` words.
+    pub timestamp_format: Option<String>,
+    /// A cancellation is noticed while the file is looked through.
+    pub interrupt: Option<Interrupt>,
+}
+
+const READ_KEYS: &[&str] = &[
+    "format",
+    "compression",
+    "delim",
+    "sep",
+    "delimiter",
+    "quote",
+    "escape",
+    "comment",
+    "header",
+    "names",
+    "nullstr",
+    "null",
+    "skip",
+    "columns",
+    "types",
+    "dtypes",
+    "column_types",
+    "all_varchar",
+    "sample_size",
+    "dateformat",
+    "timestampformat",
+    "auto_detect",
+    "union_by_name",
+    "ignore_errors",
+    "null_padding",
+    "hive_partitioning",
+    "filename",
+];
+
+impl ReadOptions {
+    /// The options of a list such as `(delim ';', header true)`; keys in any case.
+    pub fn parse<'a>(list: impl IntoIterator<Item = (&'a str, &'a OptionValue)>) -> Result<Self> {
+        let mut options = ReadOptions::default();
+        for (key, value) in list {
+            options.set(&key.to_ascii_lowercase(), value)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
+        match key {
+            "format" => self.format = Some(FileFormat::from_name(&text(key, value)?)?),
+            "compression" => self.compression = compression(key, value)?,
+            "delim" | "sep" | "delimiter" => self.delimiter = Some(byte(key, value)?),
+            "quote" => self.quote = Some(optional_byte(key, value)?),
+            "escape" => self.escape = optional_byte(key, value)?,
+            "comment" => self.comment = optional_byte(key, value)?,
+            "header" => self.header = Some(boolean(key, value)?),
+            "names" => self.names = Some(texts(key, value)?),
+            "nullstr" | "null" => self.nulls = Some(texts(key, value)?),
+            "skip" => self.skip = whole(key, value)?,
+            "columns" => self.types = Some(ColumnTypes::All(typed_names(key, value)?)),
+            "types" | "dtypes" | "column_types" => {
+                self.types = Some(match value {
+                    OptionValue::Map(_) => ColumnTypes::ByName(typed_names(key, value)?),
+                    _ => {
+                        let names = texts(key, value)?;
+                        ColumnTypes::ByPosition(names.iter().map(|name| parse_type(name)).collect::<Result<_>>()?)
+                    }
+                })
+            }
+            "all_varchar" => self.all_text = boolean(key, value)?,
+            "sample_size" => {
+                // -1 means the whole file, as in DuckDB.
+                self.sample_rows = match value {
+                    OptionValue::Integer(-1) => Some(usize::MAX),
+                    _ => Some(usize::try_from(whole(key, value)?.max(1)).unwrap_or(usize::MAX)),
+                }
+            }
+            "dateformat" => self.date_format = Some(text(key, value)?),
+            "timestampformat" => self.timestamp_format = Some(text(key, value)?),
+            // Detection is always on where nothing is said, and files are always matched by name: both are accepted.
+            "auto_detect" | "union_by_name" => drop(boolean(key, value)?),
+            "ignore_errors" | "null_padding" | "hive_partitioning" | "filename" => {
+                if boolean(key, value)? {
+                    let hint = match key {
+                        "ignore_errors" => {
+                            "a row that cannot be read is an error; read the column as TEXT and use TRY_CAST"
+                        }
+                        _ => "leave the option out",
+                    };
+                    return Err(Error::unsupported(format!("option \"{key}\" is not supported")).with_hint(hint));
+                }
+            }
+            _ => return Err(unknown(key, READ_KEYS)),
+        }
+        Ok(())
+    }
+}
+
+/// How to write files.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// The format, if it was named.
+    pub format: Option<FileFormat>,
+    /// CSV, JSON: the compression of the whole file; `None` goes by the extension.
+    pub compression: Option<Compression>,
+    /// Parquet: the compression of pages.
+    pub parquet_compression: ParquetCompression,
+    /// Parquet: rows in a row group.
+    pub row_group_rows: Option<usize>,
+    /// CSV: what separates fields.
+    pub delimiter: Option<u8>,
+    /// CSV: what encloses fields that need it.
+    pub quote: Option<u8>,
+    /// CSV: whether the first row names the columns; it does by default.
+    pub header: Option<bool>,
+    /// CSV: what stands for NULL; the empty field by default.
+    pub null: Option<String>,
+    /// CSV: enclose every field.
+    pub force_quote: bool,
+    /// JSON: write one array, also where the extension says otherwise.
+    pub array: Option<bool>,
+}
+
+/// The compression inside a Parquet file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParquetCompression {
+    /// Zstandard, level 3.
+    #[default]
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// None.
+    None,
+}
+
+const WRITE_KEYS: &[&str] = &[
+    "format",
+    "compression",
+    "codec",
+    "row_group_size",
+    "delim",
+    "sep",
+    "delimiter",
+    "quote",
+    "header",
+    "nullstr",
+    "null",
+    "force_quote",
+    "array",
+    "overwrite",
+    "overwrite_or_ignore",
+];
+
+impl WriteOptions {
+    /// The options of a list such as `(FORMAT parquet, COMPRESSION snappy)`; keys in any case.
+    pub fn parse<'a>(list: impl IntoIterator<Item = (&'a str, &'a OptionValue)>) -> Result<Self> {
+        let mut options = WriteOptions::default();
+        for (key, value) in list {
+            options.set(&key.to_ascii_lowercase(), value)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
+        match key {
+            "format" => self.format = Some(FileFormat::from_name(&text(key, value)?)?),
+            "compression" | "codec" => match text(key, value)?.to_ascii_lowercase().as_str() {
+                "zstd" => (self.parquet_compression, self.compression) = (Default::default(), Some(Compression::Zstd)),
+                "snappy" => self.parquet_compression = ParquetCompression::Snappy,
+                "none" | "uncompressed" => {
+                    (self.parquet_compression, self.compression) = (ParquetCompression::None, Some(Compression::None))
+                }
+                _ => self.compression = compression(key, value)?,
+            },
+            "row_group_size" => {
+                self.row_group_rows = Some(usize::try_from(whole(key, value)?.max(1)).unwrap_or(usize::MAX))
+            }
+            "delim" | "sep" | "delimiter" => self.delimiter = Some(byte(key, value)?),
+            "quote" => self.quote = Some(byte(key, value)?),
+            "header" => self.header = Some(boolean(key, value)?),
+            "nullstr" | "null" => self.null = Some(text(key, value)?),
+            "force_quote" => {
+                self.force_quote = match value {
+                    OptionValue::Boolean(all) => *all,
+                    OptionValue::Text(text) if text == "*" => true,
+                    _ => return Err(wrong(key, "* (all columns)")),
+                }
+            }
+            "array" => self.array = Some(boolean(key, value)?),
+            // A file of that name is always replaced as a whole.
+            "overwrite" | "overwrite_or_ignore" => drop(boolean(key, value)?),
+            _ => return Err(unknown(key, WRITE_KEYS)),
+        }
+        Ok(())
+    }
+}
+
+/// The type of a SQL type name, for column types given in options.
+pub fn parse_type(name: &str) -> Result<DataType> {
+    let lower = name.trim().to_ascii_lowercase();
+    if let Some(inner) = lower.strip_suffix("[]") {
+        return Ok(DataType::List(Arc::new(Field::new_list_field(parse_type(inner)?, true))));
+    }
+    let (word, arguments) = match lower.split_once('(') {
+        Some((word, rest)) => (word.trim(), rest.trim_end().strip_suffix(')')),
+        None => (lower.as_str(), None),
+    };
+    Ok(match word {
+        "boolean" | "bool" => DataType::Boolean,
+        "tinyint" | "int1" => DataType::Int8,
+        "smallint" | "int2" => DataType::Int16,
+        "integer" | "int" | "int4" => DataType::Int32,
+        "bigint" | "int8" | "long" => DataType::Int64,
+        "utinyint" => DataType::UInt8,
+        "usmallint" => DataType::UInt16,
+        "uinteger" => DataType::UInt32,
+        "ubigint" => DataType::UInt64,
+        "real" | "float4" | "float" => DataType::Float32,
+        "double" | "float8" | "double precision" => DataType::Float64,
+        "decimal" | "numeric" => decimal(name, arguments)?,
+        "text" | "varchar" | "string" | "char" | "json" | "uuid" => DataType::Utf8View,
+        "bytea" | "blob" | "binary" | "varbinary" => DataType::BinaryView,
+        "date" => DataType::Date32,
+        "time" => DataType::Time64(TimeUnit::Microsecond),
+        "timestamp" | "datetime" | "timestamp without time zone" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "timestamptz" | "timestamp with time zone" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
+        _ => {
+            let known = [
+                "boolean",
+                "smallint",
+                "integer",
+                "bigint",
+                "real",
+                "double",
+                "decimal",
+                "text",
+                "varchar",
+                "bytea",
+                "date",
+                "time",
+                "timestamp",
+                "timestamptz",
+                "interval",
+            ];
+            return Err(Error::new(ErrorKind::NotFound, format!("unknown type '{name}'"))
+                .with_sqlstate("42704")
+                .with_hint(suggest(&lower, &known)));
+        }
+    })
+}
+
+fn decimal(name: &str, arguments: Option<&str>) -> Result<DataType> {
+    let Some(arguments) = arguments else { return Ok(DataType::Decimal128(18, 3)) };
+    let mut parts = arguments.split(',').map(str::trim);
+    let precision = parts.next().and_then(|text| text.parse::<u8>().ok());
+    let scale = parts.next().map_or(Some(0), |text| text.parse::<i8>().ok());
+    match (precision, scale, parts.next()) {
+        (Some(precision @ 1..=38), Some(scale), None) if scale >= 0 && scale as u8 <= precision => {
+            Ok(DataType::Decimal128(precision, scale))
+        }
+        _ => Err(Error::new(ErrorKind::Type, format!("'{name}' is not a decimal type of at most 38 digits"))),
+    }
+}
+
+/// Advice for a name that is not among `known`.
+pub fn suggest(name: &str, known: &[&str]) -> String {
+    let lower = name.to_ascii_lowercase();
+    let best = known.iter().map(|&word| (strsim::damerau_levenshtein(&lower, word), word)).min();
+    match best {
+        Some((distance, word)) if distance <= 2.max(word.len() / 3) => format!("did you mean \"{word}\"?"),
+        _ => format!("known are: {}", known.join(", ")),
+    }
+}
+
+fn unknown(key: &str, known: &[&str]) -> Error {
+    Error::new(ErrorKind::NotFound, format!("unknown option \"{key}\""))
+        .with_sqlstate("42704")
+        .with_hint(suggest(key, known))
+}
+
+fn wrong(key: &str, wanted: &str) -> Error {
+    Error::invalid(format!("option \"{key}\" wants {wanted}"))
+}
+
+fn text(key: &str, value: &OptionValue) -> Result<String> {
+    match value {
+        OptionValue::Text(text) => Ok(text.clone()),
+        OptionValue::Integer(number) => Ok(number.to_string()),
+        _ => Err(wrong(key, "a text")),
+    }
+}
+
+fn texts(key: &str, value: &OptionValue) -> Result<Vec<String>> {
+    match value {
+        OptionValue::List(values) => values.iter().map(|value| text(key, value)).collect(),
+        other => Ok(vec![text(key, other).map_err(|_| wrong(key, "a list of texts"))?]),
+    }
+}
+
+fn boolean(key: &str, value: &OptionValue) -> Result<bool> {
+    match value {
+        OptionValue::Boolean(value) => Ok(*value),
+        OptionValue::Integer(value @ (0 | 1)) => Ok(*value == 1),
+        OptionValue::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" => Ok(true),
+            "false" | "off" | "no" => Ok(false),
+            _ => Err(wrong(key, "true or false")),
+        },
+        _ => Err(wrong(key, "true or false")),
+    }
+}
+
+fn whole(key: &str, value: &OptionValue) -> Result<u64> {
+    match value {
+        OptionValue::Integer(number) => u64::try_from(*number).ok(),
+        OptionValue::Text(text) => text.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| wrong(key, "a whole number that is not negative"))
+}
+
+fn optional_byte(key: &str, value: &OptionValue) -> Result<Option<u8>> {
+    match value {
+        OptionValue::Text(text) if text.is_empty() => Ok(None),
+        _ => byte(key, value).map(Some),
+    }
+}
+
+fn byte(key: &str, value: &OptionValue) -> Result<u8> {
+    let text = text(key, value)?;
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        &[byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(byte),
+        _ => Err(wrong(key, "one ASCII character")),
+    }
+}
+
+fn compression(key: &str, value: &OptionValue) -> Result<Option<Compression>> {
+    let word = text(key, value)?.to_ascii_lowercase();
+    match word.as_str() {
+        "auto" | "auto_detect" => Ok(None),
+        "none" | "uncompressed" => Ok(Some(Compression::None)),
+        "gzip" | "gz" => Ok(Some(Compression::Gzip)),
+        "zstd" | "zst" => Ok(Some(Compression::Zstd)),
+        _ => Err(Error::invalid(format!("unknown compression '{word}'"))
+            .with_hint(suggest(&word, &["gzip", "zstd", "snappy", "none"]))),
+    }
+}
+
+fn typed_names(key: &str, value: &OptionValue) -> Result<Vec<(String, DataType)>> {
+    let OptionValue::Map(entries) = value else { return Err(wrong(key, "{'name': 'TYPE', ...}")) };
+    entries.iter().map(|(name, value)| Ok((name.clone(), parse_type(&text(key, value)?)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_typed_and_misspellings_get_advice() {
+        let list = [
+            ("DELIM", OptionValue::Text(";".into())),
+            ("header", OptionValue::Boolean(true)),
+            ("nullstr", OptionValue::List(vec![OptionValue::Text("NA".into())])),
+            ("types", OptionValue::Map(vec![("a".into(), OptionValue::Text("DECIMAL(12, 2)".into()))])),
+        ];
+        let options = ReadOptions::parse(list.iter().map(|(key, value)| (*key, value))).unwrap();
+        assert_eq!(options.delimiter, Some(b';'));
+        assert_eq!(options.header, Some(true));
+        assert_eq!(options.nulls.as_deref(), Some(&["NA".to_string()][..]));
+        assert_eq!(options.types, Some(ColumnTypes::ByName(vec![("a".into(), DataType::Decimal128(12, 2))])));
+        let error = ReadOptions::parse([("delimter", &OptionValue::Boolean(true))]).unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean \"delimiter\"?"));
+        let error = WriteOptions::parse([("row_groupsize", &OptionValue::Integer(5))]).unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean \"row_group_size\"?"));
+        assert!(ReadOptions::parse([("delim", &OptionValue::Text("ab".into()))]).is_err());
+        assert!(parse_type("decimal(50,2)").is_err());
+        assert_eq!(parse_type("bigint").unwrap(), DataType::Int64);
+        assert_eq!(parse_type("intager").unwrap_err().hint(), Some("did you mean \"integer\"?"));
+    }
+}
