@@ -90,10 +90,10 @@ pub fn run(shell: &mut Shell, line: &str) -> Flow {
     }
     match command.action {
         Action::Help => help(),
-        Action::Tables => shell.run_statement("SHOW TABLES", None),
-        Action::Views => shell.run_statement("SHOW VIEWS", None),
-        Action::Describe if argument.is_empty() => shell.run_statement("SHOW TABLES", None),
-        Action::Describe => shell.run_statement(&format!("DESCRIBE {argument}"), None),
+        Action::Tables => shell.run_statement("SHOW TABLES"),
+        Action::Views => shell.run_statement("SHOW VIEWS"),
+        Action::Describe if argument.is_empty() => shell.run_statement("SHOW TABLES"),
+        Action::Describe => shell.run_statement(&format!("DESCRIBE {argument}")),
         Action::Schema => schema(shell, argument),
         Action::Mode => mode(shell, argument),
         Action::Read if argument.is_empty() => shell.fail(&format!("{name} needs the name of a file")),
@@ -116,7 +116,7 @@ fn help() -> Flow {
 
 fn schema(shell: &mut Shell, name: &str) -> Flow {
     let filter = if name.is_empty() { String::new() } else { format!(" WHERE name = '{}'", name.replace('\'', "''")) };
-    shell.run_statement(&format!("SELECT sql FROM eddy.relations{filter}"), None)
+    shell.run_statement(&format!("SELECT sql FROM eddy.relations{filter}"))
 }
 
 fn mode(shell: &mut Shell, name: &str) -> Flow {

@@ -74,10 +74,9 @@ pub struct Shell {
     interactive: bool,
     failed: bool,
     depth: usize,
+    /// The file being read and the line in it where the current piece begins.
+    origin: Option<(String, usize)>,
 }
-
-/// Where a statement came from: a file and the line in it.
-type Origin<'a> = Option<(&'a str, usize)>;
 
 enum Problem {
     Sql(Error),
@@ -102,7 +101,8 @@ impl Shell {
     /// A shell over a connection.
     pub fn new(connection: Connection, settings: Settings, style: Style, interrupts: Interrupts) -> Self {
         let watches = Watches::default();
-        Shell { settings, style, watches, connection, interrupts, interactive: false, failed: false, depth: 0 }
+        let (interactive, failed, depth, origin) = (false, false, 0, None);
+        Shell { settings, style, watches, connection, interrupts, interactive, failed, depth, origin }
     }
 
     /// The connection.
@@ -133,7 +133,7 @@ impl Shell {
 
     /// Runs all statements and dot commands of a text.
     pub fn run_text(&mut self, text: &str) -> Flow {
-        Pieces::of(text).into_iter().try_for_each(|piece| self.run_piece(piece, None))
+        Pieces::of(text).into_iter().try_for_each(|piece| self.run_piece(piece))
     }
 
     /// Runs a file, statement by statement as it can be read.
@@ -146,9 +146,11 @@ impl Shell {
             Ok(file) => file,
             Err(error) => return self.fail(&format!("cannot read {name}: {error}")),
         };
+        let outer = self.origin.take();
         self.depth += 1;
         let flow = self.run_reader(&mut file, Some(&name));
         self.depth -= 1;
+        self.origin = outer;
         flow
     }
 
@@ -158,7 +160,8 @@ impl Shell {
             let line = match &piece {
                 Piece::Statement { line, .. } | Piece::Command { line, .. } => *line,
             };
-            self.run_piece(piece, name.map(|name| (name, line))).map(|()| true)
+            self.origin = name.map(|name| (name.to_string(), line));
+            self.run_piece(piece).map(|()| true)
         })
         .or_else(|stop| match stop {
             Stop::Io(error) if error.kind() == io::ErrorKind::InvalidData => self.fail(&error.to_string()),
@@ -168,12 +171,12 @@ impl Shell {
 
     /// Says what went wrong; the shell goes on only if it was told to.
     pub fn fail(&mut self, message: &str) -> Flow {
-        self.report(&format!("error: {message}"), None);
+        self.report(&format!("error: {message}"));
         self.after_failure()
     }
 
     /// Runs one statement and prints what comes of it.
-    pub fn run_statement(&mut self, sql: &str, origin: Origin<'_>) -> Flow {
+    pub fn run_statement(&mut self, sql: &str) -> Flow {
         let started = Instant::now();
         let handle = self.connection.interrupt_handle();
         self.interrupts.start(move || handle.interrupt());
@@ -190,11 +193,11 @@ impl Shell {
                 Err(Stop::Interrupted)
             }
             Err(Problem::Sql(error)) => {
-                self.report(&error.render(sql), origin);
+                self.report(&error.render(sql));
                 self.after_failure()
             }
             Err(Problem::Differs(rows)) => {
-                self.report(&format!("error: the view differs from its query in {rows} rows"), origin);
+                self.report(&format!("error: the view differs from its query in {rows} rows"));
                 self.after_failure()
             }
         };
@@ -204,9 +207,9 @@ impl Shell {
         if matches!(flow, Ok(())) && self.interrupts.pressed() { Err(Stop::Interrupted) } else { flow }
     }
 
-    fn run_piece(&mut self, piece: Piece, origin: Origin<'_>) -> Flow {
+    fn run_piece(&mut self, piece: Piece) -> Flow {
         match piece {
-            Piece::Statement { text, .. } => self.run_statement(&text, origin),
+            Piece::Statement { text, .. } => self.run_statement(&text),
             Piece::Command { text, .. } => command::run(self, &text),
         }
     }
@@ -216,13 +219,13 @@ impl Shell {
         if self.settings.keep_going { Ok(()) } else { Err(Stop::Failed) }
     }
 
-    fn report(&self, text: &str, origin: Origin<'_>) {
+    fn report(&self, text: &str) {
         let style = Style { colour: io::stderr().is_terminal() && self.style.colour, width: None };
         let text = match text.strip_prefix("error:") {
             Some(rest) => format!("{}{rest}", style.paint("1;31", "error:")),
             None => text.to_string(),
         };
-        match origin {
+        match &self.origin {
             Some((name, line)) => eprintln!("{name}:{line}: {text}"),
             None => eprintln!("{text}"),
         }
