@@ -15,6 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Boolean
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
+use super::ratio::Scaled;
 use super::rows::Rows;
 use super::wide::{Wide, round_to_f64};
 use super::{Accumulator, foreign_state, state_column};
@@ -87,6 +88,17 @@ impl FloatSum {
     /// Sums, or with `average` averages.
     pub(super) fn new(average: bool) -> Self {
         FloatSum { average, states: Vec::new(), sides: Vec::new(), free_sides: Vec::new() }
+    }
+
+    /// The exact sum of a group's finite rows, the weight of all its rows, and whether all are finite.
+    pub(super) fn total(&self, group: u32) -> (Scaled, i64, bool) {
+        let state = self.states.get(group as usize).copied().unwrap_or_default();
+        let packed = || Scaled::new(&Wide::<2>::from_i128(state.mantissa()), state.exponent());
+        let Some(side) = self.side(group as usize) else {
+            return (packed(), state.count, true);
+        };
+        let sum = side.promoted.as_ref().map_or_else(packed, |promoted| Scaled::new(promoted, PROMOTED_LOW));
+        (sum, state.count, side.positive_infinities == 0 && side.negative_infinities == 0 && side.nans == 0)
     }
 
     /// Adds what the fast path cannot.

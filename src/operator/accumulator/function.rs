@@ -11,7 +11,8 @@ use super::extreme::{BytesExtreme, PrimitiveExtreme};
 use super::float_sum::FloatSum;
 use super::keys::{NativeKeys, RowKeys};
 use super::ordered::{OrderedExtreme, SingleValue};
-use super::sum::{ExactSum, Output};
+use super::sum::{Addend, ExactSum, Output};
+use super::variance::{FloatMoments, IntegerMoments, Variance};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 
@@ -93,7 +94,7 @@ pub struct AggregateCall {
     pub function: AggregateFunction,
     /// Whether equal argument values count once.
     pub distinct: bool,
-    /// The types of the arguments, as [`coerced_types`] gives them.
+    /// The types of the arguments, after coercion.
     pub arguments: Vec<DataType>,
     /// Whether the input never deletes rows: `min` and `max` then keep one value a group.
     pub append_only: bool,
@@ -218,9 +219,10 @@ fn plain_accumulator(
         F::Min | F::Max => create_ordered(argument, function == F::Max),
         F::BoolAnd | F::BoolOr => Ok(Box::new(Booleans::new(function == F::BoolAnd))),
         F::SingleValue => create_single_value(argument),
-        F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {
-            Err(Error::unsupported(format!("{} is not supported yet", function.name())))
-        }
+        F::VarPop => variances(argument, false, false),
+        F::VarSamp => variances(argument, true, false),
+        F::StddevPop => variances(argument, false, true),
+        F::StddevSamp => variances(argument, true, true),
     }
 }
 
@@ -231,6 +233,21 @@ fn sums(argument: &DataType, output: Output, average: bool) -> Result<Box<dyn Ac
         DataType::Decimal128(_, _) => Box::new(ExactSum::<Decimal128Type, 3>::new(argument, output)),
         DataType::Decimal256(_, _) => Box::new(ExactSum::<Decimal256Type, 5>::new(argument, output)),
         _ => Box::new(ExactSum::<Int64Type, 2>::new(argument, output)),
+    })
+}
+
+fn variances(argument: &DataType, sample: bool, root: bool) -> Result<Box<dyn Accumulator>> {
+    fn integers<T: Addend<N>, const N: usize, const M: usize>(argument: &DataType) -> IntegerMoments<T, N, M> {
+        IntegerMoments::new(argument, ExactSum::new(argument, Output::AverageDouble))
+    }
+    Ok(match argument {
+        DataType::Float32 | DataType::Float64 => Box::new(Variance::new(FloatMoments::new(), sample, root)),
+        DataType::UInt64 => Box::new(Variance::new(integers::<UInt64Type, 2, 4>(argument), sample, root)),
+        DataType::Decimal128(_, _) => Box::new(Variance::new(integers::<Decimal128Type, 3, 5>(argument), sample, root)),
+        DataType::Decimal256(_, _) => {
+            Box::new(Variance::new(integers::<Decimal256Type, 5, 10>(argument), sample, root))
+        }
+        _ => Box::new(Variance::new(integers::<Int64Type, 2, 4>(argument), sample, root)),
     })
 }
 

@@ -5,6 +5,7 @@
 //! depend on the order in which rows came, were merged or were deleted.
 //!
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
+//! - [`variance`] over [`square_sum`]; [`ratio`]: its exact fraction
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
 //! - [`rows`], [`wide`]: the walk over an update; wide integers and exact rounding
@@ -21,8 +22,11 @@ mod function;
 mod keys;
 mod multiset;
 mod ordered;
+mod ratio;
 mod rows;
+mod square_sum;
 mod sum;
+mod variance;
 mod wide;
 
 #[cfg(test)]

@@ -108,6 +108,24 @@ impl<T: Addend<N>, const N: usize> ExactSum<T, N> {
         ExactSum { input: T::data_type(argument), output, states: Vec::new(), _values: std::marker::PhantomData }
     }
 
+    /// The sum of a group and the weight of its rows.
+    pub(super) fn total(&self, group: u32) -> (Wide<N>, i64) {
+        let state = self.state(group);
+        (state.sum, state.count)
+    }
+
+    /// The argument as array of `T`.
+    pub(super) fn prepare(&self, values: &[ArrayRef]) -> Result<ArrayRef> {
+        let values = state_column(values, 0)?;
+        if *values.data_type() == self.input {
+            Ok(values.clone())
+        } else if matches!(values.data_type(), DataType::Duration(_)) {
+            Ok(cast(values, &DataType::Int64)?)
+        } else {
+            Ok(cast(values, &self.input)?)
+        }
+    }
+
     fn state(&self, group: u32) -> State<N> {
         self.states.get(group as usize).copied().unwrap_or_default()
     }
@@ -128,14 +146,7 @@ impl<T: Addend<N>, const N: usize> Accumulator for ExactSum<T, N> {
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
         let rows = Rows::new(values, groups, weights, filter, self.states.len())?;
-        let values = state_column(values, 0)?;
-        let values = if matches!(values.data_type(), DataType::Duration(_)) {
-            cast(values, &DataType::Int64)?
-        } else if *values.data_type() == self.input {
-            values.clone()
-        } else {
-            cast(values, &self.input)?
-        };
+        let values = self.prepare(values)?;
         let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
         let states = self.states.as_mut_slice();
         rows.for_each_value(values, |group, value, weight| {

@@ -109,6 +109,42 @@ impl<const N: usize> Wide<N> {
         Wide(result)
     }
 
+    /// The square of the value, if it fits in `M` limbs.
+    #[inline]
+    pub(super) fn squared<const M: usize>(&self) -> Wide<M> {
+        let factor = self.magnitude();
+        let mut result = [0u64; M];
+        for (low, &a) in factor.iter().enumerate().filter(|&(_, &a)| a != 0) {
+            let mut carry = 0u128;
+            for (index, limb) in result.iter_mut().enumerate().skip(low) {
+                let b = factor.get(index - low).copied().unwrap_or(0);
+                carry += u128::from(a) * u128::from(b) + u128::from(*limb);
+                *limb = carry as u64;
+                carry >>= 64;
+            }
+        }
+        Wide(result)
+    }
+
+    /// The value times `2^bits`.
+    pub(super) fn shifted_up(&self, bits: u32) -> Self {
+        let (limbs, shift) = ((bits / 64) as usize, bits % 64);
+        let mut result = [0; N];
+        for (index, result) in result.iter_mut().enumerate().skip(limbs) {
+            let high = self.0[index - limbs] << shift;
+            let low = if shift > 0 && index > limbs { self.0[index - limbs - 1] >> (64 - shift) } else { 0 };
+            *result = high | low;
+        }
+        Wide(result)
+    }
+
+    /// How many bits the absolute value has.
+    pub(super) fn bits(&self) -> u32 {
+        let magnitude = self.magnitude();
+        let high = magnitude.iter().rposition(|&limb| limb != 0);
+        high.map_or(0, |high| high as u32 * 64 + 64 - magnitude[high].leading_zeros())
+    }
+
     /// The value with its sign turned.
     #[inline]
     pub(super) fn negated(&self) -> Self {

@@ -82,12 +82,14 @@ fn same(ours: &str, theirs: &str) -> bool {
         || matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(a), Ok(b)) if (a - b).abs() <= 1e-9 * b.abs() + 1.1e-7)
 }
 
-const QUERIES: [&str; 12] = [
+const QUERIES: [&str; 14] = [
     "SELECT count(*), count(i), sum(i), avg(i), min(i), max(i), sum(f), avg(f), min(f), max(f) FROM t",
     "SELECT k, count(*), count(i), sum(i), avg(i), min(i), max(i) FROM t GROUP BY k ORDER BY k",
     "SELECT k, sum(f), avg(f), min(f), max(f), min(s), max(s), min(d), max(d) FROM t GROUP BY k ORDER BY k",
     "SELECT k, sum(d), avg(d), bool_and(b), bool_or(b), min(b), max(b) FROM t GROUP BY k ORDER BY k",
     "SELECT k, count(DISTINCT i), count(DISTINCT s), sum(DISTINCT i) FROM t GROUP BY k ORDER BY k",
+    "SELECT k, var_pop(f), var(i), stddev(d), stddev_pop(f), var_samp(f) FROM t GROUP BY k ORDER BY k",
+    "SELECT var_pop(f), var(i), stddev(d), stddev_pop(f), var_samp(DISTINCT f) FROM t",
     "SELECT count(DISTINCT s) FROM t",
     "SELECT count(*) FILTER (WHERE i > 100), sum(i) FILTER (WHERE f > 10000), max(s) FILTER (WHERE false) FROM t",
     "SELECT count(*), sum(i), min(s), avg(f) FROM t WHERE k < 0",

@@ -42,8 +42,11 @@ fn pools() -> Vec<ArrayRef> {
     ]
 }
 
+/// `(index into pool, group, weight)`.
+type Changes = Vec<(usize, u32, i64)>;
+
 /// Rows whose weights end up at 0 or more, as a list of changes in any order.
-fn changes(random: &mut Random, pool: usize) -> (Vec<(usize, u32, i64)>, Vec<(usize, u32, i64)>) {
+fn changes(random: &mut Random, pool: usize) -> (Changes, Changes) {
     let (mut changes, mut finals) = (Vec::new(), Vec::new());
     for _ in 0..120 {
         let (row, group, weight) = (random.below(pool), random.below(3) as u32, random.below(3) as i64);

@@ -143,6 +143,32 @@ fn booleans_and_filters() {
 }
 
 #[test]
+fn variances_are_exact() {
+    let big = 1e15;
+    let pool = column(Float64Array::from(vec![big + 1.0, big + 2.0, big + 3.0, 1e300, 5e-324, f64::INFINITY]));
+    let read = |function, rows: &[(usize, u32, i64)]| {
+        let mut accumulator = accumulator(function, &DataType::Float64);
+        feed(accumulator.as_mut(), &pool, rows);
+        answers(accumulator.as_ref(), &[0])[0].split(' ').next().unwrap().to_string()
+    };
+    let three = [(0, 0, 1), (1, 0, 1), (2, 0, 1)];
+    assert_eq!(read(F::VarSamp, &three), "1e0");
+    assert_eq!(read(F::StddevSamp, &three), "1e0");
+    assert_eq!(read(F::VarPop, &three), format!("{:e}", 2.0 / 3.0));
+    assert_eq!(read(F::StddevPop, &three), format!("{:e}", (2.0f64 / 3.0).sqrt()));
+    assert_eq!(read(F::VarSamp, &three[..1]), "NULL");
+    assert_eq!(read(F::VarPop, &three[..1]), "0e0");
+    let detour = [(3, 0, 1), (0, 0, 1), (5, 0, 1), (4, 0, 3), (1, 0, 1), (3, 0, -1), (4, 0, -3), (2, 0, 1), (5, 0, -1)];
+    assert_eq!(read(F::VarSamp, &detour), "1e0");
+    assert_eq!(read(F::VarPop, &detour[..2]), "inf");
+    assert_eq!(read(F::VarPop, &detour[..3]), "NaN");
+    let pool = column(Int64Array::from(vec![i64::MAX, i64::MAX - 2, i64::MIN]));
+    let mut variance = accumulator(F::VarPop, &DataType::Int64);
+    feed(variance.as_mut(), &pool, &[(0, 0, 1), (1, 0, 1)]);
+    assert_eq!(double(variance.as_ref()), 1.0);
+}
+
+#[test]
 fn wrong_arguments_are_errors() {
     assert_eq!(super::super::result_type(F::Sum, &[DataType::Utf8View]).unwrap_err().sqlstate(), "42883");
     assert!(create(&call(F::Avg, &[], false)).is_err());
