@@ -80,7 +80,7 @@ fn push_field(text: &str, line: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{batch, numbers, printed};
+    use super::super::tests::{batch, numbers, printed};
     use super::super::{Format, Style, printer};
 
     #[test]

@@ -357,7 +357,7 @@ fn grouped(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{batch, numbers, printed};
+    use super::super::tests::{batch, numbers, printed};
     use super::super::{Format, printer};
     use super::*;
 

@@ -158,7 +158,7 @@ mod tests {
     use arrow::array::*;
     use arrow::datatypes::Int32Type;
 
-    use super::super::testing::{batch, numbers, printed};
+    use super::super::tests::{batch, numbers, printed};
     use super::super::{Format, Style, printer};
 
     #[test]

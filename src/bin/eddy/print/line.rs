@@ -54,7 +54,7 @@ impl Printer for LinePrinter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{batch, printed};
+    use super::super::tests::{batch, printed};
     use super::super::{Format, Style, printer};
 
     #[test]

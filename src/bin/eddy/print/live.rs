@@ -134,7 +134,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array, StringArray};
 
-    use super::super::testing::printed;
+    use super::super::tests::printed;
     use super::super::{Format, streaming};
     use super::*;
 

@@ -131,9 +131,7 @@ fn push_printable(text: &str, out: &mut String) {
 }
 
 #[cfg(test)]
-pub mod testing {
-    //! Batches and printed text for the tests of the printers.
-
+mod tests {
     use std::sync::Arc;
 
     use arrow::array::*;
@@ -173,11 +171,6 @@ pub mod testing {
         printer.end(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn formats_have_the_names_of_the_command_line() {
