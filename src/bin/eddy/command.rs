@@ -8,6 +8,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use crate::catalog;
 use crate::print::Format;
 use crate::shell::{Flow, Shell, Stop};
 
@@ -115,8 +116,13 @@ fn help() -> Flow {
 }
 
 fn schema(shell: &mut Shell, name: &str) -> Flow {
-    let filter = if name.is_empty() { String::new() } else { format!(" WHERE name = '{}'", name.replace('\'', "''")) };
-    shell.run_statement(&format!("SELECT sql FROM eddy.relations{filter}"))
+    match catalog::definitions(shell.connection(), name) {
+        Ok(definitions) => {
+            definitions.iter().try_for_each(|definition| writeln!(io::stdout(), "{definition}"))?;
+            Ok(())
+        }
+        Err(error) => shell.fail(&error.to_string()),
+    }
 }
 
 fn mode(shell: &mut Shell, name: &str) -> Flow {

@@ -2,8 +2,9 @@
 
 use eddydb::Error;
 
+use crate::catalog;
 use crate::editor::{LineEditor, Typed, bare_command};
-use crate::engine;
+
 use crate::shell::{Flow, Shell, Stop};
 
 const EXAMPLE: &str = "\
@@ -30,9 +31,11 @@ pub fn run(shell: &mut Shell) -> Flow {
         Ok(editor) => editor,
         Err(error) => return shell.fail(&format!("the terminal cannot be used: {error}")),
     };
+    // Tab asks on a connection of its own, so that nothing it does can touch an open transaction.
+    let side = shell.connection().database().connect().ok();
     shell.set_interactive();
     loop {
-        editor.set_names(engine::names(shell.connection()));
+        editor.set_names(side.as_ref().map(catalog::names).unwrap_or_default());
         let text = match editor.read() {
             Ok(Typed::Text(text)) => text,
             Ok(Typed::Cleared) => continue,

@@ -5,7 +5,8 @@
 //! is no colour, no prompt and no progress.
 //!
 //! - `arguments`: the command line
-//! - `shell`: runs statements and dot commands; `command`, `watch` and `interrupt` are its parts
+//! - `shell`: runs statements and dot commands; `command`, `watch`, `catalog` and `interrupt`
+//!   are its parts
 //! - `input`, `lexer`: from text to statements
 //! - `interactive`, `editor`: the prompt
 //! - `print`: results as text
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod catalog;
 mod command;
 mod demo;
 mod editor;
