@@ -9,7 +9,7 @@ use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
-use rustyline::history::FileHistory;
+use rustyline::history::{FileHistory, History, MemHistory};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
@@ -72,9 +72,9 @@ impl LineEditor {
         }
     }
 
-    /// How many characters fit on a line of the terminal.
+    /// How many characters fit on a line of the terminal now.
     pub fn width(&mut self) -> Option<usize> {
-        self.editor.dimensions().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0)
+        width_of(&mut self.editor)
     }
 
     /// The next complete text.
@@ -103,6 +103,16 @@ impl LineEditor {
             let _ = self.editor.append_history(file);
         }
     }
+}
+
+/// How many characters fit on a line of the terminal, where there is one.
+pub fn terminal_width() -> Option<usize> {
+    let mut editor: Editor<(), MemHistory> = Editor::with_history(Config::default(), MemHistory::new()).ok()?;
+    width_of(&mut editor)
+}
+
+fn width_of<H: Helper, I: History>(editor: &mut Editor<H, I>) -> Option<usize> {
+    editor.dimensions().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0)
 }
 
 /// `$XDG_STATE_HOME/eddy/history`, or `~/.local/state/eddy/history`.

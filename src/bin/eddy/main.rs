@@ -32,7 +32,6 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Work};
-use crate::editor::LineEditor;
 use crate::engine::{Connection, Database};
 use crate::interrupt::{EXIT_INTERRUPTED, Interrupts};
 use crate::print::{Format, Style};
@@ -92,7 +91,7 @@ fn style(terminal: bool) -> Style {
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let colour = set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb");
-    Style { colour, width: LineEditor::open(false).ok().and_then(|mut editor| editor.width()) }
+    Style { colour, width: editor::terminal_width() }
 }
 
 fn exit_code(shell: &mut Shell, flow: Flow) -> ExitCode {
