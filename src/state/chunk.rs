@@ -1,0 +1,254 @@
+//! A piece of an arena: immutable rows with ascending ids, and the epochs at which they died.
+//!
+//! Everything but the deaths is fixed when a chunk is made. Deaths are stamped by the one writer while readers look:
+//! a reader of epoch e asks only whether a row died at or before e, and all such stamps were made before its snapshot.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, make_array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute;
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::base::error::{Error, ErrorKind, Result};
+
+/// The epoch of death of a row that lives.
+pub const NEVER: u64 = u64::MAX;
+
+/// String buffers smaller than this are not worth copying to save memory.
+const GARBAGE_FROM: usize = 4096;
+/// More string buffers than this are gathered into one.
+const BUFFERS_MAX: usize = 8;
+
+/// Rows with ids, weights and deaths.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The id of the first row.
+    first: u64,
+    /// Where ids do not follow one another: one a row, ascending.
+    ids: Option<ScalarBuffer<u64>>,
+    rows: RecordBatch,
+    /// Where some weight is not one: one a row.
+    weights: Option<ScalarBuffer<i64>>,
+    /// Made at the first death.
+    died: OnceLock<Box<[AtomicU64]>>,
+    size: usize,
+}
+
+impl Chunk {
+    /// Rows with consecutive ids, none dead.
+    pub fn new(first: u64, rows: RecordBatch, weights: Option<ScalarBuffer<i64>>) -> Result<Self> {
+        Self::with_ids(first, None, rows, weights)
+    }
+
+    fn with_ids(
+        first: u64,
+        ids: Option<ScalarBuffer<u64>>,
+        rows: RecordBatch,
+        weights: Option<ScalarBuffer<i64>>,
+    ) -> Result<Self> {
+        let columns = rows.columns().iter().map(compact_views).collect();
+        let rows = record_batch(rows.schema(), columns, rows.num_rows())?;
+        let weights = weights.filter(|weights| weights.iter().any(|&weight| weight != 1));
+        let size = rows.columns().iter().map(memory_size).sum::<usize>()
+            + (ids.as_ref().map_or(0, |ids| ids.len()) + weights.as_ref().map_or(0, |weights| weights.len())) * 8;
+        Ok(Chunk { first, ids, rows, weights, died: OnceLock::new(), size })
+    }
+
+    /// Several chunks in id order as one.
+    pub fn concat(schema: &SchemaRef, chunks: &[Arc<Chunk>]) -> Result<Self> {
+        let rows = compute::concat_batches(schema, chunks.iter().map(|chunk| &chunk.rows))?;
+        let first = chunks.first().map_or(0, |chunk| chunk.first);
+        let consecutive = chunks.iter().all(|chunk| chunk.ids.is_none())
+            && chunks.windows(2).all(|pair| pair[0].first + pair[0].len() as u64 == pair[1].first);
+        let every = || chunks.iter().flat_map(|chunk| (0..chunk.len()).map(move |offset| (chunk, offset)));
+        let ids = (!consecutive).then(|| every().map(|(chunk, offset)| chunk.id(offset)).collect());
+        let weighted = chunks.iter().any(|chunk| chunk.weights.is_some());
+        let weights = weighted.then(|| every().map(|(chunk, offset)| chunk.weight(offset)).collect());
+        let chunk = Chunk::with_ids(first, ids, rows, weights)?;
+        if chunks.iter().any(|chunk| chunk.died.get().is_some()) {
+            chunk.set_deaths(every().map(|(chunk, offset)| chunk.died(offset)));
+        }
+        Ok(chunk)
+    }
+
+    /// The rows at `offsets` (ascending, at least one), with their ids.
+    pub fn keep(&self, offsets: &[u32]) -> Result<Self> {
+        let rows = take_rows(&self.rows, offsets)?;
+        let ids: ScalarBuffer<u64> = offsets.iter().map(|&offset| self.id(offset as usize)).collect();
+        let weights =
+            self.weights.as_ref().map(|weights| offsets.iter().map(|&offset| weights[offset as usize]).collect());
+        let first = ids.first().copied().ok_or_else(|| Error::internal("a chunk without rows"))?;
+        let chunk = Chunk::with_ids(first, Some(ids), rows, weights)?;
+        if self.died.get().is_some() {
+            chunk.set_deaths(offsets.iter().map(|&offset| self.died(offset as usize)));
+        }
+        Ok(chunk)
+    }
+
+    /// How many rows there are, dead or alive.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// The rows, dead or alive.
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// The id of the first row.
+    #[inline]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The id of a row.
+    #[inline]
+    pub fn id(&self, offset: usize) -> u64 {
+        match &self.ids {
+            None => self.first + offset as u64,
+            Some(ids) => ids[offset],
+        }
+    }
+
+    /// Where the row of an id is.
+    #[inline]
+    pub fn find(&self, id: u64) -> Option<usize> {
+        match &self.ids {
+            None => id.checked_sub(self.first).map(|offset| offset as usize).filter(|&offset| offset < self.len()),
+            Some(ids) => ids.binary_search(&id).ok(),
+        }
+    }
+
+    /// How many rows have an id below `high`: they come first.
+    pub fn count_below(&self, high: u64) -> usize {
+        match &self.ids {
+            None => usize::try_from(high.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.len()),
+            Some(ids) => ids.partition_point(|&id| id < high),
+        }
+    }
+
+    /// The weight of a row, dead or alive.
+    #[inline]
+    pub fn weight(&self, offset: usize) -> i64 {
+        self.weights.as_ref().map_or(1, |weights| weights[offset])
+    }
+
+    /// Whether every row has weight one.
+    pub fn weights_all_one(&self) -> bool {
+        self.weights.is_none()
+    }
+
+    /// The epoch at which a row died.
+    #[inline]
+    pub fn died(&self, offset: usize) -> u64 {
+        self.died.get().map_or(NEVER, |died| died[offset].load(Ordering::Relaxed))
+    }
+
+    /// Whether a row ever died.
+    pub fn has_deaths(&self) -> bool {
+        self.died.get().is_some()
+    }
+
+    /// Lets a row die. Only the arena's writer calls this.
+    pub fn stamp(&self, offset: usize, epoch: u64) {
+        let died = self.died.get_or_init(|| (0..self.len()).map(|_| AtomicU64::new(NEVER)).collect());
+        died[offset].store(epoch, Ordering::Relaxed);
+    }
+
+    fn set_deaths(&self, deaths: impl Iterator<Item = u64>) {
+        self.died.get_or_init(|| deaths.map(AtomicU64::new).collect());
+    }
+
+    /// The offsets of rows with an id from `low` to below `high` that live at `epoch`; `None` if that is all rows.
+    pub fn visible(&self, low: u64, high: u64, epoch: u64) -> Option<Vec<u32>> {
+        let (start, end) = (self.count_below(low), self.count_below(high));
+        let all = start == 0 && end == self.len();
+        match self.died.get() {
+            None if all => None,
+            None => Some((start as u32..end as u32).collect()),
+            Some(died) => {
+                let lives = |offset: &u32| died[*offset as usize].load(Ordering::Relaxed) > epoch;
+                let offsets: Vec<u32> = (start as u32..end as u32).filter(lives).collect();
+                if offsets.len() == self.len() { None } else { Some(offsets) }
+            }
+        }
+    }
+
+    /// The bytes held, estimated.
+    pub fn size(&self) -> usize {
+        self.size + self.died.get().map_or(0, |died| died.len() * 8)
+    }
+}
+
+/// A record batch that may have no columns.
+pub fn record_batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// The rows at `offsets`; unlike Arrow's kernel it takes batches without columns.
+pub fn take_rows(rows: &RecordBatch, offsets: &[u32]) -> Result<RecordBatch> {
+    let indices = UInt32Array::from_iter_values(offsets.iter().copied());
+    let columns =
+        rows.columns().iter().map(|column| compute::take(column, &indices, None)).collect::<Result<Vec<_>, _>>()?;
+    record_batch(rows.schema(), columns, offsets.len())
+}
+
+/// Each offset as often as `weight` says; an error if that passes what one batch can hold.
+pub fn repeat(offsets: impl Iterator<Item = u32>, weight: impl Fn(u32) -> i64) -> Result<Vec<u32>> {
+    let mut repeated = Vec::new();
+    for offset in offsets {
+        let times = usize::try_from(weight(offset)).unwrap_or(0);
+        if repeated.len().saturating_add(times) > i32::MAX as usize {
+            return Err(Error::new(ErrorKind::Resource, "more than 2 billion equal rows in one piece of a relation"));
+        }
+        repeated.resize(repeated.len() + times, offset);
+    }
+    Ok(repeated)
+}
+
+/// The array without string buffers that it mostly does not need.
+fn compact_views(array: &ArrayRef) -> ArrayRef {
+    let wasteful = |used: usize, buffers: &[arrow::buffer::Buffer]| {
+        let held: usize = buffers.iter().map(|buffer| buffer.capacity()).sum();
+        buffers.len() > BUFFERS_MAX || held > used * 2 + GARBAGE_FROM
+    };
+    match array.data_type() {
+        DataType::Utf8View => {
+            let views = array.as_string_view();
+            if wasteful(views.total_buffer_bytes_used(), views.data_buffers()) {
+                Arc::new(views.gc())
+            } else {
+                array.clone()
+            }
+        }
+        DataType::BinaryView => {
+            let views = array.as_binary_view();
+            if wasteful(views.total_buffer_bytes_used(), views.data_buffers()) {
+                Arc::new(views.gc())
+            } else {
+                array.clone()
+            }
+        }
+        _ => array.clone(),
+    }
+}
+
+/// The bytes of the array's own rows, not of what a slice was cut from.
+fn memory_size(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
+        DataType::Struct(_) => array.as_struct().columns().iter().map(memory_size).sum(),
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            let offsets = list.value_offsets();
+            let (start, end) = (offsets[0] as usize, offsets[list.len()] as usize);
+            array.len() * 4 + memory_size(&make_array(list.values().slice(start, end - start).to_data()))
+        }
+        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
+    }
+}

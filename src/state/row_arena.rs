@@ -1,0 +1,308 @@
+//! The rows of a relation or view: appended, stamped dead, never changed.
+//!
+//! A row's id is the running number of its append, never reused. Every 65,536 ids make a sealed chunk, shared with
+//! snapshots; the rows since lie in a tail of small chunks that are merged geometrically, so that one-row appends cost
+//! O(log n) each and a snapshot has few chunks. A delete stamps the epoch of death on the row; [`RowArena::compact`]
+//! later drops rows that no snapshot in use can see, and keeps the ids of the rest. One writer; readers hold
+//! [`Snapshot`]s.
+//!
+//! Invariants: chunks are in id order; ids at or above `tail_first` are in the tail and nothing else is; `dead` of a
+//! chunk counts its stamped rows.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute;
+use arrow::datatypes::SchemaRef;
+
+use crate::base::change::Weights;
+use crate::base::error::{Error, Result};
+
+use super::chunk::{Chunk, NEVER, record_batch};
+use super::snapshot::Snapshot;
+
+/// Ids to a sealed chunk.
+const SEALED: u64 = 1 << 16;
+
+/// Rows by id.
+///
+/// # Contract
+/// - Stamps of one arena come in non-decreasing epochs (not checked: an older stamp would only make older snapshots
+///   count exactly the slow way).
+/// - [`RowArena::compact`] is never told a later epoch than that of the oldest snapshot still compared with a newer one.
+pub struct RowArena {
+    schema: SchemaRef,
+    sealed: Arc<Vec<Arc<Chunk>>>,
+    tail: Vec<Arc<Chunk>>,
+    /// Stamped rows, one count a chunk, in the order of `sealed` then `tail`.
+    dead: Vec<usize>,
+    tail_first: u64,
+    high: u64,
+    /// Sum of the weights of living rows.
+    live: u64,
+    last_death: u64,
+}
+
+impl RowArena {
+    /// No rows yet.
+    pub fn new(schema: SchemaRef) -> Self {
+        RowArena {
+            schema,
+            sealed: Arc::default(),
+            tail: vec![],
+            dead: vec![],
+            tail_first: 0,
+            high: 0,
+            live: 0,
+            last_death: 0,
+        }
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Adds rows, whose weights must be positive, and returns their ids. On an error nothing is added.
+    pub fn append(&mut self, batch: RecordBatch, weights: &Weights) -> Result<Range<u64>> {
+        let rows = batch.num_rows();
+        let mut live = self.live;
+        for row in 0..rows {
+            let weight = u64::try_from(weights.get(row)).ok().filter(|&weight| weight > 0);
+            let weight = weight.ok_or_else(|| Error::internal(format!("a row of weight {}", weights.get(row))))?;
+            live = live.checked_add(weight).ok_or_else(|| Error::data("weight overflow").with_sqlstate("22003"))?;
+        }
+        let batch = record_batch(self.schema.clone(), batch.columns().to_vec(), rows)?;
+        let first = self.high;
+        let mut offset = 0;
+        while offset < rows {
+            let room = usize::try_from(self.tail_first + SEALED - self.high).unwrap_or(usize::MAX);
+            let count = room.min(rows - offset);
+            let own = match weights {
+                Weights::Ones => None,
+                Weights::Signed(weights) => Some(weights.slice(offset, count)),
+            };
+            self.push(batch.slice(offset, count), own)?;
+            offset += count;
+        }
+        self.live = live;
+        Ok(first..self.high)
+    }
+
+    /// Lets a row die at `epoch`; an error if it is not there or dead already.
+    pub fn delete(&mut self, id: u64, epoch: u64) -> Result<()> {
+        let found = self.locate(id).map(|(number, offset)| (number, self.chunk(number).clone(), offset));
+        let Some((number, chunk, offset)) = found.filter(|(_, chunk, offset)| chunk.died(*offset) == NEVER) else {
+            return Err(Error::internal(format!("no living row {id} to delete")));
+        };
+        chunk.stamp(offset, epoch);
+        self.dead[number] += 1;
+        self.live -= chunk.weight(offset).unsigned_abs();
+        self.last_death = self.last_death.max(epoch);
+        Ok(())
+    }
+
+    /// The id the next row will have: every id is below.
+    pub fn high(&self) -> u64 {
+        self.high
+    }
+
+    /// The rows that are there now and live at `epoch`. Costs a few pointers unless rows died after `epoch`.
+    pub fn snapshot(&self, epoch: u64) -> Snapshot {
+        let mut rows = self.live;
+        if self.last_death > epoch {
+            let counts = self.sealed.iter().chain(&self.tail).map(|chunk| {
+                let weights = (0..chunk.len()).filter(|&offset| chunk.died(offset) > epoch);
+                weights.map(|offset| chunk.weight(offset).unsigned_abs()).sum::<u64>()
+            });
+            rows = counts.sum();
+        }
+        Snapshot::new(self.schema.clone(), epoch, self.high, rows, self.sealed.clone(), self.tail.as_slice().into())
+    }
+
+    /// The values of some columns at `ids`, dead or alive; an error for ids that were compacted away.
+    pub fn take(&self, ids: &[u64], columns: &[usize]) -> Result<Vec<ArrayRef>> {
+        let mut used: Vec<usize> = vec![];
+        let mut number_of: HashMap<usize, usize> = HashMap::new();
+        let mut places = Vec::with_capacity(ids.len());
+        let mut last = (usize::MAX, 0);
+        for &id in ids {
+            let (chunk, offset) = self.locate(id).ok_or_else(|| Error::internal(format!("no row {id}")))?;
+            if last.0 != chunk {
+                let number = *number_of.entry(chunk).or_insert_with(|| {
+                    used.push(chunk);
+                    used.len() - 1
+                });
+                last = (chunk, number);
+            }
+            places.push((last.1, offset));
+        }
+        columns.iter().map(|&column| self.take_column(column, &used, &places)).collect()
+    }
+
+    /// The weight of a living row.
+    pub fn weight(&self, id: u64) -> Option<i64> {
+        let (number, offset) = self.locate(id)?;
+        let chunk = self.chunk(number);
+        (chunk.died(offset) == NEVER).then(|| chunk.weight(offset))
+    }
+
+    /// Drops rows that died at or before `oldest_pinned_epoch` from chunks where they are more than half.
+    ///
+    /// Ids stand. Snapshots taken before keep the chunks they have.
+    pub fn compact(&mut self, oldest_pinned_epoch: u64) -> Result<()> {
+        let sealed = self.sealed.len();
+        if let Some((chunks, dead)) = self.compacted(&self.sealed, &self.dead[..sealed], oldest_pinned_epoch)? {
+            self.sealed = Arc::new(chunks);
+            self.dead.splice(..sealed, dead);
+        }
+        let sealed = self.sealed.len();
+        if let Some((chunks, dead)) = self.compacted(&self.tail, &self.dead[sealed..], oldest_pinned_epoch)? {
+            self.tail = chunks;
+            self.dead.splice(sealed.., dead);
+        }
+        Ok(())
+    }
+
+    /// How many rows live, weights counted.
+    pub fn live_rows(&self) -> u64 {
+        self.live
+    }
+
+    /// How many dead rows are still held, each counted once.
+    pub fn dead_rows(&self) -> u64 {
+        self.dead.iter().map(|&dead| dead as u64).sum()
+    }
+
+    /// The bytes held, estimated.
+    pub fn size(&self) -> usize {
+        self.sealed.iter().chain(&self.tail).map(|chunk| chunk.size()).sum()
+    }
+
+    /// Adds rows that fit into the tail.
+    fn push(&mut self, rows: RecordBatch, weights: Option<ScalarBuffer<i64>>) -> Result<()> {
+        let count = rows.num_rows();
+        self.tail.push(Arc::new(Chunk::new(self.high, rows, weights)?));
+        self.dead.push(0);
+        self.high += count as u64;
+        if self.high == self.tail_first + SEALED {
+            self.merge_tail(0)?;
+            Arc::make_mut(&mut self.sealed).append(&mut self.tail);
+            self.tail_first = self.high;
+            return Ok(());
+        }
+        // As in a binary counter: a chunk stays only while it is at least twice what follows it.
+        let mut start = self.tail.len() - 1;
+        let mut following = count;
+        while start > 0 && self.tail[start - 1].len() < following * 2 {
+            start -= 1;
+            following += self.tail[start].len();
+        }
+        self.merge_tail(start)
+    }
+
+    /// Makes one chunk of the tail's chunks from `start`.
+    fn merge_tail(&mut self, start: usize) -> Result<()> {
+        if self.tail.len() - start < 2 {
+            return Ok(());
+        }
+        let merged = Chunk::concat(&self.schema, &self.tail[start..])?;
+        let first_count = self.sealed.len() + start;
+        let dead = self.dead[first_count..].iter().sum();
+        self.tail.truncate(start);
+        self.tail.push(Arc::new(merged));
+        self.dead.truncate(first_count);
+        self.dead.push(dead);
+        Ok(())
+    }
+
+    #[inline]
+    fn chunk(&self, number: usize) -> &Arc<Chunk> {
+        match self.sealed.get(number) {
+            Some(chunk) => chunk,
+            None => &self.tail[number - self.sealed.len()],
+        }
+    }
+
+    /// The chunk (counted over sealed and tail) and the offset in it of a row, dead or alive.
+    #[inline]
+    fn locate(&self, id: u64) -> Option<(usize, usize)> {
+        if id >= self.tail_first {
+            let number = self.tail.partition_point(|chunk| chunk.first() <= id).checked_sub(1)?;
+            return Some((self.sealed.len() + number, self.tail[number].find(id)?));
+        }
+        // As long as nothing was compacted away, the chunk's number follows from the id.
+        let guess = (id / SEALED) as usize;
+        if let Some(offset) = self.sealed.get(guess).and_then(|chunk| chunk.find(id)) {
+            return Some((guess, offset));
+        }
+        let number = self.sealed.partition_point(|chunk| chunk.first() <= id).checked_sub(1)?;
+        Some((number, self.sealed[number].find(id)?))
+    }
+
+    fn take_column(&self, column: usize, used: &[usize], places: &[(usize, usize)]) -> Result<ArrayRef> {
+        if column >= self.schema.fields().len() {
+            return Err(Error::internal(format!("no column {column} in an arena")));
+        }
+        match used {
+            [] => Ok(arrow::array::new_empty_array(self.schema.field(column).data_type())),
+            [only] => {
+                let offsets = UInt32Array::from_iter_values(places.iter().map(|&(_, offset)| offset as u32));
+                Ok(compute::take(self.chunk(*only).rows().column(column), &offsets, None)?)
+            }
+            _ => {
+                let arrays: Vec<&dyn Array> =
+                    used.iter().map(|&number| self.chunk(number).rows().column(column).as_ref()).collect();
+                Ok(compute::interleave(&arrays, places)?)
+            }
+        }
+    }
+
+    /// The chunks without their droppable rows; `None` if nothing is worth it.
+    #[allow(clippy::type_complexity, reason = "chunks and their counts of dead rows")]
+    fn compacted(
+        &self,
+        chunks: &[Arc<Chunk>],
+        dead: &[usize],
+        epoch: u64,
+    ) -> Result<Option<(Vec<Arc<Chunk>>, Vec<usize>)>> {
+        if chunks.iter().zip(dead).all(|(chunk, &dead)| dead * 2 <= chunk.len()) {
+            return Ok(None);
+        }
+        let mut kept: Vec<Arc<Chunk>> = Vec::with_capacity(chunks.len());
+        let mut counts: Vec<usize> = Vec::with_capacity(chunks.len());
+        let mut changed = false;
+        for (chunk, &dead) in chunks.iter().zip(dead) {
+            let survivors = if dead * 2 > chunk.len() { chunk.visible(0, NEVER, epoch) } else { None };
+            let Some(survivors) = survivors.filter(|survivors| survivors.len() * 2 < chunk.len()) else {
+                kept.push(chunk.clone());
+                counts.push(dead);
+                continue;
+            };
+            changed = true;
+            if survivors.is_empty() {
+                continue;
+            }
+            counts.push(dead - (chunk.len() - survivors.len()));
+            kept.push(Arc::new(chunk.keep(&survivors)?));
+            // What is left of neighbours is gathered, geometrically as in the tail.
+            while let [.., before, last] = kept.as_slice()
+                && before.len() < last.len() * 2
+                && before.len() + last.len() <= SEALED as usize / 2
+            {
+                let merged = Chunk::concat(&self.schema, &kept[kept.len() - 2..])?;
+                kept.truncate(kept.len() - 2);
+                kept.push(Arc::new(merged));
+                let dead = counts.pop().unwrap_or(0) + counts.pop().unwrap_or(0);
+                counts.push(dead);
+            }
+        }
+        Ok(changed.then_some((kept, counts)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
