@@ -8,3 +8,4 @@ pub mod clock;
 pub mod error;
 pub mod limits;
 pub mod types;
+pub mod vfs;
