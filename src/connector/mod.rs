@@ -2,6 +2,7 @@
 //!
 //! [`relation::open`] makes a [`relation::FileRelation`] of one file, a glob or a directory: its format is found
 //! ([`format`]), its columns are named and typed over the whole file, and it can then be read any number of times.
+//! [`writer::write`] does the opposite: rows to one file, there as a whole or not at all.
 //! Every file is opened under the database's access policy
 //! (`base::access::FileAccess`), every text value that does not fit is an error that names file, line and column.
 //! Nothing here knows of SQL, plans or DataFusion.
@@ -12,7 +13,8 @@
 //! | [`format`], [`options`] | which format, which settings |
 //! | [`glob`], [`input`] | from a pattern to files, from a file to bytes |
 //! | [`csv`], [`json`], [`parquet`], [`arrow_ipc`] | the readers |
-//! | [`values`] | text to numbers, dates and timestamps |
+//! | [`values`], [`widen`] | text to numbers, dates and timestamps; the type that holds two |
+//! | [`writer`] | rows to files in every format |
 
 pub mod arrow_ipc;
 pub mod csv;
@@ -25,3 +27,4 @@ pub mod parquet;
 pub mod relation;
 pub mod values;
 pub mod widen;
+pub mod writer;

@@ -3,6 +3,8 @@
 //! The rules are strict where a loose one would turn other text into values: dates are `2013-01-31` or `2013/01/31`,
 //! times follow after a space or `T`. Spaces around a value do not count. Nothing allocates.
 
+use std::fmt::Write;
+
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -131,6 +133,32 @@ pub fn formatted_timestamp(text: &[u8], format: &str) -> Option<i64> {
     }
 }
 
+/// Appends a timestamp as `2013-01-31 10:15:00[.123456]`; false (and nothing appended) beyond the years 1 to 9999.
+pub fn write_timestamp(out: &mut String, micros: i64) -> bool {
+    let day = micros.div_euclid(MICROS_PER_DAY);
+    let Some((year, month, date)) = civil(day).filter(|(year, ..)| (1..=9999).contains(year)) else { return false };
+    let time = micros.rem_euclid(MICROS_PER_DAY);
+    let (seconds, fraction) = (time / 1_000_000, time % 1_000_000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let written = match fraction {
+        0 => write!(out, "{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}"),
+        _ => write!(out, "{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}.{fraction:06}"),
+    };
+    written.is_ok()
+}
+
+/// Year, month and day of a day since 1970, the inverse of [`days`].
+fn civil(day: i64) -> Option<(i64, i64, i64)> {
+    let day = day.checked_add(719_468)?;
+    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    Some((year_of_era + era * 400 + i64::from(month <= 2), month, date))
+}
+
 fn time_of_day(text: &[u8]) -> Option<(i64, &[u8])> {
     let [h1, h2, b':', m1, m2, rest @ ..] = text else { return None };
     let (hour, minute) = (two(*h1, *h2)?, two(*m1, *m2)?);
@@ -250,7 +278,11 @@ mod tests {
     fn every_day_agrees_with_chrono() {
         for number in (-719_162..2_932_896).step_by(97) {
             let day = NaiveDate::from_num_days_from_ce_opt(number + 719_163).unwrap();
-            assert_eq!(date(day.format("%Y-%m-%d").to_string().as_bytes()), Some(number));
+            let text = day.format("%Y-%m-%d").to_string();
+            assert_eq!(date(text.as_bytes()), Some(number));
+            let mut written = String::new();
+            assert!(write_timestamp(&mut written, i64::from(number) * MICROS_PER_DAY + 1));
+            assert_eq!(written, format!("{text} 00:00:00.000001"));
         }
     }
 }
