@@ -20,3 +20,4 @@ pub use base::change::{ChangeBatch, Weights};
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::error::{Error, ErrorKind, Position, Result};
 pub use base::types::sql_type_name;
+pub use sql::{StatementSpan, split};

@@ -2,14 +2,14 @@
 //!
 //! It promises two things beyond a choice of features. EMIT is never an alias, so that `FROM t EMIT ON WINDOW CLOSE`
 //! ends with a clause. And the work of the parser is bounded: sqlparser tries a parenthesis in FROM first as a
-//! subquery, then as a join, which doubles the work at every level; [`EddyDialect`] counts expressions begun and stops
-//! the parser when there are many more than tokens.
+//! subquery, then as a join, which doubles the work at every level; [`EddyDialect`] counts expressions and tables and
+//! stops the parser when there are many more than tokens.
 
 use std::any::TypeId;
 use std::cell::Cell;
 
 use sqlparser::ast::{BinaryOperator, Expr};
-use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -24,12 +24,18 @@ pub(super) struct EddyDialect {
 impl EddyDialect {
     /// A dialect for a statement of so many tokens.
     pub(super) fn new(tokens: usize) -> Self {
-        EddyDialect { budget: Cell::new(20_000 + 50 * tokens as u64) }
+        EddyDialect { budget: Cell::new(2_000 + 10 * tokens as u64) }
     }
 
     /// Whether the parser was stopped because it did too much.
     pub(super) fn is_exhausted(&self) -> bool {
         self.budget.get() == 0
+    }
+
+    /// Takes one from the budget; false when it is used up.
+    fn spend(&self) -> bool {
+        self.budget.set(self.budget.get().saturating_sub(1));
+        !self.is_exhausted()
     }
 }
 
@@ -43,16 +49,7 @@ impl Dialect for EddyDialect {
     }
 
     fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        match self.budget.get().checked_sub(1) {
-            Some(left) if left > 0 => {
-                self.budget.set(left);
-                None
-            }
-            _ => {
-                self.budget.set(0);
-                Some(Err(ParserError::RecursionLimitExceeded))
-            }
-        }
+        if self.spend() { None } else { Some(Err(ParserError::RecursionLimitExceeded)) }
     }
 
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
@@ -76,11 +73,17 @@ impl Dialect for EddyDialect {
     }
 
     fn is_select_item_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
-        explicit || (!is_emit(parser) && self.is_column_alias(keyword, parser))
+        explicit || (!begins_clause(parser) && self.is_column_alias(keyword, parser))
     }
 
     fn is_table_factor_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
-        explicit || (!is_emit(parser) && self.is_table_alias(keyword, parser))
+        if !self.spend() {
+            // This hook cannot fail, but it can take the tokens away: then every attempt ends at once.
+            *parser = Parser::new(&GenericDialect);
+            (0..STEPS_BACK).for_each(|_| parser.advance_token());
+            return true;
+        }
+        explicit || (!begins_clause(parser) && self.is_table_alias(keyword, parser))
     }
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
@@ -212,10 +215,15 @@ impl Dialect for EddyDialect {
     }
 }
 
-/// Whether the word the parser has just taken is EMIT.
-fn is_emit(parser: &Parser) -> bool {
-    match &parser.get_current_token().token {
-        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case("emit"),
+/// How far a stopped parser can go back without meeting the start of its tokens, which it must not.
+const STEPS_BACK: usize = 1_000;
+
+/// Whether the word the parser has just taken is EMIT, or begins REFRESH EVERY.
+fn begins_clause(parser: &Parser) -> bool {
+    let is = |token: &Token, expected: &str| match token {
+        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected),
         _ => false,
-    }
+    };
+    let taken = &parser.get_current_token().token;
+    is(taken, "EMIT") || (is(taken, "REFRESH") && is(&parser.peek_token_ref().token, "EVERY"))
 }

@@ -1,10 +1,22 @@
-//! The entry points: a script becomes statements.
+//! The entry points: a script becomes statements, a text of the catalog becomes a query or expression again.
+//!
+//! Everything runs on a stack of its own size, so that neither a deep tree nor a thread with a small stack matters.
 
-use sqlparser::parser::{Parser, ParserOptions};
+use sqlparser::ast;
+use sqlparser::tokenizer::{Location, TokenWithSpan};
 
 use super::dialect::EddyDialect;
-use super::statement::Statement;
-use crate::base::error::{Error, ErrorKind, Result};
+use super::error::{syntax, unsupported};
+use super::limits::{self, TEXT_BYTES_MAX, TOKENS_MAX, too_complex};
+use super::reader::Reader;
+use super::source::{Source, advance, position};
+use super::split::{Open, Piece, pieces};
+use super::statement::{Emit, RelationOrQuery, Statement};
+use super::{copy, create, drop, insert, session, subscribe, suggest, tokens, update};
+use crate::base::error::{Error, ErrorKind, Position, Result};
+
+/// The stack on which texts are parsed, in bytes.
+const STACK_BYTES: usize = 64 << 20;
 
 /// A statement with its own text.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,19 +27,201 @@ pub struct ParsedStatement {
     pub text: String,
     /// Where `text` starts in the script, in bytes.
     pub offset: usize,
-    /// The parameters in it, without the dollar sign and without repetition; each `?` has a number.
+    /// The parameters in it, without the dollar sign and without repetition, numbers first; each `?` has a number.
     pub parameters: Vec<String>,
 }
 
 /// The statements of a script.
+///
+/// # Contract
+///
+/// Positions of errors and spans within trees count from the start of `text`, not of the statement. The first error
+/// ends it: either all statements are given or none. Any text ends in a result, on any thread, without a panic.
 pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
-    let dialect = EddyDialect::new(text.len());
-    let syntax = |error: sqlparser::parser::ParserError| Error::new(ErrorKind::Syntax, error.to_string());
-    let mut parser = Parser::new(&dialect)
-        .with_options(ParserOptions::new().with_trailing_commas(true))
-        .try_with_sql(text)
-        .map_err(syntax)?;
-    let query = parser.parse_query().map_err(syntax)?;
-    let statement = Statement::Query { query, emit: None };
-    Ok(vec![ParsedStatement { statement, text: text.to_string(), offset: 0, parameters: Vec::new() }])
+    with_large_stack(|| {
+        check_size(text)?;
+        let mut statements = Vec::new();
+        let (mut start, mut at) = (Location { line: 1, column: 1 }, 0);
+        for piece in pieces(text) {
+            start = advance(text, start, at, piece.span.start);
+            at = piece.span.start;
+            statements.push(parse_piece(&piece, start, statement)?);
+        }
+        Ok(statements)
+    })
+}
+
+/// The query of a text that the catalog keeps, without `EMIT`.
+pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
+    parse_one(text, |reader| reader.query())
+}
+
+/// The expression of a text that the catalog keeps.
+pub fn parse_expression(text: &str) -> Result<ast::Expr> {
+    parse_one(text, |reader| reader.expression())
+}
+
+fn parse_one<T>(text: &str, read: impl Fn(&mut Reader) -> Result<T>) -> Result<T> {
+    with_large_stack(|| {
+        check_size(text)?;
+        let start = Location { line: 1, column: 1 };
+        let piece = Piece::whole(text);
+        read_piece(&piece, start, &read).map(|(read, _)| read)
+    })
+}
+
+fn with_large_stack<T>(run: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK_BYTES / 2, STACK_BYTES, run)
+}
+
+fn check_size(text: &str) -> Result<()> {
+    if text.len() > TEXT_BYTES_MAX {
+        let message = format!("the text of {} bytes is longer than {TEXT_BYTES_MAX} bytes", text.len());
+        return Err(too_complex(message, None, "load data with COPY or an appender"));
+    }
+    Ok(())
+}
+
+fn parse_piece(
+    piece: &Piece,
+    start: Location,
+    read: impl Fn(&mut Reader) -> Result<Statement>,
+) -> Result<ParsedStatement> {
+    let (statement, parameters) = read_piece(piece, start, &read)?;
+    Ok(ParsedStatement { statement, text: piece.span.text.to_string(), offset: piece.span.start, parameters })
+}
+
+/// Reads a piece of a script that starts at `start`; gives also the names of its parameters.
+fn read_piece<T>(piece: &Piece, start: Location, read: &impl Fn(&mut Reader) -> Result<T>) -> Result<(T, Vec<String>)> {
+    if let Some((open, at)) = piece.open {
+        let at = advance(piece.span.text, start, 0, at.saturating_sub(piece.span.start));
+        return Err(unterminated(open, position(at)));
+    }
+    if piece.tokens > TOKENS_MAX {
+        let message = format!("the statement has more than {TOKENS_MAX} tokens");
+        return Err(too_complex(message, position(start), "load data with COPY or an appender"));
+    }
+    let dialect = EddyDialect::new(piece.tokens);
+    let tokens = tokens::tokenize(piece.span.text, start, &dialect)?;
+    let unclosed = limits::check(&tokens)?;
+    let (tokens, parameters) = tokens::prepare(tokens)?;
+    let source = Source::new(piece.span.text, start);
+    let mut reader = Reader::new(tokens, &source, &dialect);
+    let result = read(&mut reader).and_then(|read| reader.expect_end().map(|()| read));
+    match result {
+        Ok(read) => Ok((read, parameters)),
+        Err(_) if dialect.is_exhausted() => {
+            let message = "the statement is too complicated to parse";
+            Err(too_complex(message, position(start), "name the inner queries of nested joins with WITH"))
+        }
+        Err(error) => {
+            let end = advance(piece.span.text, start, 0, piece.span.text.len());
+            let tokens = reader.parser.into_tokens();
+            Err(explain(error, unclosed, position(source.start()), position(end), &tokens))
+        }
+    }
+}
+
+fn unterminated(open: Open, at: Option<Position>) -> Error {
+    let what = match open {
+        Open::String => "unterminated string",
+        Open::QuotedIdentifier => "unterminated quoted identifier",
+        Open::DollarQuote => "unterminated dollar quote",
+        Open::Comment => "unterminated comment",
+    };
+    syntax(what, at)
+}
+
+/// Gives a syntax error a place and a hint.
+fn explain(
+    error: Error,
+    unclosed: Option<Position>,
+    start: Option<Position>,
+    end: Option<Position>,
+    tokens: &[TokenWithSpan],
+) -> Error {
+    let is_at_end = error.kind() == ErrorKind::Syntax && error.message().ends_with("found end of statement");
+    match (unclosed, error.position()) {
+        (Some(open), _) if is_at_end => {
+            return error.at(open).with_hint("this bracket is never closed");
+        }
+        (_, Some(_)) => suggest::suggest(error, tokens),
+        _ => match if is_at_end { end } else { start } {
+            Some(at) => error.at(at),
+            None => error,
+        },
+    }
+}
+
+/// Reads a statement.
+pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
+    if reader.at_query() {
+        return query(reader);
+    }
+    match reader.peek(0).to_ascii_uppercase().as_str() {
+        "CREATE" => create::create(reader),
+        "DROP" => drop::drop(reader),
+        "ALTER" => drop::alter(reader),
+        "TRUNCATE" => drop::truncate(reader),
+        "INSERT" => insert::insert(reader),
+        "UPDATE" => update::update(reader),
+        "DELETE" => update::delete(reader),
+        "COPY" => copy::copy(reader),
+        "SUBSCRIBE" => subscribe::subscribe(reader),
+        "VERIFY" => subscribe::verify(reader),
+        "REFRESH" => subscribe::refresh(reader),
+        "ADVANCE" => subscribe::advance_watermark(reader),
+        "FLUSH" => subscribe::flush(reader),
+        "EXPLAIN" => session::explain(reader),
+        "DESCRIBE" | "DESC" | "SUMMARIZE" => session::describe(reader),
+        "SHOW" => session::show(reader),
+        "SET" | "RESET" => session::set(reader),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(reader),
+        "PREPARE" => session::prepare(reader),
+        "EXECUTE" => session::execute(reader),
+        "DEALLOCATE" => session::deallocate(reader),
+        "CHECKPOINT" => {
+            reader.parser.advance_token();
+            Ok(Statement::Checkpoint)
+        }
+        word => unknown(reader, word),
+    }
+}
+
+fn query(reader: &mut Reader) -> Result<Statement> {
+    let (query, emit) = query_with_emit(reader)?;
+    Ok(Statement::Query { query, emit })
+}
+
+/// A query and its EMIT clause.
+pub(super) fn query_with_emit(reader: &mut Reader) -> Result<(Box<ast::Query>, Option<Emit>)> {
+    let query = reader.query()?;
+    Ok((query, reader.emit()?))
+}
+
+/// The name of a relation, or a query, with or without parentheses.
+pub(super) fn relation_or_query(reader: &mut Reader) -> Result<RelationOrQuery> {
+    if reader.at_query() {
+        return Ok(RelationOrQuery::Query(reader.query()?));
+    }
+    Ok(RelationOrQuery::Relation(reader.name()?))
+}
+
+/// The error for a statement that we do not know.
+fn unknown(reader: &Reader, word: &str) -> Result<Statement> {
+    let at = reader.position();
+    let hint = match word {
+        "MERGE" => "use INSERT ... ON CONFLICT, or UPDATE and DELETE in one transaction",
+        "SAVEPOINT" | "RELEASE" => "a transaction is committed or rolled back as a whole",
+        "VACUUM" | "ANALYZE" | "REINDEX" | "OPTIMIZE" => {
+            "the database looks after itself; CHECKPOINT writes a checkpoint"
+        }
+        "GRANT" | "REVOKE" => "access to files is a matter of the options with which the database is opened",
+        "PRAGMA" => "use SET and SHOW",
+        "ATTACH" | "DETACH" | "USE" | "LOAD" | "INSTALL" | "CALL" | "DO" | "DECLARE" | "FETCH" | "CLOSE" | "LISTEN"
+        | "NOTIFY" | "LOCK" | "COMMENT" | "IMPORT" | "EXPORT" | "REPLACE" | "PIVOT" | "UNPIVOT" | "DISCARD" => "",
+        _ => return reader.unexpected("a statement"),
+    };
+    let error = unsupported(format!("{word} is not supported"), at);
+    Err(if hint.is_empty() { error } else { error.with_hint(hint) })
 }

@@ -1,0 +1,515 @@
+//! The friendly rewrites: from the SQL people type to the SQL that is planned, on syntax trees alone.
+//!
+//! After [`rewrite`] a tree holds no GROUP BY ALL or ORDER BY ALL (unless a `*` beside it hides the columns; the
+//! planner expands those), no `EXCEPT ALL` and `INTERSECT ALL` (they are calls of the table functions
+//! `eddy_except_all` and `eddy_intersect_all`, whose arguments are subqueries), no `now()` (it is the parameter
+//! `$__now`), one positional form of TUMBLE, HOP, CUMULATE and SESSION (see `window_call`), and a name for every
+//! output column. Syntax that the planner would silently ignore is refused here.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
+    Ident, JoinConstraint, JoinOperator, LimitClause, Offset, OrderByExpr, OrderByKind, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableFunctionArgs, TableWithJoins, TimezoneInfo, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Span;
+
+use super::aggregates::{Contents, contents};
+use super::error::{place, syntax, unsupported};
+use super::source::position;
+use super::tokens::{ASOF_LEFT_ON, ASOF_ON, NOW};
+use super::window_call;
+use crate::base::error::{Error, Result};
+
+/// The table function that `EXCEPT ALL` becomes.
+const EXCEPT_ALL: &str = "eddy_except_all";
+/// The table function that `INTERSECT ALL` becomes.
+const INTERSECT_ALL: &str = "eddy_intersect_all";
+/// The function around the match condition of `ASOF LEFT JOIN`.
+const ASOF_LEFT: &str = "eddy_asof_left";
+
+/// Rewrites a query or expression in place.
+pub(super) fn rewrite(node: &mut impl VisitMut) -> Result<()> {
+    match node.visit(&mut Friendly) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Rewrites the FROM of an UPDATE or the USING of a DELETE.
+pub(super) fn rewrite_from(from: &mut Vec<TableWithJoins>) -> Result<()> {
+    joins(from)?;
+    rewrite(from)
+}
+
+struct Friendly;
+
+impl VisitorMut for Friendly {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        flow(query_clauses(query).and_then(|()| set_operations(&mut query.body)))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(self::select(select))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        flow(table_factor(factor))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Function(_) = expr {
+            function(expr);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+// ---- queries ----
+
+fn query_clauses(query: &mut Query) -> Result<()> {
+    if !query.locks.is_empty() || query.for_clause.is_some() {
+        return Err(unsupported("FOR UPDATE and the like are not supported", place(query))
+            .with_hint("every transaction is serializable: no row needs a lock"));
+    }
+    if let SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) = query.body.as_ref() {
+        return Err(unsupported("a query cannot change data", place(query))
+            .with_hint("write INSERT INTO ... WITH ... SELECT, and every change as its own statement"));
+    }
+    fetch_as_limit(query)?;
+    order_by_all(query);
+    Ok(())
+}
+
+/// `FETCH FIRST n ROWS ONLY` is LIMIT.
+fn fetch_as_limit(query: &mut Query) -> Result<()> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties || fetch.percent {
+        return Err(unsupported("FETCH with PERCENT or WITH TIES is not supported", place(query)));
+    }
+    let rows = fetch.quantity.unwrap_or_else(|| number(1));
+    let offset: Option<Offset> = match query.limit_clause.take() {
+        None => None,
+        Some(LimitClause::LimitOffset { limit: None, offset, .. }) => offset,
+        Some(_) => return Err(syntax("LIMIT and FETCH cannot be given together", place(query))),
+    };
+    query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(rows), offset, limit_by: Vec::new() });
+    Ok(())
+}
+
+/// ORDER BY ALL: by every output column, from the left.
+fn order_by_all(query: &mut Query) {
+    let Some(order_by) = &mut query.order_by else { return };
+    let OrderByKind::All(options) = &order_by.kind else { return };
+    let Some(columns) = output_columns(&query.body) else { return };
+    let options = *options;
+    let by = (1..=columns).map(|column| OrderByExpr { expr: number(column), options, with_fill: None }).collect();
+    order_by.kind = OrderByKind::Expressions(by);
+}
+
+/// How many columns a query has, if a `*` does not hide it.
+fn output_columns(body: &SetExpr) -> Option<usize> {
+    match body {
+        SetExpr::Select(select) if has_wildcard(select) => None,
+        SetExpr::Select(select) => Some(select.projection.len()),
+        SetExpr::Query(query) => output_columns(&query.body),
+        SetExpr::SetOperation { left, .. } => output_columns(left),
+        SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
+        _ => None,
+    }
+}
+
+fn has_wildcard(select: &Select) -> bool {
+    select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)))
+}
+
+/// `EXCEPT ALL` and `INTERSECT ALL` as table functions: DataFusion gets their multiplicities wrong.
+fn set_operations(body: &mut Box<SetExpr>) -> Result<()> {
+    let SetExpr::SetOperation { left, op, set_quantifier, right } = body.as_mut() else { return Ok(()) };
+    if *op == SetOperator::Minus {
+        *op = SetOperator::Except;
+    }
+    let function = match (*op, *set_quantifier) {
+        (SetOperator::Except, SetQuantifier::All) => EXCEPT_ALL,
+        (SetOperator::Intersect, SetQuantifier::All) => INTERSECT_ALL,
+        _ => {
+            set_operations(left)?;
+            return set_operations(right);
+        }
+    };
+    let empty =
+        || Box::new(SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows: Vec::new() }));
+    let (left, right) = (std::mem::replace(left, empty()), std::mem::replace(right, empty()));
+    let span = left.span();
+    let arguments = vec![argument(Expr::Subquery(query_of(left)?)), argument(Expr::Subquery(query_of(right)?))];
+    *body = select_star_from(table_function(function, span, arguments, None)?)?.body;
+    Ok(())
+}
+
+/// A query that is only a body.
+fn query_of(body: Box<SetExpr>) -> Result<Box<Query>> {
+    if let SetExpr::Query(query) = *body {
+        return Ok(query);
+    }
+    let mut query = template()?;
+    query.body = body;
+    Ok(query)
+}
+
+/// `SELECT * FROM factor`.
+pub(super) fn select_star_from(factor: TableFactor) -> Result<Box<Query>> {
+    let mut query = template()?;
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(from) = select.from.first_mut()
+    {
+        from.relation = factor;
+    }
+    Ok(query)
+}
+
+/// A call of a table function in FROM.
+pub(super) fn table_function(
+    name: &str,
+    span: Span,
+    args: Vec<FunctionArg>,
+    alias: Option<ast::TableAlias>,
+) -> Result<TableFactor> {
+    let query = template()?;
+    let relation = match *query.body {
+        SetExpr::Select(select) => select.from.into_iter().next().map(|from| from.relation),
+        _ => None,
+    };
+    match relation {
+        Some(TableFactor::Table {
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+            ..
+        }) => Ok(TableFactor::Table {
+            name: ast::ObjectName::from(vec![Ident::with_span(span, name)]),
+            alias,
+            args: Some(TableFunctionArgs { args, settings: None }),
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+        }),
+        _ => Err(Error::internal("the query template has no FROM")),
+    }
+}
+
+/// sqlparser's trees have many fields; filling in a parsed one outlives new fields.
+fn template() -> Result<Box<Query>> {
+    Ok(Parser::new(&GenericDialect).try_with_sql("SELECT * FROM t")?.parse_query()?)
+}
+
+/// An unnamed argument.
+pub(super) fn argument(expr: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+}
+
+fn number(number: usize) -> Expr {
+    Expr::Value(Value::Number(number.to_string(), false).into())
+}
+
+// ---- SELECT ----
+
+fn select(select: &mut Select) -> Result<()> {
+    if let Some(into) = &select.into {
+        return Err(
+            unsupported("SELECT INTO is not supported", place(&into.name)).with_hint("use CREATE TABLE ... AS SELECT")
+        );
+    }
+    if select.value_table_mode.is_some() {
+        return Err(unsupported("SELECT AS VALUE and AS STRUCT are not supported", place(&*select)));
+    }
+    group_by_all(select);
+    name_columns(select);
+    joins(&mut select.from)
+}
+
+/// GROUP BY ALL: by the position of every output column that has a column in it, but no aggregate or window call.
+fn group_by_all(select: &mut Select) {
+    let GroupByExpr::All(modifiers) = &select.group_by else { return };
+    if has_wildcard(select) {
+        return;
+    }
+    let keys = select
+        .projection
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                matches!(contents(expr), Contents { column: true, aggregate: false, window: false })
+            }
+            _ => false,
+        })
+        .map(|(at, _)| number(at + 1))
+        .collect();
+    select.group_by = GroupByExpr::Expressions(keys, modifiers.clone());
+}
+
+/// Gives every output column a name of its own: its text, and `_1`, `_2` where a name is taken.
+fn name_columns(select: &mut Select) {
+    let mut taken = HashSet::new();
+    let is_single = select.projection.len() == 1;
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && column_name(expr).is_none()
+        {
+            // The text as typed: sqlparser's own, so that spaces do not matter.
+            let alias = Ident::with_quote_and_span('"', expr.span(), expr.to_string());
+            *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+        }
+        let name = match item {
+            SelectItem::UnnamedExpr(expr) => column_name(expr),
+            SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
+            _ => None,
+        };
+        let Some(name) = name.filter(|_| !is_single) else { continue };
+        if taken.insert(name.clone()) {
+            continue;
+        }
+        let fresh = (1_usize..).map(|n| format!("{name}_{n}")).find(|fresh| taken.insert(fresh.clone()));
+        let Some(fresh) = fresh else { continue };
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let alias = Ident::with_quote_and_span('"', expr.span(), fresh);
+                *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+            }
+            SelectItem::ExprWithAlias { alias, .. } => *alias = Ident::with_quote_and_span('"', alias.span, fresh),
+            _ => {}
+        }
+    }
+}
+
+/// The name of an expression that is only a column.
+fn column_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(normal(name)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(normal),
+        Expr::Nested(expr) => column_name(expr),
+        _ => None,
+    }
+}
+
+/// The name that an identifier means.
+pub(super) fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+// ---- FROM ----
+
+fn joins(from: &mut [TableWithJoins]) -> Result<()> {
+    for join in from.iter_mut().flat_map(|table| table.joins.iter_mut()) {
+        let at = place(&join.relation);
+        match &mut join.join_operator {
+            JoinOperator::AsOf { match_condition, constraint } => asof(match_condition, constraint, at)?,
+            JoinOperator::Semi(constraint) => {
+                join.join_operator = JoinOperator::LeftSemi(std::mem::replace(constraint, JoinConstraint::None));
+            }
+            JoinOperator::Anti(constraint) => {
+                join.join_operator = JoinOperator::LeftAnti(std::mem::replace(constraint, JoinConstraint::None));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// DuckDB's `ASOF JOIN .. ON a = b AND t >= u`: the one inequality is the match condition.
+fn asof(
+    match_condition: &mut Expr,
+    constraint: &mut JoinConstraint,
+    at: Option<crate::base::error::Position>,
+) -> Result<()> {
+    let Expr::Identifier(Ident { value: marker, .. }) = match_condition else { return Ok(()) };
+    let is_left = marker == ASOF_LEFT_ON;
+    if !is_left && marker != ASOF_ON {
+        return Ok(());
+    }
+    let JoinConstraint::On(on) = std::mem::replace(constraint, JoinConstraint::None) else {
+        return Err(unsupported("ASOF JOIN with USING is not supported", at).with_hint("write the condition after ON"));
+    };
+    let (mut inequalities, mut others) = (Vec::new(), Vec::new());
+    for part in conjunction(on) {
+        if is_inequality(&part) { inequalities.push(part) } else { others.push(part) }
+    }
+    let (Some(inequality), true) = (inequalities.pop(), inequalities.is_empty()) else {
+        let error = syntax("ASOF JOIN needs exactly one of <, <=, > and >= in its condition", at);
+        return Err(error.with_hint("for example: ON l.key = r.key AND l.time >= r.time"));
+    };
+    *match_condition = if is_left { call(ASOF_LEFT, inequality) } else { inequality };
+    let rest = others.into_iter().reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    });
+    *constraint = rest.map_or(JoinConstraint::None, JoinConstraint::On);
+    Ok(())
+}
+
+fn conjunction(expr: Expr) -> Vec<Expr> {
+    let (mut parts, mut open) = (Vec::new(), vec![expr]);
+    while let Some(expr) = open.pop() {
+        match expr {
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => open.extend([*right, *left]),
+            Expr::Nested(inner) => open.push(*inner),
+            other => parts.push(other),
+        }
+    }
+    parts
+}
+
+fn is_inequality(expr: &Expr) -> bool {
+    use BinaryOperator as B;
+    matches!(expr, Expr::BinaryOp { op: B::Lt | B::LtEq | B::Gt | B::GtEq, .. })
+}
+
+fn call(name: &str, argument_of: Expr) -> Expr {
+    Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![argument(argument_of)],
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn table_factor(factor: &mut TableFactor) -> Result<()> {
+    let at = place(&*factor);
+    match factor {
+        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+            Err(unsupported("TABLESAMPLE is not supported", at).with_hint("use WHERE random() < 0.1"))
+        }
+        TableFactor::Table { with_hints, version, .. } if !with_hints.is_empty() || version.is_some() => {
+            Err(unsupported("hints and versions of a table are not supported", at))
+        }
+        TableFactor::Table { args: None, with_ordinality: true, .. } => {
+            Err(syntax("WITH ORDINALITY belongs to a table function", at))
+        }
+        TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => {
+            Err(unsupported("PIVOT and UNPIVOT are not supported", at)
+                .with_hint("use aggregates with FILTER (WHERE ...), or UNION ALL"))
+        }
+        TableFactor::MatchRecognize { .. } => Err(unsupported("MATCH_RECOGNIZE is not supported", at)),
+        TableFactor::NestedJoin { table_with_joins, .. } => joins(std::slice::from_mut(table_with_joins.as_mut())),
+        TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
+            window_call::rewrite(factor)?;
+            named_arguments(factor);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// DuckDB's `read_csv('f', delim = ';')` names an argument: in a table function `name = value` is never a comparison.
+fn named_arguments(factor: &mut TableFactor) {
+    let TableFactor::Table { args: Some(args), .. } = factor else { return };
+    for arg in &mut args.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right })) = arg
+            && let Expr::Identifier(name) = left.as_ref()
+        {
+            let (name, value) = (name.clone(), take(right));
+            let operator = ast::FunctionArgOperator::RightArrow;
+            *arg = FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), operator };
+        } else if let FunctionArg::Named { operator, .. } = arg {
+            *operator = ast::FunctionArgOperator::RightArrow;
+        }
+    }
+}
+
+// ---- expressions ----
+
+/// `now()` and its kin become the parameter `$__now`; `count()` becomes `count(*)`.
+fn function(expr: &mut Expr) {
+    let Expr::Function(function) = expr else { return };
+    let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
+    if name.quote_style.is_some() {
+        return;
+    }
+    let name = name.value.to_ascii_lowercase();
+    if name == "count" {
+        if let FunctionArguments::List(list) = &mut function.args
+            && list.args.is_empty()
+        {
+            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+        }
+        return;
+    }
+    let cast = match name.as_str() {
+        "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
+        | "clock_timestamp"
+        | "get_current_timestamp" => None,
+        "localtimestamp" => Some(ast::DataType::Timestamp(None, TimezoneInfo::None)),
+        "current_date" | "today" => Some(ast::DataType::Date),
+        "current_time" | "localtime" => Some(ast::DataType::Time(None, TimezoneInfo::None)),
+        _ => return,
+    };
+    if !takes_precision_alone(&function.args) || function.over.is_some() {
+        return;
+    }
+    let span = function.span();
+    let now = Expr::Value(ValueWithSpan { value: Value::Placeholder(NOW.to_string()), span });
+    *expr = match cast {
+        None => now,
+        Some(data_type) => {
+            Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(now), data_type, array: false, format: None }
+        }
+    };
+}
+
+/// No arguments, or one number as in `current_timestamp(3)`.
+fn takes_precision_alone(args: &FunctionArguments) -> bool {
+    match args {
+        FunctionArguments::None => true,
+        FunctionArguments::Subquery(_) => false,
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [] => true,
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => {
+                matches!(value.value, Value::Number(..))
+            }
+            _ => false,
+        },
+    }
+}
+
+/// Where a span begins.
+pub(super) fn at(span: Span) -> Option<crate::base::error::Position> {
+    position(span.start)
+}

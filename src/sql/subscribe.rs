@@ -1,0 +1,110 @@
+//! The words for continuous queries: SUBSCRIBE, VERIFY, REFRESH, ADVANCE WATERMARK and FLUSH.
+
+use sqlparser::tokenizer::Token;
+
+use super::error::{syntax, unsupported};
+use super::reader::Reader;
+use super::statement::{Statement, Subscribe};
+use crate::base::error::Result;
+
+/// `SUBSCRIBE`.
+pub(super) fn subscribe(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["SUBSCRIBE"])?;
+    reader.accept(&["TO"]);
+    let mut statement = target(reader)?;
+    loop {
+        let at = reader.position();
+        if reader.at(&["EMIT"]) && statement.emit.is_none() {
+            statement.emit = reader.emit()?;
+        } else if reader.accept(&["AS", "OF"]) {
+            if statement.as_of.replace(reader.unsigned("the number of an epoch")?).is_some() {
+                return Err(syntax("AS OF is given twice", at));
+            }
+        } else if reader.at(&["WITH"]) {
+            options(reader, &mut statement)?;
+        } else {
+            return Ok(Statement::Subscribe(statement));
+        }
+    }
+}
+
+fn target(reader: &mut Reader) -> Result<Subscribe> {
+    let (query, query_text, relation, emit);
+    if reader.at_parenthesized_query() {
+        reader.expect_token(&Token::LParen)?;
+        (query, query_text) = reader.query_text()?;
+        emit = reader.emit()?;
+        reader.expect_token(&Token::RParen)?;
+        relation = None;
+    } else if reader.at_query() {
+        (query, query_text) = reader.query_text()?;
+        emit = reader.emit()?;
+        relation = None;
+    } else {
+        let start = reader.parser.index();
+        let name = reader.name()?;
+        query = reader.select_columns(start, &[])?;
+        query_text = format!("SELECT * FROM {}", reader.text_since(start));
+        emit = reader.emit()?;
+        relation = Some(name);
+    }
+    Ok(Subscribe { query, query_text, relation, emit, snapshot: None, progress: None, as_of: None })
+}
+
+fn options(reader: &mut Reader, statement: &mut Subscribe) -> Result<()> {
+    let at = reader.position();
+    if reader.parser.peek_nth_token_ref(1).token != Token::LParen {
+        return reader.unexpected("WITH (snapshot = ..., progress = ...)");
+    }
+    for (key, value) in reader.with_options()? {
+        let truth = match value.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => true,
+            "false" | "off" | "no" | "0" => false,
+            _ => return Err(syntax(&format!("option \"{key}\" is true or false, not {value}"), at)),
+        };
+        match key.as_str() {
+            "snapshot" => statement.snapshot = Some(truth),
+            "progress" => statement.progress = Some(truth),
+            _ => {
+                let error = syntax(&format!("SUBSCRIBE has no option \"{key}\""), at);
+                return Err(error.with_hint("the options are snapshot and progress"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `VERIFY [MATERIALIZED VIEW] name`.
+pub(super) fn verify(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["VERIFY"])?;
+    reader.accept(&["MATERIALIZED", "VIEW"]);
+    Ok(Statement::Verify { name: reader.name()? })
+}
+
+/// `REFRESH [MATERIALIZED VIEW] name`.
+pub(super) fn refresh(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["REFRESH"])?;
+    if reader.accept(&["MATERIALIZED", "VIEW"]) && reader.at(&["CONCURRENTLY"]) {
+        return Err(unsupported("CONCURRENTLY is not supported", reader.position())
+            .with_hint("leave it out: a refresh never blocks readers"));
+    }
+    Ok(Statement::Refresh { name: reader.name()? })
+}
+
+/// `ADVANCE WATERMARK OF relation TO expression`.
+pub(super) fn advance_watermark(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["ADVANCE", "WATERMARK"])?;
+    if !reader.accept_any(&["OF", "FOR"]) {
+        return reader.unexpected("OF");
+    }
+    let relation = reader.name()?;
+    reader.expect(&["TO"])?;
+    Ok(Statement::AdvanceWatermark { relation, to: reader.expression()? })
+}
+
+/// `FLUSH relation`.
+pub(super) fn flush(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["FLUSH"])?;
+    reader.accept_any(&["STREAM", "SOURCE"]);
+    Ok(Statement::Flush { relation: reader.name()? })
+}

@@ -1,0 +1,357 @@
+//! From text to the tokens that sqlparser reads.
+//!
+//! White space goes, places count from the start of the script, and what sqlparser has no grammar for is said in words
+//! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's
+//! `TUMBLE(TABLE t, ..)` loses its TABLE, DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`friendly` fills it in),
+//! and every `?` gets its number. A token put in stands where the word it replaces stands, so places stay true.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use super::dialect::EddyDialect;
+use super::error::{located, syntax};
+use super::source::position;
+use crate::base::error::{Error, Result};
+
+/// The name that stands in MATCH_CONDITION for "take it from ON".
+pub(super) const ASOF_ON: &str = "eddy_asof_on";
+/// The same for `ASOF LEFT JOIN`.
+pub(super) const ASOF_LEFT_ON: &str = "eddy_asof_left_on";
+/// The parameter that `now()` becomes.
+pub(super) const NOW: &str = "$__now";
+
+/// The tokens of a statement, without white space and comments.
+pub(super) fn tokenize(text: &str, start: Location, dialect: &EddyDialect) -> Result<Vec<TokenWithSpan>> {
+    let mut tokens = Vec::new();
+    Tokenizer::new(dialect, text)
+        .tokenize_with_location_into_buf(&mut tokens)
+        .map_err(|error| syntax(&error.message, position(shift(error.location, start))))?;
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    for token in &mut tokens {
+        token.span = Span { start: shift(token.span.start, start), end: shift(token.span.end, start) };
+    }
+    Ok(tokens)
+}
+
+/// A location within a statement that starts at `start`, as one within the script.
+fn shift(location: Location, start: Location) -> Location {
+    if location.line == 0 {
+        return location;
+    }
+    let column = if location.line == 1 { location.column + start.column - 1 } else { location.column };
+    Location { line: location.line + start.line - 1, column }
+}
+
+/// The tokens as sqlparser can read them, and the names of the parameters.
+pub(super) fn prepare(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Vec<String>)> {
+    let mut rewriter = Rewriter::new(&tokens);
+    for at in 0..tokens.len() {
+        rewriter.step(at)?;
+    }
+    let end = tokens.last().map_or(Location { line: 0, column: 0 }, |token| token.span.end);
+    let mut output = rewriter.output;
+    let mut parameters = rewriter.parameters;
+    output.push(TokenWithSpan { token: Token::EOF, span: Span { start: end, end } });
+    parameters.sort_by_key(|name| (name.parse::<u64>().unwrap_or(u64::MAX), name.clone()));
+    Ok((output, parameters))
+}
+
+/// One bracket, or the statement itself.
+#[derive(Default)]
+struct Level {
+    /// The next token may begin a query.
+    query_may_start: bool,
+    /// The level began with WITH, and its main query has not begun.
+    after_with: bool,
+    /// SELECT or VALUES was seen here.
+    has_query: bool,
+    /// These are the arguments of TUMBLE, HOP, CUMULATE or SESSION.
+    is_window_call: bool,
+    /// These are the fields of a STRUCT type.
+    is_struct_type: bool,
+    /// An ASOF JOIN waits for its condition; true for `ASOF LEFT JOIN`.
+    asof: Option<bool>,
+}
+
+struct Rewriter<'t> {
+    tokens: &'t [TokenWithSpan],
+    output: Vec<TokenWithSpan>,
+    levels: Vec<Level>,
+    parameters: Vec<String>,
+    questions: usize,
+    is_insert: bool,
+    is_ddl: bool,
+    is_describe: bool,
+}
+
+impl<'t> Rewriter<'t> {
+    fn new(tokens: &'t [TokenWithSpan]) -> Self {
+        let first = tokens.first().map(word).unwrap_or_default();
+        let is = |words: &[&str]| words.iter().any(|word| first.eq_ignore_ascii_case(word));
+        Rewriter {
+            tokens,
+            output: Vec::with_capacity(tokens.len() + 4),
+            levels: vec![Level { query_may_start: true, ..Level::default() }],
+            parameters: Vec::new(),
+            questions: 0,
+            is_insert: is(&["INSERT"]),
+            is_ddl: is(&["CREATE", "ALTER"]),
+            is_describe: is(&["DESCRIBE", "DESC", "SUMMARIZE"]),
+        }
+    }
+
+    fn step(&mut self, at: usize) -> Result<()> {
+        let Some(token) = self.tokens.get(at) else { return Ok(()) };
+        match &token.token {
+            Token::LParen => self.open(at),
+            Token::RParen => self.close(at),
+            Token::Placeholder(name) => self.parameter(name, at)?,
+            Token::Div if self.is_adjacent_div(at) => {
+                // The second of `//`: the first was pushed as a plain division.
+                if let Some(last) = self.output.last_mut() {
+                    last.token = Token::DuckIntDiv;
+                }
+            }
+            Token::Word(found) if found.quote_style.is_none() => self.word(at, found.keyword)?,
+            _ => {
+                self.push(at);
+                self.level().query_may_start = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn level(&mut self) -> &mut Level {
+        if self.levels.is_empty() {
+            self.levels.push(Level::default());
+        }
+        let last = self.levels.len() - 1;
+        &mut self.levels[last]
+    }
+
+    fn push(&mut self, at: usize) {
+        self.output.extend(self.tokens.get(at).cloned());
+    }
+
+    /// Puts in a token at the place of the token `at`.
+    fn insert(&mut self, token: Token, at: usize) {
+        let span = self.tokens.get(at).map_or(Span::empty(), |token| token.span);
+        self.output.push(TokenWithSpan { token, span });
+    }
+
+    fn peek(&self, at: usize) -> &str {
+        self.tokens.get(at).map(word).unwrap_or_default()
+    }
+
+    fn is_adjacent_div(&self, at: usize) -> bool {
+        let (Some(before), Some(token)) = (at.checked_sub(1).and_then(|at| self.tokens.get(at)), self.tokens.get(at))
+        else {
+            return false;
+        };
+        before.token == Token::Div
+            && before.span.end == token.span.start
+            && self.output.last().is_some_and(|last| last.token == Token::Div)
+    }
+
+    fn open(&mut self, at: usize) {
+        let before = if at == 0 { "" } else { self.peek(at - 1) };
+        let is_window_call =
+            ["TUMBLE", "HOP", "CUMULATE", "SESSION"].iter().any(|name| name.eq_ignore_ascii_case(before));
+        let is_struct_type = before.eq_ignore_ascii_case("STRUCT") && self.is_type_position(at - 1);
+        if is_struct_type {
+            self.insert(Token::Lt, at)
+        } else {
+            self.push(at)
+        }
+        self.level().query_may_start = false;
+        self.levels.push(Level { query_may_start: true, is_window_call, is_struct_type, ..Level::default() });
+    }
+
+    /// Whether the word STRUCT at `at` names a type.
+    fn is_type_position(&self, at: usize) -> bool {
+        if self.levels.last().is_some_and(|level| level.is_struct_type) {
+            return true;
+        }
+        let Some(before) = at.checked_sub(1).and_then(|at| self.tokens.get(at)) else { return false };
+        match &before.token {
+            Token::DoubleColon => true,
+            Token::Word(found) if found.keyword == Keyword::AS => true,
+            // A column definition: `(a STRUCT(..), b STRUCT(..))`, `ADD COLUMN a STRUCT(..)`.
+            Token::Word(found) => {
+                self.is_ddl
+                    && !matches!(found.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::NOT | Keyword::CASE)
+                    && at.checked_sub(2).and_then(|at| self.tokens.get(at)).is_some_and(|token| match &token.token {
+                        Token::LParen | Token::Comma => true,
+                        Token::Word(word) => {
+                            matches!(word.keyword, Keyword::ADD | Keyword::COLUMN | Keyword::EXISTS)
+                        }
+                        _ => false,
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        let closed = if self.levels.len() > 1 { self.levels.pop() } else { None };
+        if closed.is_some_and(|level| level.is_struct_type) {
+            self.insert(Token::Gt, at);
+        } else {
+            self.push(at);
+        }
+        let level = self.level();
+        level.query_may_start = level.after_with;
+    }
+
+    fn parameter(&mut self, name: &str, at: usize) -> Result<()> {
+        let place = self.tokens.get(at).and_then(|token| position(token.span.start));
+        let name = if name == "?" {
+            self.questions += 1;
+            self.questions.to_string()
+        } else {
+            name.trim_start_matches(['$', '?']).to_string()
+        };
+        if self.questions > 0 && self.tokens.get(at).is_some_and(|token| token.token != Token::Placeholder("?".into()))
+        {
+            return Err(syntax("parameters are either all ? or all named and numbered", place));
+        }
+        if name.is_empty() || name.starts_with("__") {
+            return Err(syntax(&format!("no parameter may be called \"${name}\""), place));
+        }
+        self.insert(Token::Placeholder(format!("${name}")), at);
+        if !self.parameters.contains(&name) {
+            self.parameters.push(name);
+        }
+        self.level().query_may_start = false;
+        Ok(())
+    }
+
+    fn word(&mut self, at: usize, keyword: Keyword) -> Result<()> {
+        let (may_start, is_top) = (self.level().query_may_start, self.levels.len() == 1);
+        match keyword {
+            Keyword::FROM if may_start || (self.is_insert && is_top && !self.level().has_query) => self.from(at),
+            Keyword::TABLE if may_start && self.is_table_query(at) => {
+                self.select_all(at);
+                self.insert(Token::make_keyword("FROM"), at);
+                self.began();
+            }
+            Keyword::TABLE if self.level().is_window_call && (may_start || self.follows(at, &Token::RArrow)) => {}
+            Keyword::SELECT | Keyword::VALUES => {
+                self.push(at);
+                self.began();
+            }
+            Keyword::WITH if may_start || (self.is_insert && is_top) => {
+                self.push(at);
+                self.level().after_with = true;
+                self.level().query_may_start = false;
+            }
+            Keyword::ASOF => self.asof(at)?,
+            Keyword::LEFT | Keyword::INNER | Keyword::OUTER if self.follows_asof(at) => {}
+            Keyword::ON | Keyword::USING | Keyword::MATCH_CONDITION => self.condition(at, keyword)?,
+            _ => {
+                self.push(at);
+                self.level().query_may_start = match keyword {
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS | Keyword::AS => true,
+                    Keyword::ALL | Keyword::DISTINCT | Keyword::BY | Keyword::NAME => may_start,
+                    Keyword::EXPLAIN | Keyword::ANALYZE | Keyword::VERBOSE | Keyword::DESCRIBE | Keyword::DESC => {
+                        is_top
+                    }
+                    _ => is_top && ["SUBSCRIBE", "SUMMARIZE"].iter().any(|w| w.eq_ignore_ascii_case(self.peek(at))),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// A query has begun on this level.
+    fn began(&mut self) {
+        let level = self.level();
+        (level.query_may_start, level.after_with, level.has_query) = (false, false, true);
+    }
+
+    /// FROM where a query may begin: sqlparser knows `FROM t SELECT ...`, but not `FROM t WHERE ...`.
+    fn from(&mut self, at: usize) {
+        if !self.has_select_later(at) {
+            self.select_all(at);
+        }
+        self.push(at);
+        self.began();
+    }
+
+    fn select_all(&mut self, at: usize) {
+        self.insert(Token::make_keyword("SELECT"), at);
+        self.insert(Token::Mul, at);
+    }
+
+    /// Whether the query that begins with FROM has its own SELECT.
+    fn has_select_later(&self, at: usize) -> bool {
+        let mut depth = 0_usize;
+        for token in self.tokens.iter().skip(at) {
+            match &token.token {
+                Token::LParen => depth += 1,
+                Token::RParen if depth == 0 => return false,
+                Token::RParen => depth -= 1,
+                Token::Word(word) if depth == 0 => match word.keyword {
+                    Keyword::SELECT => return true,
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => return false,
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether TABLE at `at` is `TABLE name` as a query.
+    fn is_table_query(&mut self, at: usize) -> bool {
+        let named = matches!(self.tokens.get(at + 1).map(|token| &token.token), Some(Token::Word(_)));
+        let is_top = self.levels.len() == 1;
+        named && !self.level().is_window_call && !(is_top && self.is_describe)
+    }
+
+    fn asof(&mut self, at: usize) -> Result<()> {
+        self.push(at);
+        let is_left = self.peek(at + 1).eq_ignore_ascii_case("LEFT");
+        let level = self.level();
+        level.query_may_start = false;
+        level.asof = Some(is_left);
+        Ok(())
+    }
+
+    fn follows(&self, at: usize, token: &Token) -> bool {
+        at.checked_sub(1).and_then(|at| self.tokens.get(at)).is_some_and(|before| before.token == *token)
+    }
+
+    fn follows_asof(&self, at: usize) -> bool {
+        self.output.last().is_some_and(|last| word(last).eq_ignore_ascii_case("ASOF")) && at > 0
+    }
+
+    /// The condition of a join: one that ASOF JOIN waits for is put before ON and USING.
+    fn condition(&mut self, at: usize, keyword: Keyword) -> Result<()> {
+        let asof = self.level().asof.take();
+        if let Some(is_left) = asof {
+            if keyword != Keyword::MATCH_CONDITION {
+                self.insert(Token::make_keyword("MATCH_CONDITION"), at);
+                self.insert(Token::LParen, at);
+                self.insert(Token::make_word(if is_left { ASOF_LEFT_ON } else { ASOF_ON }, None), at);
+                self.insert(Token::RParen, at);
+            } else if is_left {
+                let place = self.tokens.get(at).and_then(|token| position(token.span.start));
+                let error = Error::unsupported("ASOF LEFT JOIN with MATCH_CONDITION is not supported")
+                    .with_hint("write the whole condition after ON");
+                return Err(located(error, place));
+            }
+        }
+        self.push(at);
+        self.level().query_may_start = false;
+        Ok(())
+    }
+}
+
+/// The unquoted word of a token; empty for any other token.
+pub(super) fn word(token: &TokenWithSpan) -> &str {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => &word.value,
+        _ => "",
+    }
+}
