@@ -65,8 +65,13 @@ impl VisitorMut for Friendly {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let Expr::Function(_) = expr {
-            function(expr);
+        match expr {
+            Expr::Function(_) => function(expr),
+            Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, .. } => {
+                let error = unsupported("the operator // is not supported", place(left.as_ref()));
+                return ControlFlow::Break(error.with_hint("use / between integers, or trunc(a / b)"));
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -92,6 +97,7 @@ fn query_clauses(query: &mut Query) -> Result<()> {
     }
     fetch_as_limit(query)?;
     order_by_all(query);
+    order_by_distinct(query);
     Ok(())
 }
 
@@ -119,6 +125,26 @@ fn order_by_all(query: &mut Query) {
     let options = *options;
     let by = (1..=columns).map(|column| OrderByExpr { expr: number(column), options, with_fill: None }).collect();
     order_by.kind = OrderByKind::Expressions(by);
+}
+
+/// `SELECT DISTINCT a + 1 .. ORDER BY a + 1`: by the position, because the planner no longer finds `a` there.
+fn order_by_distinct(query: &mut Query) {
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) else {
+        return;
+    };
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    if select.distinct != Some(ast::Distinct::Distinct) || has_wildcard(select) {
+        return;
+    }
+    for key in keys.iter_mut().filter(|key| column_name(&key.expr).is_none()) {
+        let place = select.projection.iter().position(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => *expr == key.expr,
+            _ => false,
+        });
+        if let Some(place) = place {
+            key.expr = number(place + 1);
+        }
+    }
 }
 
 /// How many columns a query has, if a `*` does not hide it.

@@ -142,9 +142,7 @@ fn explain(
 ) -> Error {
     let is_at_end = error.kind() == ErrorKind::Syntax && error.message().ends_with("found end of statement");
     match (unclosed, error.position()) {
-        (Some(open), _) if is_at_end => {
-            return error.at(open).with_hint("this bracket is never closed");
-        }
+        (Some(open), _) if is_at_end => error.at(open).with_hint("this bracket is never closed"),
         (_, Some(_)) => suggest::suggest(error, tokens),
         _ => match if is_at_end { end } else { start } {
             Some(at) => error.at(at),

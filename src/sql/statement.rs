@@ -412,6 +412,7 @@ pub struct OnConflict {
 
 /// What happens to an inserted row whose key exists.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // There is one in a statement at most.
 pub enum ConflictAction {
     /// `DO NOTHING`: the new row is dropped.
     Nothing,

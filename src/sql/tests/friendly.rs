@@ -36,6 +36,10 @@ fn all() {
         "SELECT a, sum(b) OVER (PARTITION BY c) AS w, now() AS n FROM t GROUP BY ALL",
         "SELECT a, sum(b) OVER (PARTITION BY c) AS w, $__now AS n FROM t GROUP BY 1",
     );
+    becomes(
+        "SELECT DISTINCT a + 1, b FROM t ORDER BY b, a + 1 DESC",
+        "SELECT DISTINCT a + 1 AS \"a + 1\", b FROM t ORDER BY b, 1 DESC",
+    );
     becomes("SELECT a FROM t UNION SELECT b FROM u ORDER BY ALL", "SELECT a FROM t UNION SELECT b FROM u ORDER BY 1");
     assert!(matches!(
         one("FROM payments SELECT merchant, sum(amount) AS total GROUP BY ALL ORDER BY ALL LIMIT 5"),
@@ -160,7 +164,7 @@ fn what_is_passed_through() {
         "SELECT first_value(a IGNORE NULLS) OVER w FROM t WINDOW w AS (PARTITION BY b ORDER BY c)",
         "SELECT a FROM t GROUP BY ROLLUP (a), GROUPING SETS ((a), ())",
         "SELECT INTERVAL '5' SECOND, INTERVAL '5 seconds', INTERVAL 5 MINUTES, DATE '2026-01-01', TIMESTAMP '2026-01-01 00:00:00'",
-        "SELECT ts AT TIME ZONE 'UTC', x[1], x[1:2], s['f'], a // b, a ^ 2, a % 3, a || b FROM t",
+        "SELECT ts AT TIME ZONE 'UTC', x[1], x[1:2], s['f'], a ^ 2, a % 3, a || b FROM t",
         "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) FROM r",
         "WITH m AS MATERIALIZED (SELECT 1) SELECT * FROM m",
         "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (x, y)",
@@ -182,6 +186,7 @@ fn what_is_passed_through() {
 fn what_would_be_ignored_is_refused() {
     assert_eq!(error("SELECT * FROM t TABLESAMPLE BERNOULLI (10)").0, "TABLESAMPLE is not supported");
     assert_eq!(error("SELECT * FROM t FOR UPDATE").0, "FOR UPDATE and the like are not supported");
+    assert_eq!(error("SELECT a // b FROM t").0, "the operator // is not supported");
     assert_eq!(error("SELECT * INTO u FROM t").0, "SELECT INTO is not supported");
     assert_eq!(error("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x").0, "a query cannot change data");
 }
