@@ -4,7 +4,12 @@
 //! or who reads its output. The circuit (one layer up) calls it and hands on what it emits.
 
 pub mod accumulator;
+pub mod aggregate;
 pub mod error;
+pub mod expression;
+pub mod filter_project;
+pub mod join;
+pub mod unnest;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};

@@ -1,0 +1,539 @@
+//! Equi-joins by change: inner, outer, semi and anti.
+//!
+//! [`JoinOperator`] keeps both sides as bags of rows under one shared key table. A pushed change meets the other
+//! side as it is now and is then added to its own side, so every pair is met exactly once, whichever side comes
+//! first. What depends on the absence of a partner (null-extended rows, semi and anti joins) is decided per key, by
+//! the total weight of the other side: rows pushed during the step follow what is accounted for their key, and at
+//! the end of the step the keys whose presence changed emit the difference once.
+//!
+//! Pairs are made in chunks of [`CHUNK_ROWS`], each handed on before the next is made, so a fan-out of a million
+//! rows is never one batch. Without keys all rows are of one group: a cross join.
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
+use arrow::buffer::NullBuffer;
+use arrow::compute;
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::base::change::{ChangeBatch, Weights};
+use crate::base::error::{Error, Result};
+use crate::base::types::canonical_array;
+use crate::operator::expression::{Expression, assemble, evaluate_or_fail, values_text};
+use crate::operator::{CHUNK_ROWS, Operator, Output};
+use crate::state::key_table::KeyTable;
+use crate::state::row_bag::RowBag;
+
+/// Which rows of one side are emitted alone, by whether they have a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// None.
+    Never,
+    /// Rows without a partner: the other side's columns are NULL (outer joins) or not in the output (anti join).
+    Unmatched,
+    /// Rows with a partner, once each: semi join.
+    Matched,
+}
+
+/// What a join emits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinKind {
+    /// Whether pairs are emitted.
+    pub pairs: bool,
+    /// What the sides, left then right, emit alone.
+    pub alone: [Alone; 2],
+}
+
+impl JoinKind {
+    /// Pairs only.
+    pub const INNER: JoinKind = JoinKind { pairs: true, alone: [Alone::Never, Alone::Never] };
+}
+
+/// A column of the output or of the residual predicate: its side (0 left, 1 right) and its position there.
+pub type SideColumn = (usize, usize);
+
+/// Everything a join needs to know.
+pub struct JoinSpec {
+    /// What is emitted.
+    pub kind: JoinKind,
+    /// The key expressions of the two sides, of equal types pair by pair.
+    pub keys: [Vec<Expression>; 2],
+    /// The input columns of the two sides.
+    pub inputs: [SchemaRef; 2],
+    /// Whether the two sides only ever insert.
+    pub append_only: [bool; 2],
+    /// Whether a NULL key equals a NULL key.
+    pub null_equals_null: bool,
+    /// A predicate on pairs, over a batch of just the listed columns with the given schema.
+    pub residual: Option<(Expression, Vec<SideColumn>, SchemaRef)>,
+    /// The columns of the output.
+    pub output: Vec<SideColumn>,
+    /// The output's schema.
+    pub schema: SchemaRef,
+}
+
+/// The total weight of one side's rows of a key.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    weight: i64,
+    /// Whether the other side's rows of the key are accounted for as having a partner.
+    accounted: bool,
+    /// The step that last changed the weight.
+    step: u32,
+}
+
+struct Side {
+    keys: Vec<Expression>,
+    /// The positions of the stored columns in the input, and those positions in reverse.
+    kept: Vec<usize>,
+    stored_at: Vec<Option<usize>>,
+    /// The rows; not kept where nobody ever reads them.
+    rows: Option<RowBag>,
+    /// Per group, where the other side emits rows alone.
+    totals: Option<Vec<Total>>,
+    changed: Vec<u32>,
+    types: Vec<DataType>,
+    append_only: bool,
+}
+
+/// Joins port 0 (left) with port 1 (right).
+///
+/// # Contract
+/// - The keys of the two sides have equal types, pair by pair (checked on construction).
+/// - Outer, semi and anti joins have no residual predicate (checked on construction).
+/// - Products of weights are checked; a key whose rows total less than zero at the end of a step is an error.
+pub struct JoinOperator {
+    kind: JoinKind,
+    sides: [Side; 2],
+    key_types: Vec<DataType>,
+    null_equals_null: bool,
+    residual: Option<(Expression, Vec<SideColumn>, SchemaRef)>,
+    output: Vec<SideColumn>,
+    schema: SchemaRef,
+    table: KeyTable,
+    /// Groups that lost rows in this step and may now be empty.
+    thinned: Vec<u32>,
+    step: u32,
+    ids: Vec<u32>,
+}
+
+/// Rows of the pushed batch and of the other side's bag that meet: two index vectors of equal length.
+#[derive(Default)]
+struct Pairs {
+    rows: Vec<u32>,
+    slots: Vec<u32>,
+}
+
+impl JoinOperator {
+    /// A join with empty sides.
+    pub fn new(spec: JoinSpec) -> Result<Self> {
+        let key_types: Vec<DataType> = spec.keys[0].iter().map(|key| key.data_type().clone()).collect();
+        if !key_types.iter().eq(spec.keys[1].iter().map(Expression::data_type)) {
+            return Err(Error::internal("join keys of different types"));
+        }
+        if spec.residual.is_some() && spec.kind != JoinKind::INNER {
+            return Err(Error::internal("a residual predicate on a join that is not inner"));
+        }
+        let [left_keys, right_keys] = spec.keys;
+        let used = |side: usize| {
+            let residual = spec.residual.iter().flat_map(|(_, columns, _)| columns);
+            let mut kept: Vec<usize> =
+                spec.output.iter().chain(residual).filter(|column| column.0 == side).map(|column| column.1).collect();
+            kept.sort_unstable();
+            kept.dedup();
+            kept
+        };
+        let side = |side: usize, keys: Vec<Expression>, kept: Vec<usize>| {
+            let types = spec.inputs[side].fields().iter().map(|field| field.data_type().clone()).collect();
+            Side::new(&spec.kind, side, keys, kept, types, spec.append_only[side])
+        };
+        Ok(JoinOperator {
+            sides: [side(0, left_keys, used(0))?, side(1, right_keys, used(1))?],
+            kind: spec.kind,
+            table: KeyTable::new(&key_types)?,
+            key_types,
+            null_equals_null: spec.null_equals_null,
+            residual: spec.residual,
+            output: spec.output,
+            schema: spec.schema,
+            thinned: Vec::new(),
+            step: 1,
+            ids: Vec::new(),
+        })
+    }
+
+    fn push_chunk(&mut self, port: usize, batch: &ChangeBatch, out: &mut dyn Output) -> Result<()> {
+        let (keys, key_types) = (&self.sides[port].keys, &self.key_types);
+        let pieces = evaluate_or_fail(batch, out, &|rows| {
+            let keys = keys.iter().zip(key_types).map(|(key, data_type)| {
+                let values = key.evaluate(rows)?;
+                canonical_array(&values, data_type)
+            });
+            keys.collect::<Result<Vec<ArrayRef>>>()
+        })?;
+        for piece in pieces {
+            let (batch, keys) = self.without_null_keys(port, piece.batch, piece.values, out)?;
+            if batch.is_empty() {
+                continue;
+            }
+            let mut ids = std::mem::take(&mut self.ids);
+            let result = self.table.intern(&keys, batch.num_rows(), &mut ids);
+            let result = result.and_then(|()| self.meet(port, &batch, &ids, out));
+            self.ids = ids;
+            result?;
+        }
+        Ok(())
+    }
+
+    fn meet(&mut self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
+        let capacity = self.table.capacity();
+        for side in &mut self.sides {
+            if let Some(totals) = &mut side.totals
+                && totals.len() < capacity
+            {
+                totals.resize(capacity, Total::default());
+            }
+        }
+        if self.kind.pairs {
+            self.probe(port, batch, ids, out)?;
+        }
+        if self.kind.alone[port] != Alone::Never {
+            self.emit_alone(port, batch, ids, out)?;
+        }
+        let step = self.step;
+        self.sides[port].apply(batch, ids, step)?;
+        if !batch.weights().is_insert_only() {
+            self.thinned.extend((0..ids.len()).filter(|&row| batch.weights().get(row) < 0).map(|row| ids[row]));
+        }
+        Ok(())
+    }
+
+    /// Rows with a NULL key match nothing: they are not stored, and an outer or anti join emits them at once.
+    fn without_null_keys(
+        &self,
+        port: usize,
+        batch: ChangeBatch,
+        keys: Vec<ArrayRef>,
+        out: &mut dyn Output,
+    ) -> Result<(ChangeBatch, Vec<ArrayRef>)> {
+        if self.null_equals_null {
+            return Ok((batch, keys));
+        }
+        let nulls =
+            keys.iter().fold(None, |nulls, key| NullBuffer::union(nulls.as_ref(), key.logical_nulls().as_ref()));
+        let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return Ok((batch, keys)) };
+        let valid = BooleanArray::new(nulls.inner().clone(), None);
+        if self.kind.alone[port] == Alone::Unmatched {
+            let without_key = batch.filter(&compute::not(&valid)?)?;
+            self.emit_rows_alone(port, without_key, out)?;
+        }
+        let keys = keys.iter().map(|key| Ok(compute::filter(key, &valid)?)).collect::<Result<_>>()?;
+        Ok((batch.filter(&valid)?, keys))
+    }
+
+    /// Every row of the batch with every row of its group on the other side.
+    fn probe(&self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
+        let Some(other) = &self.sides[1 - port].rows else { return Ok(()) };
+        if other.len() == 0 {
+            return Ok(());
+        }
+        let mut pairs = Pairs::default();
+        for (row, &id) in ids.iter().enumerate() {
+            let mut postings = other.postings(id);
+            while !postings.is_empty() {
+                let (now, later) = postings.split_at(postings.len().min(CHUNK_ROWS - pairs.rows.len()));
+                pairs.rows.resize(pairs.rows.len() + now.len(), row as u32);
+                pairs.slots.extend_from_slice(now);
+                postings = later;
+                if pairs.rows.len() == CHUNK_ROWS {
+                    self.emit_pairs(port, batch, other, std::mem::take(&mut pairs), out)?;
+                }
+            }
+        }
+        if pairs.rows.is_empty() {
+            return Ok(());
+        }
+        self.emit_pairs(port, batch, other, pairs, out)
+    }
+
+    fn emit_pairs(
+        &self,
+        port: usize,
+        batch: &ChangeBatch,
+        other: &RowBag,
+        pairs: Pairs,
+        out: &mut dyn Output,
+    ) -> Result<()> {
+        let weights = pair_weights(batch.weights(), other, &pairs)?;
+        match &self.residual {
+            None => self.emit_output(port, batch, other, pairs, weights, out),
+            Some((predicate, columns, schema)) => {
+                let gathered = self.gather(port, batch, other, &pairs, columns)?;
+                let gathered = assemble(schema, gathered, pairs.rows.len())?;
+                let gathered = ChangeBatch::try_new(gathered, weights)?;
+                let pieces = evaluate_or_fail(&gathered, out, &|rows| predicate.evaluate_mask(rows))?;
+                let mut kept: Vec<u32> = Vec::with_capacity(pairs.rows.len());
+                for piece in &pieces {
+                    kept.extend(piece.values.values().set_indices().map(|index| (piece.offset + index) as u32));
+                }
+                if kept.len() == pairs.rows.len() {
+                    return self.emit_output(port, batch, other, pairs, gathered.weights().clone(), out);
+                }
+                if kept.is_empty() {
+                    return Ok(());
+                }
+                let chosen = Pairs {
+                    rows: kept.iter().map(|&pair| pairs.rows[pair as usize]).collect(),
+                    slots: kept.iter().map(|&pair| pairs.slots[pair as usize]).collect(),
+                };
+                let weights = gathered.weights().take(&kept.into())?;
+                self.emit_output(port, batch, other, chosen, weights, out)
+            }
+        }
+    }
+
+    fn emit_output(
+        &self,
+        port: usize,
+        batch: &ChangeBatch,
+        other: &RowBag,
+        pairs: Pairs,
+        weights: Weights,
+        out: &mut dyn Output,
+    ) -> Result<()> {
+        let columns = self.gather(port, batch, other, &pairs, &self.output)?;
+        out.emit(ChangeBatch::try_new(assemble(&self.schema, columns, pairs.rows.len())?, weights)?)
+    }
+
+    /// The given columns of the pairs.
+    fn gather(
+        &self,
+        port: usize,
+        batch: &ChangeBatch,
+        other: &RowBag,
+        pairs: &Pairs,
+        columns: &[SideColumn],
+    ) -> Result<Vec<ArrayRef>> {
+        // A batch whose rows each have one partner is passed on without copying.
+        let identical = pairs.rows.len() == batch.num_rows()
+            && pairs.rows.iter().enumerate().all(|(position, &row)| position == row as usize);
+        let indices = UInt32Array::from(pairs.rows.clone());
+        columns
+            .iter()
+            .map(|&(side, column)| {
+                if side != port {
+                    let stored = self.sides[side].stored_at[column];
+                    return other.take(stored.ok_or_else(|| Error::internal("join column not kept"))?, &pairs.slots);
+                }
+                let column = batch.rows().column(column);
+                if identical { Ok(column.clone()) } else { Ok(compute::take(column, &indices, None)?) }
+            })
+            .collect()
+    }
+
+    /// The rows of a pushed batch that this side emits alone, as their keys are accounted for now.
+    fn emit_alone(&mut self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
+        let (left, right) = self.sides.split_at_mut(1);
+        let (own, other) = if port == 0 { (&left[0], &mut right[0]) } else { (&right[0], &mut left[0]) };
+        let totals = other.totals.as_mut().ok_or_else(|| Error::internal("join without totals"))?;
+        let wanted = self.kind.alone[port] == Alone::Matched;
+        let mask: Vec<bool> = ids
+            .iter()
+            .map(|&id| {
+                let total = &mut totals[id as usize];
+                // The first rows of a key owe nothing to what was accounted for rows before them.
+                if total.step == self.step && own.is_empty(id) {
+                    total.accounted = total.weight > 0;
+                }
+                total.accounted == wanted
+            })
+            .collect();
+        let chosen = batch.filter(&mask.into())?;
+        self.emit_rows_alone(port, chosen, out)
+    }
+
+    /// Rows of one side's input, with the other side's columns NULL.
+    fn emit_rows_alone(&self, port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let output = self.output.iter().zip(self.schema.fields()).map(|(&(side, column), field)| {
+            if side == port { batch.rows().column(column).clone() } else { new_null_array(field.data_type(), rows) }
+        });
+        let output = assemble(&self.schema, output.collect(), rows)?;
+        out.emit(batch.with_rows(output)?)
+    }
+
+    /// The stored rows of one side whose keys won or lost their partners in this step.
+    fn settle(&mut self, port: usize, out: &mut dyn Output) -> Result<()> {
+        let changed = std::mem::take(&mut self.sides[1 - port].changed);
+        let mut turned: Vec<(u32, bool)> = Vec::new();
+        for &id in &changed {
+            let total = &mut self.sides[1 - port].totals.as_mut().expect("a changed total is kept")[id as usize];
+            if total.weight < 0 {
+                let keys = self.table.keys(&[id])?;
+                let key = values_text(&keys, 0);
+                return Err(Error::internal(format!("more rows deleted than inserted for the join key {key}")));
+            }
+            let present = total.weight > 0;
+            if present != total.accounted {
+                total.accounted = present;
+                turned.push((id, present));
+            }
+        }
+        let Some(rows) = &self.sides[port].rows else { return Ok(()) };
+        let when = self.kind.alone[port] == Alone::Matched;
+        let (mut slots, mut weights) = (Vec::new(), Vec::new());
+        for (id, present) in turned {
+            for &slot in rows.postings(id) {
+                slots.push(slot);
+                let weight = rows.weight(slot);
+                weights.push(if present == when { weight } else { -weight });
+                if slots.len() == CHUNK_ROWS {
+                    self.emit_stored(port, &std::mem::take(&mut slots), std::mem::take(&mut weights), out)?;
+                }
+            }
+        }
+        self.emit_stored(port, &slots, weights, out)
+    }
+
+    fn emit_stored(&self, port: usize, slots: &[u32], weights: Vec<i64>, out: &mut dyn Output) -> Result<()> {
+        let side = &self.sides[port];
+        let Some(rows) = side.rows.as_ref().filter(|_| !slots.is_empty()) else { return Ok(()) };
+        let output = self.output.iter().zip(self.schema.fields()).map(|(&(of, column), field)| {
+            match side.stored_at.get(column).copied().flatten() {
+                Some(stored) if of == port => rows.take(stored, slots),
+                _ => Ok(new_null_array(field.data_type(), slots.len())),
+            }
+        });
+        let output = assemble(&self.schema, output.collect::<Result<_>>()?, slots.len())?;
+        out.emit(ChangeBatch::try_new(output, Weights::Signed(weights.into()))?)
+    }
+
+    /// Forgets the keys that no side holds any more.
+    fn release(&mut self) {
+        let mut empty = std::mem::take(&mut self.thinned);
+        empty.sort_unstable();
+        empty.dedup();
+        empty.retain(|&id| self.sides.iter().all(|side| side.is_empty(id)));
+        for side in &mut self.sides {
+            if let Some(totals) = &mut side.totals {
+                empty.iter().for_each(|&id| totals[id as usize] = Total::default());
+            }
+        }
+        self.table.release(&empty);
+    }
+}
+
+impl Operator for JoinOperator {
+    fn push(&mut self, port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
+        for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
+            self.push_chunk(port, &batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start)), out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut dyn Output) -> Result<()> {
+        for port in [0, 1] {
+            if self.kind.alone[port] != Alone::Never {
+                self.settle(port, out)?;
+            }
+        }
+        self.release();
+        self.step = match self.step.checked_add(1) {
+            Some(step) => step,
+            None => {
+                let totals = self.sides.iter_mut().filter_map(|side| side.totals.as_mut());
+                totals.flatten().for_each(|total| total.step = 0);
+                1
+            }
+        };
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.table.size() + self.sides.iter().map(Side::size).sum::<usize>()
+    }
+
+    fn state_rows(&self) -> usize {
+        self.sides.iter().filter_map(|side| side.rows.as_ref()).map(RowBag::len).sum()
+    }
+}
+
+impl Side {
+    fn new(
+        kind: &JoinKind,
+        side: usize,
+        keys: Vec<Expression>,
+        kept: Vec<usize>,
+        types: Vec<DataType>,
+        append_only: bool,
+    ) -> Result<Self> {
+        let mut stored_at = vec![None; types.len()];
+        for (position, &column) in kept.iter().enumerate() {
+            stored_at[column] = Some(position);
+        }
+        let stored: Vec<DataType> = kept.iter().map(|&column| types[column].clone()).collect();
+        let is_read = kind.pairs || kind.alone[side] != Alone::Never;
+        Ok(Side {
+            keys,
+            rows: if is_read { Some(RowBag::new(&stored, !append_only)?) } else { None },
+            totals: (kind.alone[1 - side] != Alone::Never).then(Vec::new),
+            changed: Vec::new(),
+            kept,
+            stored_at,
+            types,
+            append_only,
+        })
+    }
+
+    fn apply(&mut self, batch: &ChangeBatch, ids: &[u32], step: u32) -> Result<()> {
+        if self.append_only && !batch.weights().is_insert_only() {
+            return Err(Error::internal("a row was deleted from an append-only input"));
+        }
+        if let Some(rows) = &mut self.rows {
+            let columns =
+                self.kept.iter().map(|&column| canonical_array(batch.rows().column(column), &self.types[column]));
+            rows.apply(&columns.collect::<Result<Vec<_>>>()?, batch.weights(), ids)?;
+        }
+        if let Some(totals) = &mut self.totals {
+            for (row, &id) in ids.iter().enumerate() {
+                let total = &mut totals[id as usize];
+                let weight = total.weight.checked_add(batch.weights().get(row));
+                total.weight = weight.ok_or_else(weight_overflow)?;
+                if total.step != step {
+                    total.step = step;
+                    self.changed.push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the side holds no row of the group.
+    fn is_empty(&self, id: u32) -> bool {
+        let rows = self.rows.as_ref().is_none_or(|rows| rows.postings(id).is_empty());
+        rows && self.totals.as_ref().is_none_or(|totals| totals.get(id as usize).is_none_or(|total| total.weight == 0))
+    }
+
+    fn size(&self) -> usize {
+        self.rows.as_ref().map_or(0, RowBag::size)
+            + self.totals.as_ref().map_or(0, |totals| totals.capacity() * size_of::<Total>())
+    }
+}
+
+fn pair_weights(weights: &Weights, other: &RowBag, pairs: &Pairs) -> Result<Weights> {
+    match weights {
+        Weights::Ones if other.weights_all_one() => Ok(Weights::Ones),
+        weights => pairs
+            .rows
+            .iter()
+            .zip(&pairs.slots)
+            .map(|(&row, &slot)| weights.get(row as usize).checked_mul(other.weight(slot)).ok_or_else(weight_overflow))
+            .collect::<Result<Vec<i64>>>()
+            .map(|weights| Weights::Signed(weights.into())),
+    }
+}
+
+fn weight_overflow() -> Error {
+    Error::data("weight overflow").with_sqlstate("22003")
+}
