@@ -2,18 +2,24 @@
 //!
 //! [`AggregateOperator`] interns the keys of a batch once, adds the weights to the groups and the values to the
 //! accumulators, and at the end of the step emits what became of the touched groups: -old and +new, only where they
-//! differ. DISTINCT is the same without calls. Invariants: a group lives while the weights of its rows sum to more
+//! differ. DISTINCT is the same without calls. `count`, `sum` and `avg` of one integer argument, the commonest calls,
+//! need no accumulator: their state lies in the group itself ([`super::integer_lane`]), so that a row costs one memory
+//! access beside the key's. Invariants: a group lives while the weights of its rows sum to more
 //! than zero; without keys there is exactly one group, and it always lives.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{self, concat_batches};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_array;
 use crate::operator::accumulator::{self, Accumulator, AggregateCall, AggregateFunction};
+use crate::operator::error::copy;
 use crate::operator::expression::{Expression, assemble, evaluate_all, evaluate_or_fail, row_text};
+use crate::operator::integer_lane::{IntegerLane, Lane, LaneValue};
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::state::key_table::KeyTable;
 
@@ -39,6 +45,7 @@ pub struct Call {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     RowCount,
+    Lane(LaneValue),
     State(usize),
 }
 
@@ -50,7 +57,8 @@ struct State {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Group {
+struct Group<L> {
+    lane: L,
     /// The sum of the weights of its rows.
     weight: i64,
     /// The step that last touched it.
@@ -58,11 +66,10 @@ struct Group {
 }
 
 /// Groups first touched by one batch of the step, and what they were before.
-struct Touched {
-    groups: Vec<u32>,
-    /// Their weights before the step; all zero in `None`.
-    weights: Option<Vec<i64>>,
-    /// The values of the calls before the step, where any of the groups lived.
+struct Touched<L> {
+    ids: Vec<u32>,
+    before: Vec<Group<L>>,
+    /// The values of the calls before the step; `None` if none of the groups had a row.
     old: Option<Values>,
 }
 
@@ -79,53 +86,84 @@ struct Values {
 /// - The output of a step is consolidated (not checkable here, because it would need a hash of every row).
 /// - Each touched group emits at most one row of weight -1 and one of +1, and none if nothing changed.
 /// - A group whose value cannot be read emits no row; it is reported failed by +1, and by -1 when that ends.
-pub struct AggregateOperator {
+pub struct AggregateOperator<L> {
     keys: Vec<Expression>,
-    key_types: Vec<DataType>,
+    key_schema: SchemaRef,
     inputs: Vec<Expression>,
     states: Vec<State>,
     sources: Vec<Source>,
+    /// The input whose values the lane takes.
+    lane_input: Option<usize>,
     schema: SchemaRef,
     table: KeyTable,
-    groups: Vec<Group>,
+    groups: Vec<Group<L>>,
     step: u32,
-    touched: Vec<Touched>,
+    touched: Vec<Touched<L>>,
     /// Whether a row for "no groups yet" was emitted: without keys there is always one.
     started: bool,
     ids: Vec<u32>,
 }
 
-impl AggregateOperator {
-    /// The output has the keys first, then the calls, in the types of `schema`.
-    pub fn new(keys: Vec<Expression>, calls: Vec<Call>, append_only: bool, schema: SchemaRef) -> Result<Self> {
-        let key_types: Vec<DataType> =
-            schema.fields().iter().take(keys.len()).map(|field| field.data_type().clone()).collect();
-        let mut inputs = Vec::new();
-        let (mut states, mut sources) = (Vec::new(), Vec::new());
-        for call in calls {
-            if call.counts_rows {
-                sources.push(Source::RowCount);
-                continue;
-            }
-            sources.push(Source::State(states.len()));
-            states.push(State {
-                accumulator: accumulator::create(&AggregateCall {
-                    function: call.function,
-                    distinct: call.distinct,
-                    arguments: call.arguments.iter().map(|argument| argument.data_type().clone()).collect(),
-                    append_only,
-                })?,
-                arguments: call.arguments.into_iter().map(|argument| position(&mut inputs, argument)).collect(),
-                filter: call.filter.map(|filter| position(&mut inputs, filter)),
-            });
+/// An aggregate operator; its output has the keys first, then the calls, in the types of `schema`.
+pub fn aggregate_operator(
+    keys: Vec<Expression>,
+    calls: Vec<Call>,
+    append_only: bool,
+    schema: SchemaRef,
+) -> Result<Box<dyn Operator>> {
+    let mut inputs = Vec::new();
+    let (mut states, mut sources) = (Vec::new(), Vec::new());
+    let mut lane_input = None;
+    let call_types = schema.fields().iter().skip(keys.len()).map(|field| field.data_type().clone());
+    for (call, data_type) in calls.into_iter().zip(call_types.collect::<Vec<_>>()) {
+        if call.counts_rows {
+            sources.push(Source::RowCount);
+            continue;
         }
+        let arguments: Vec<DataType> = call.arguments.iter().map(|argument| argument.data_type().clone()).collect();
+        let positions: Vec<usize> =
+            call.arguments.into_iter().map(|argument| position(&mut inputs, argument)).collect();
+        if !call.distinct
+            && call.filter.is_none()
+            && let Some(value) = LaneValue::of(call.function, &arguments, &data_type)
+            && *lane_input.get_or_insert(positions[0]) == positions[0]
+        {
+            sources.push(Source::Lane(value));
+            continue;
+        }
+        let call_type = AggregateCall { function: call.function, distinct: call.distinct, arguments, append_only };
+        sources.push(Source::State(states.len()));
+        states.push(State {
+            accumulator: accumulator::create(&call_type)?,
+            arguments: positions,
+            filter: call.filter.map(|filter| position(&mut inputs, filter)),
+        });
+    }
+    Ok(match lane_input {
+        Some(_) => Box::new(AggregateOperator::<IntegerLane>::new(keys, inputs, states, sources, lane_input, schema)?),
+        None => Box::new(AggregateOperator::<()>::new(keys, inputs, states, sources, None, schema)?),
+    })
+}
+
+impl<L: Lane> AggregateOperator<L> {
+    fn new(
+        keys: Vec<Expression>,
+        inputs: Vec<Expression>,
+        states: Vec<State>,
+        sources: Vec<Source>,
+        lane_input: Option<usize>,
+        schema: SchemaRef,
+    ) -> Result<Self> {
+        let key_fields: Vec<_> = schema.fields().iter().take(keys.len()).cloned().collect();
+        let key_types: Vec<DataType> = key_fields.iter().map(|field| field.data_type().clone()).collect();
         Ok(AggregateOperator {
             table: KeyTable::new(&key_types)?,
+            key_schema: Arc::new(Schema::new(key_fields)),
             keys,
-            key_types,
             inputs,
             states,
             sources,
+            lane_input,
             schema,
             groups: Vec::new(),
             step: 1,
@@ -142,13 +180,12 @@ impl AggregateOperator {
     fn add(&mut self, batch: &ChangeBatch, keys: &[ArrayRef], inputs: &[ArrayRef]) -> Result<()> {
         let mut ids = std::mem::take(&mut self.ids);
         self.table.intern(keys, batch.num_rows(), &mut ids)?;
-        let result = self.touch(&ids, batch.weights()).and_then(|()| self.update(&ids, batch.weights(), inputs));
+        let result = self.add_rows(&ids, batch.weights(), inputs);
         self.ids = ids;
         result
     }
 
-    /// Adds the weights of the rows, and remembers what the groups met for the first time in this step were before.
-    fn touch(&mut self, ids: &[u32], weights: &Weights) -> Result<()> {
+    fn add_rows(&mut self, ids: &[u32], weights: &Weights, inputs: &[ArrayRef]) -> Result<()> {
         let capacity = self.table.capacity();
         if self.groups.len() < capacity {
             self.groups.resize(capacity, Group::default());
@@ -156,50 +193,12 @@ impl AggregateOperator {
                 state.accumulator.resize(capacity);
             }
         }
-        let step = self.step;
-        let (mut first, mut before) = (Vec::new(), Vec::new());
-        let mut lived = false;
-        let mut meet = |group: &mut Group, id: u32| {
-            if group.step != step {
-                group.step = step;
-                lived |= group.weight != 0;
-                first.push(id);
-                before.push(group.weight);
-            }
-        };
-        match weights {
-            Weights::Ones => {
-                for &id in ids {
-                    let group = &mut self.groups[id as usize];
-                    meet(group, id);
-                    group.weight = group.weight.checked_add(1).ok_or_else(weight_overflow)?;
-                }
-            }
-            Weights::Signed(weights) => {
-                for (&id, &weight) in ids.iter().zip(weights.iter()) {
-                    let group = &mut self.groups[id as usize];
-                    meet(group, id);
-                    group.weight = group.weight.checked_add(weight).ok_or_else(weight_overflow)?;
-                }
-            }
+        let (met, before) = self.touch(ids, weights, inputs)?;
+        if !met.is_empty() {
+            let lived = before.iter().any(|group| group.weight != 0) || (self.is_global() && self.started);
+            let old = if lived { Some(self.read(&met, &before)?) } else { None };
+            self.touched.push(Touched { ids: met, before, old });
         }
-        if !first.is_empty() {
-            self.remember(first, lived.then_some(before))?;
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, groups: Vec<u32>, weights: Option<Vec<i64>>) -> Result<()> {
-        let old = match &weights {
-            Some(weights) => Some(self.read(&groups, |index| weights[index])?),
-            None if self.is_global() && self.started => Some(self.read(&groups, |_| 0)?),
-            None => None,
-        };
-        self.touched.push(Touched { groups, weights, old });
-        Ok(())
-    }
-
-    fn update(&mut self, ids: &[u32], weights: &Weights, inputs: &[ArrayRef]) -> Result<()> {
         for state in &mut self.states {
             let arguments: Vec<ArrayRef> = state.arguments.iter().map(|&argument| inputs[argument].clone()).collect();
             let filter = state.filter.map(|filter| inputs[filter].as_boolean());
@@ -208,15 +207,40 @@ impl AggregateOperator {
         Ok(())
     }
 
-    fn read(&self, groups: &[u32], weight: impl Fn(usize) -> i64) -> Result<Values> {
+    /// Adds the rows to their groups; the groups met for the first time in this step, and what they were before.
+    fn touch(&mut self, ids: &[u32], weights: &Weights, inputs: &[ArrayRef]) -> Result<(Vec<u32>, Vec<Group<L>>)> {
+        let values = match self.lane_input {
+            Some(input) => Some(compute::cast(&inputs[input], &DataType::Int64)?),
+            None => None,
+        };
+        let values = values.as_ref().map(|values| values.as_primitive::<arrow::datatypes::Int64Type>());
+        let (groups, step) = (self.groups.as_mut_slice(), self.step);
+        match (weights, values) {
+            (Weights::Ones, None) => touch_rows(groups, step, ids, |_| 1, |_| None),
+            (Weights::Signed(weights), None) => touch_rows(groups, step, ids, |row| weights[row], |_| None),
+            (Weights::Ones, Some(values)) if values.null_count() == 0 => {
+                let values = values.values();
+                touch_rows(groups, step, ids, |_| 1, |row| Some(values[row]))
+            }
+            (Weights::Ones, Some(values)) => {
+                touch_rows(groups, step, ids, |_| 1, |row| values.is_valid(row).then(|| values.value(row)))
+            }
+            (Weights::Signed(weights), Some(values)) => {
+                let value = |row: usize| values.is_valid(row).then(|| values.value(row));
+                touch_rows(groups, step, ids, |row| weights[row], value)
+            }
+        }
+    }
+
+    /// The values of all calls; `groups` are the groups of `ids` as they are to be read.
+    fn read(&self, ids: &[u32], groups: &[Group<L>]) -> Result<Values> {
         let mut errors = Vec::new();
         let mut columns = Vec::with_capacity(self.sources.len());
         for (index, source) in self.sources.iter().enumerate() {
             let column: ArrayRef = match source {
-                Source::RowCount => {
-                    std::sync::Arc::new(arrow::array::Int64Array::from_iter_values((0..groups.len()).map(&weight)))
-                }
-                Source::State(state) => self.states[*state].accumulator.read(groups, &mut errors)?,
+                Source::RowCount => Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| group.weight))),
+                Source::Lane(value) => L::read(groups.iter().map(|group| &group.lane), *value, &mut errors),
+                Source::State(state) => self.states[*state].accumulator.read(ids, &mut errors)?,
             };
             columns.push(canonical_array(&column, self.schema.field(self.keys.len() + index).data_type())?);
         }
@@ -224,44 +248,37 @@ impl AggregateOperator {
     }
 
     /// Emits what became of the groups first touched by one batch; those that died are added to `dead`.
-    fn settle(&mut self, touched: &Touched, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
-        let groups = &touched.groups;
-        let new = self.read(groups, |index| self.groups[groups[index] as usize].weight)?;
-        let keys = self.table.keys(groups)?;
-        let mut lives = vec![true; groups.len()];
-        if !self.is_global() {
-            for (index, &id) in groups.iter().enumerate() {
-                let weight = self.groups[id as usize].weight;
-                if weight < 0 {
-                    let row = row_text(&assemble(&self.key_schema(), keys.clone(), groups.len())?, index);
-                    return Err(Error::internal(format!("more rows deleted than inserted in the group of {row}")));
-                }
-                lives[index] = weight > 0;
-                if weight == 0 {
-                    dead.push(id);
-                }
+    fn settle(&mut self, touched: &Touched<L>, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
+        let ids = &touched.ids;
+        let now: Vec<Group<L>> = ids.iter().map(|&id| self.groups[id as usize]).collect();
+        let keys = self.table.keys(ids)?;
+        let mut lived = Present::Nowhere;
+        let mut lives = Present::Everywhere;
+        if self.is_global() {
+            lived = if touched.old.is_some() { Present::Everywhere } else { Present::Nowhere };
+        } else {
+            if touched.old.is_some() {
+                lived = Present::of(touched.before.iter().map(|group| group.weight > 0));
+            }
+            if let Some(index) = now.iter().position(|group| group.weight < 0) {
+                let row = row_text(&assemble(&self.key_schema, keys, ids.len())?, index);
+                return Err(Error::internal(format!("more rows deleted than inserted in the group of {row}")));
+            }
+            lives = Present::of(now.iter().map(|group| group.weight > 0));
+            if !matches!(lives, Present::Everywhere) {
+                dead.extend(ids.iter().zip(&now).filter(|(_, group)| group.weight == 0).map(|(&id, _)| id));
             }
         }
-        let mut lived = match (&touched.old, &touched.weights) {
-            (None, _) => vec![false; groups.len()],
-            (Some(_), _) if self.is_global() => vec![true; groups.len()],
-            (Some(_), None) => vec![false; groups.len()],
-            (Some(_), Some(weights)) => weights.iter().map(|&weight| weight > 0).collect(),
-        };
+        let new = self.read(ids, &now)?;
         if let Some(old) = &touched.old {
             self.fail(&keys, &old.errors, &mut lived, -1, out)?;
         }
         self.fail(&keys, &new.errors, &mut lives, 1, out)?;
-        let (gone, come) = differences(touched.old.as_ref(), &new, &lived, &lives)?;
+        let (gone, come) = differences(touched.old.as_ref(), &new, &lived, &lives, ids.len())?;
         let old = touched.old.as_ref().map(|old| old.columns.as_slice()).unwrap_or_default();
         let gone = self.rows(&keys, old, gone)?;
         let come = self.rows(&keys, &new.columns, come)?;
         emit_both(gone, come, out)
-    }
-
-    fn key_schema(&self) -> SchemaRef {
-        let fields: Vec<_> = self.schema.fields().iter().take(self.keys.len()).cloned().collect();
-        std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
     }
 
     /// Reports groups that cannot be read, and takes them out of those that have a row.
@@ -269,17 +286,16 @@ impl AggregateOperator {
         &self,
         keys: &[ArrayRef],
         errors: &[(usize, Error)],
-        lives: &mut [bool],
+        present: &mut Present,
         weight: i64,
         out: &mut dyn Output,
     ) -> Result<()> {
-        if errors.is_empty() {
-            return Ok(());
-        }
-        let rows = assemble(&self.key_schema(), keys.to_vec(), lives.len())?;
+        let Some((last, _)) = errors.last() else { return Ok(()) };
+        let groups = keys.first().map_or(last + 1, |key| key.len());
+        let rows = assemble(&self.key_schema, keys.to_vec(), groups)?;
         for (index, error) in errors {
-            if std::mem::replace(&mut lives[*index], false) {
-                out.fail(super::error::copy(error), row_text(&rows, *index), weight);
+            if present.take_out(*index, groups) {
+                out.fail(copy(error), row_text(&rows, *index), weight);
             }
         }
         Ok(())
@@ -311,17 +327,17 @@ impl AggregateOperator {
     }
 }
 
-impl Operator for AggregateOperator {
+impl<L: Lane> Operator for AggregateOperator<L> {
     fn push(&mut self, _port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
-        let (keys, key_types, inputs) = (&self.keys, &self.key_types, &self.inputs);
+        let (keys, key_fields, inputs) = (&self.keys, self.key_schema.fields(), &self.inputs);
         let pieces = evaluate_or_fail(&batch, out, &|rows| {
             let keys: Vec<ArrayRef> = keys
                 .iter()
-                .zip(key_types)
-                .map(|(key, data_type)| canonical_array(&key.evaluate(rows)?, data_type))
+                .zip(key_fields)
+                .map(|(key, field)| canonical_array(&key.evaluate(rows)?, field.data_type()))
                 .collect::<Result<_>>()?;
             Ok((keys, evaluate_all(inputs, rows)?))
         })?;
@@ -336,7 +352,11 @@ impl Operator for AggregateOperator {
         if self.is_global() && !self.started && self.touched.is_empty() {
             let mut ids = Vec::new();
             self.table.intern(&[], 1, &mut ids)?;
-            self.touch(&ids, &Weights::Signed(vec![0].into()))?;
+            self.groups.resize(1, Group::default());
+            for state in &mut self.states {
+                state.accumulator.resize(1);
+            }
+            self.touched.push(Touched { ids, before: vec![Group::default()], old: None });
         }
         let mut dead = Vec::new();
         for touched in std::mem::take(&mut self.touched) {
@@ -356,12 +376,80 @@ impl Operator for AggregateOperator {
 
     fn size(&self) -> usize {
         self.table.size()
-            + self.groups.capacity() * size_of::<Group>()
+            + self.groups.capacity() * size_of::<Group<L>>()
             + self.states.iter().map(|state| state.accumulator.size()).sum::<usize>()
     }
 
     fn state_rows(&self) -> usize {
         self.table.len()
+    }
+}
+
+/// Adds rows to groups; the ids of the groups met for the first time in the step, and the groups as they were.
+#[inline(always)]
+fn touch_rows<L: Lane>(
+    groups: &mut [Group<L>],
+    step: u32,
+    ids: &[u32],
+    weight: impl Fn(usize) -> i64,
+    value: impl Fn(usize) -> Option<i64>,
+) -> Result<(Vec<u32>, Vec<Group<L>>)> {
+    let (mut met, mut before) = (Vec::new(), Vec::new());
+    for (row, &id) in ids.iter().enumerate() {
+        let group = &mut groups[id as usize];
+        if group.step != step {
+            met.push(id);
+            before.push(*group);
+            group.step = step;
+        }
+        let weight = weight(row);
+        group.weight = group.weight.checked_add(weight).ok_or_else(weight_overflow)?;
+        if let Some(value) = value(row) {
+            group.lane.add(value, weight);
+        }
+    }
+    Ok((met, before))
+}
+
+/// Which of the touched groups have a row.
+enum Present {
+    Nowhere,
+    Everywhere,
+    Some(Vec<bool>),
+}
+
+impl Present {
+    fn of(mut mask: impl Iterator<Item = bool> + Clone) -> Self {
+        if mask.clone().all(|present| present) {
+            return Present::Everywhere;
+        }
+        if !mask.clone().any(|present| present) {
+            return Present::Nowhere;
+        }
+        Present::Some(mask.by_ref().collect())
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> bool {
+        match self {
+            Present::Nowhere => false,
+            Present::Everywhere => true,
+            Present::Some(mask) => mask[index],
+        }
+    }
+
+    /// Takes one of `groups` groups out; whether it was in.
+    fn take_out(&mut self, index: usize, groups: usize) -> bool {
+        if !self.at(index) {
+            return false;
+        }
+        if let Present::Everywhere = self {
+            *self = Present::Some(vec![true; groups]);
+        }
+        if let Present::Some(mask) = self {
+            mask[index] = false;
+        }
+        true
     }
 }
 
@@ -373,9 +461,7 @@ enum Selection {
 }
 
 impl Selection {
-    fn of(mask: impl ExactSizeIterator<Item = bool>) -> Self {
-        let rows = mask.len();
-        let chosen: Vec<u32> = mask.enumerate().filter_map(|(index, chosen)| chosen.then_some(index as u32)).collect();
+    fn of(rows: usize, chosen: Vec<u32>) -> Self {
         match chosen.len() {
             0 => Selection::None,
             count if count == rows => Selection::All(rows),
@@ -385,10 +471,22 @@ impl Selection {
 }
 
 /// The groups whose old row goes, and those whose new row comes.
-fn differences(old: Option<&Values>, new: &Values, lived: &[bool], lives: &[bool]) -> Result<(Selection, Selection)> {
-    let Some(old) = old else {
-        return Ok((Selection::None, Selection::of(lives.iter().copied())));
+fn differences(
+    old: Option<&Values>,
+    new: &Values,
+    lived: &Present,
+    lives: &Present,
+    rows: usize,
+) -> Result<(Selection, Selection)> {
+    let all = |present: &Present| Selection::of(rows, (0..rows).filter(|&i| present.at(i)).map(|i| i as u32).collect());
+    let (old, lived) = match old {
+        Some(old) if !matches!(lived, Present::Nowhere) => (old, lived),
+        _ if matches!(lives, Present::Everywhere) => return Ok((Selection::None, Selection::All(rows))),
+        _ => return Ok((Selection::None, all(lives))),
     };
+    if matches!(lives, Present::Nowhere) {
+        return Ok((all(lived), Selection::None));
+    }
     let mut differs: Option<BooleanArray> = None;
     for (old, new) in old.columns.iter().zip(&new.columns) {
         let column = distinct(old, new)?;
@@ -397,12 +495,23 @@ fn differences(old: Option<&Values>, new: &Values, lived: &[bool], lives: &[bool
             None => column,
         });
     }
-    let differs = |index: usize| differs.as_ref().is_some_and(|differs| differs.value(index));
-    let rows = lived.len();
-    Ok((
-        Selection::of((0..rows).map(|index| lived[index] && (!lives[index] || differs(index)))),
-        Selection::of((0..rows).map(|index| lives[index] && (!lived[index] || differs(index)))),
-    ))
+    let differs = differs.unwrap_or_else(|| BooleanArray::from(vec![false; rows]));
+    if let (Present::Everywhere, Present::Everywhere) = (lived, lives) {
+        let changed: Vec<u32> = differs.values().set_indices().map(|index| index as u32).collect();
+        return Ok((Selection::of(rows, changed.clone()), Selection::of(rows, changed)));
+    }
+    let (mut gone, mut come) = (Vec::new(), Vec::new());
+    for index in 0..rows {
+        let (before, after) = (lived.at(index), lives.at(index));
+        let differs = before != after || differs.value(index);
+        if before && differs {
+            gone.push(index as u32);
+        }
+        if after && differs {
+            come.push(index as u32);
+        }
+    }
+    Ok((Selection::of(rows, gone), Selection::of(rows, come)))
 }
 
 /// Which values are distinct, null being equal to null.

@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod error;
 pub mod expression;
 pub mod filter_project;
+pub mod integer_lane;
 pub mod join;
 pub mod unnest;
 

@@ -216,6 +216,11 @@ impl<T: Addend<N>, const N: usize> Accumulator for ExactSum<T, N> {
     }
 }
 
+/// The quotient of an integer sum and a count that is not zero, rounded once.
+pub fn average_of_integers(sum: i128, count: i64) -> Option<f64> {
+    average_double(&State::<2> { sum: Wide::from_i128(sum), count })
+}
+
 fn average_double<const N: usize>(state: &State<N>) -> Option<f64> {
     const EXACT: i128 = 1 << 53;
     let count = state.count;
