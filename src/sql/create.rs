@@ -4,6 +4,7 @@ use sqlparser::ast::{self, ColumnOption};
 use sqlparser::tokenizer::Token;
 
 use super::error::{syntax, unsupported};
+use super::limits::{COLUMNS_MAX, too_complex};
 use super::parser::{query_with_emit, relation_or_query};
 use super::reader::Reader;
 use super::statement::{
@@ -227,6 +228,13 @@ fn column_into(reader: &mut Reader, definition: &mut Definition) -> Result<()> {
     }
     if definition.columns.iter().any(|other| other.name == column.name) {
         return Err(syntax(&format!("column \"{}\" is declared twice", column.name), position).with_sqlstate("42701"));
+    }
+    if definition.columns.len() >= COLUMNS_MAX {
+        return Err(too_complex(
+            format!("more than {COLUMNS_MAX} columns"),
+            position,
+            "use lists, structs or several tables",
+        ));
     }
     definition.columns.push(column);
     Ok(())

@@ -6,7 +6,8 @@
 //! `$__now`), one positional form of TUMBLE, HOP, CUMULATE and SESSION (see `window_call`), and a name for every
 //! output column. Syntax that the planner would silently ignore is refused here.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -20,7 +21,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
 use super::aggregates::{Contents, contents};
-use super::error::{place, syntax, unsupported};
+use super::error::{located, place, syntax, unsupported};
 use super::source::position;
 use super::tokens::{ASOF_LEFT_ON, ASOF_ON, NOW};
 use super::window_call;
@@ -32,6 +33,9 @@ const EXCEPT_ALL: &str = "eddy_except_all";
 const INTERSECT_ALL: &str = "eddy_intersect_all";
 /// The function around the match condition of `ASOF LEFT JOIN`.
 const ASOF_LEFT: &str = "eddy_asof_left";
+
+/// The longest name that an unnamed column gets, in bytes.
+const NAME_BYTES_MAX: usize = 250;
 
 /// Rewrites a query or expression in place.
 pub(super) fn rewrite(node: &mut impl VisitMut) -> Result<()> {
@@ -65,13 +69,8 @@ impl VisitorMut for Friendly {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match expr {
-            Expr::Function(_) => function(expr),
-            Expr::BinaryOp { left, op: BinaryOperator::DuckIntegerDivide, .. } => {
-                let error = unsupported("the operator // is not supported", place(left.as_ref()));
-                return ControlFlow::Break(error.with_hint("use / between integers, or trunc(a / b)"));
-            }
-            _ => {}
+        if let Expr::Function(_) = expr {
+            function(expr);
         }
         ControlFlow::Continue(())
     }
@@ -180,9 +179,8 @@ fn set_operations(body: &mut Box<SetExpr>) -> Result<()> {
     let empty =
         || Box::new(SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows: Vec::new() }));
     let (left, right) = (std::mem::replace(left, empty()), std::mem::replace(right, empty()));
-    let span = left.span();
     let arguments = vec![argument(Expr::Subquery(query_of(left)?)), argument(Expr::Subquery(query_of(right)?))];
-    *body = select_star_from(table_function(function, span, arguments, None)?)?.body;
+    *body = select_star_from(table_function(function, Span::empty(), arguments, None)?)?.body;
     Ok(())
 }
 
@@ -298,14 +296,14 @@ fn group_by_all(select: &mut Select) {
 
 /// Gives every output column a name of its own: its text, and `_1`, `_2` where a name is taken.
 fn name_columns(select: &mut Select) {
-    let mut taken = HashSet::new();
+    // Per name, the number that the next column of that name tries first.
+    let mut taken: HashMap<String, usize> = HashMap::new();
     let is_single = select.projection.len() == 1;
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) = item
             && column_name(expr).is_none()
         {
-            // The text as typed: sqlparser's own, so that spaces do not matter.
-            let alias = Ident::with_quote_and_span('"', expr.span(), expr.to_string());
+            let alias = Ident::with_quote('"', text(expr));
             *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
         }
         let name = match item {
@@ -314,19 +312,47 @@ fn name_columns(select: &mut Select) {
             _ => None,
         };
         let Some(name) = name.filter(|_| !is_single) else { continue };
-        if taken.insert(name.clone()) {
+        let Some(first) = taken.get(&name).copied() else {
+            taken.insert(name, 1);
             continue;
+        };
+        let mut number = first;
+        while taken.contains_key(&format!("{name}_{number}")) {
+            number += 1;
         }
-        let fresh = (1_usize..).map(|n| format!("{name}_{n}")).find(|fresh| taken.insert(fresh.clone()));
-        let Some(fresh) = fresh else { continue };
+        let fresh = format!("{name}_{number}");
+        taken.insert(name, number + 1);
+        taken.insert(fresh.clone(), 1);
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                let alias = Ident::with_quote_and_span('"', expr.span(), fresh);
+                let alias = Ident::with_quote('"', fresh);
                 *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
             }
             SelectItem::ExprWithAlias { alias, .. } => *alias = Ident::with_quote_and_span('"', alias.span, fresh),
             _ => {}
         }
+    }
+}
+
+/// The text of an expression as sqlparser writes it, so that spaces do not matter; cut where it grows too long.
+fn text(expr: &Expr) -> String {
+    let mut text = Cut(String::new());
+    if write!(text, "{expr}").is_err() {
+        text.0.push_str("...");
+    }
+    text.0
+}
+
+/// Refuses to grow beyond a length, which ends the writing: a name must not cost as much as the query below it.
+struct Cut(String);
+
+impl Write for Cut {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        if self.0.len() + piece.len() > NAME_BYTES_MAX {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(piece);
+        Ok(())
     }
 }
 
@@ -353,9 +379,10 @@ fn take(expr: &mut Expr) -> Expr {
 
 fn joins(from: &mut [TableWithJoins]) -> Result<()> {
     for join in from.iter_mut().flat_map(|table| table.joins.iter_mut()) {
-        let at = place(&join.relation);
         match &mut join.join_operator {
-            JoinOperator::AsOf { match_condition, constraint } => asof(match_condition, constraint, at)?,
+            JoinOperator::AsOf { match_condition, constraint } => {
+                asof(match_condition, constraint).map_err(|error| located(error, place(&join.relation)))?;
+            }
             JoinOperator::Semi(constraint) => {
                 join.join_operator = JoinOperator::LeftSemi(std::mem::replace(constraint, JoinConstraint::None));
             }
@@ -369,25 +396,23 @@ fn joins(from: &mut [TableWithJoins]) -> Result<()> {
 }
 
 /// DuckDB's `ASOF JOIN .. ON a = b AND t >= u`: the one inequality is the match condition.
-fn asof(
-    match_condition: &mut Expr,
-    constraint: &mut JoinConstraint,
-    at: Option<crate::base::error::Position>,
-) -> Result<()> {
+fn asof(match_condition: &mut Expr, constraint: &mut JoinConstraint) -> Result<()> {
     let Expr::Identifier(Ident { value: marker, .. }) = match_condition else { return Ok(()) };
     let is_left = marker == ASOF_LEFT_ON;
     if !is_left && marker != ASOF_ON {
         return Ok(());
     }
     let JoinConstraint::On(on) = std::mem::replace(constraint, JoinConstraint::None) else {
-        return Err(unsupported("ASOF JOIN with USING is not supported", at).with_hint("write the condition after ON"));
+        return Err(
+            Error::unsupported("ASOF JOIN with USING is not supported").with_hint("write the condition after ON")
+        );
     };
     let (mut inequalities, mut others) = (Vec::new(), Vec::new());
     for part in conjunction(on) {
         if is_inequality(&part) { inequalities.push(part) } else { others.push(part) }
     }
     let (Some(inequality), true) = (inequalities.pop(), inequalities.is_empty()) else {
-        let error = syntax("ASOF JOIN needs exactly one of <, <=, > and >= in its condition", at);
+        let error = syntax("ASOF JOIN needs exactly one of <, <=, > and >= in its condition", None);
         return Err(error.with_hint("for example: ON l.key = r.key AND l.time >= r.time"));
     };
     *match_condition = if is_left { call(ASOF_LEFT, inequality) } else { inequality };
@@ -435,22 +460,11 @@ fn call(name: &str, argument_of: Expr) -> Expr {
 }
 
 fn table_factor(factor: &mut TableFactor) -> Result<()> {
-    let at = place(&*factor);
+    if let Some(error) = refused(factor) {
+        // Only now: to find the place means to walk all of a subquery.
+        return Err(located(error, place(&*factor)));
+    }
     match factor {
-        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
-            Err(unsupported("TABLESAMPLE is not supported", at).with_hint("use WHERE random() < 0.1"))
-        }
-        TableFactor::Table { with_hints, version, .. } if !with_hints.is_empty() || version.is_some() => {
-            Err(unsupported("hints and versions of a table are not supported", at))
-        }
-        TableFactor::Table { args: None, with_ordinality: true, .. } => {
-            Err(syntax("WITH ORDINALITY belongs to a table function", at))
-        }
-        TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => {
-            Err(unsupported("PIVOT and UNPIVOT are not supported", at)
-                .with_hint("use aggregates with FILTER (WHERE ...), or UNION ALL"))
-        }
-        TableFactor::MatchRecognize { .. } => Err(unsupported("MATCH_RECOGNIZE is not supported", at)),
         TableFactor::NestedJoin { table_with_joins, .. } => joins(std::slice::from_mut(table_with_joins.as_mut())),
         TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
             window_call::rewrite(factor)?;
@@ -458,6 +472,27 @@ fn table_factor(factor: &mut TableFactor) -> Result<()> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// The error for a table factor that is not supported.
+fn refused(factor: &TableFactor) -> Option<Error> {
+    match factor {
+        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+            Some(Error::unsupported("TABLESAMPLE is not supported").with_hint("use WHERE random() < 0.1"))
+        }
+        TableFactor::Table { with_hints, version, .. } if !with_hints.is_empty() || version.is_some() => {
+            Some(Error::unsupported("hints and versions of a table are not supported"))
+        }
+        TableFactor::Table { args: None, with_ordinality: true, .. } => {
+            Some(syntax("WITH ORDINALITY belongs to a table function", None))
+        }
+        TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => Some(
+            Error::unsupported("PIVOT and UNPIVOT are not supported")
+                .with_hint("use aggregates with FILTER (WHERE ...), or UNION ALL"),
+        ),
+        TableFactor::MatchRecognize { .. } => Some(Error::unsupported("MATCH_RECOGNIZE is not supported")),
+        _ => None,
     }
 }
 

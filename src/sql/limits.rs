@@ -13,14 +13,16 @@ use crate::base::error::{Error, ErrorKind, Position, Result};
 
 /// The longest script, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 64 << 20;
-/// The most tokens in a statement, white space included.
-pub(super) const TOKENS_MAX: usize = 10_000_000;
+/// The most tokens in a statement, white space included; a token takes some hundred bytes.
+pub(super) const TOKENS_MAX: usize = 5_000_000;
 /// The deepest nesting of brackets and CASE.
 const NESTING_MAX: usize = 128;
 /// The longest chain of operators without brackets.
 const CHAIN_MAX: usize = 1_000;
 /// The most set operations on one level, and the most joins in one FROM.
 const BRANCHES_MAX: usize = 500;
+/// The most columns in one SELECT, and in one relation.
+pub(super) const COLUMNS_MAX: usize = 10_000;
 /// The deepest syntax tree, as bounded from the tokens.
 const DEPTH_MAX: usize = 2_500;
 
@@ -104,6 +106,8 @@ struct Level {
     joins_max: usize,
     /// Commas in FROM are joins.
     in_from: bool,
+    /// Commas since SELECT, while its list lasts.
+    columns: Option<usize>,
 }
 
 impl Level {
@@ -120,6 +124,7 @@ impl Level {
             joins: 0,
             joins_max: 0,
             in_from: false,
+            columns: None,
         }
     }
 
@@ -203,6 +208,13 @@ fn count(levels: &mut [Level], token: &TokenWithSpan, at: Option<Position>) -> R
         Token::Comma => {
             let Some(level) = levels.last_mut() else { return Ok(()) };
             level.finish();
+            if let Some(columns) = &mut level.columns {
+                *columns += 1;
+                if *columns >= COLUMNS_MAX {
+                    let message = format!("more than {COLUMNS_MAX} columns in one SELECT");
+                    return Err(too_complex(message, at, "choose fewer columns"));
+                }
+            }
             if level.in_from { branch(level, true, at) } else { Ok(()) }
         }
         Token::Word(word) if word.quote_style.is_none() => keyword(levels, word.keyword, at),
@@ -270,6 +282,7 @@ fn keyword(levels: &mut [Level], keyword: Keyword, at: Option<Position>) -> Resu
             if matches!(keyword, K::FROM) {
                 level.joins = 0;
             }
+            level.columns = (keyword == K::SELECT).then_some(0);
             Ok(())
         }
         _ => Ok(()),

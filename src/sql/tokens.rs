@@ -5,11 +5,14 @@
 //! `TUMBLE(TABLE t, ..)` loses its TABLE, DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`friendly` fills it in),
 //! and every `?` gets its number. A token put in stands where the word it replaces stands, so places stay true.
 
+use std::collections::BTreeSet;
+
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::dialect::EddyDialect;
-use super::error::{located, syntax};
+use super::error::{located, syntax, unsupported};
+use super::limits::too_complex;
 use super::source::position;
 use crate::base::error::{Error, Result};
 
@@ -17,6 +20,8 @@ use crate::base::error::{Error, Result};
 pub(super) const ASOF_ON: &str = "eddy_asof_on";
 /// The same for `ASOF LEFT JOIN`.
 pub(super) const ASOF_LEFT_ON: &str = "eddy_asof_left_on";
+/// The most parameters of a statement, as in PostgreSQL.
+const PARAMETERS_MAX: usize = 65_535;
 /// The parameter that `now()` becomes.
 pub(super) const NOW: &str = "$__now";
 
@@ -44,16 +49,28 @@ fn shift(location: Location, start: Location) -> Location {
 
 /// The tokens as sqlparser can read them, and the names of the parameters.
 pub(super) fn prepare(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Vec<String>)> {
-    let mut rewriter = Rewriter::new(&tokens);
-    for at in 0..tokens.len() {
-        rewriter.step(at)?;
-    }
     let end = tokens.last().map_or(Location { line: 0, column: 0 }, |token| token.span.end);
-    let mut output = rewriter.output;
-    let mut parameters = rewriter.parameters;
+    let (mut output, parameters) = if tokens.iter().any(may_change) {
+        let mut rewriter = Rewriter::new(&tokens);
+        (0..tokens.len()).try_for_each(|at| rewriter.step(at))?;
+        (rewriter.output, rewriter.parameters)
+    } else {
+        // The rows of a large INSERT are not copied.
+        (tokens, BTreeSet::new())
+    };
     output.push(TokenWithSpan { token: Token::EOF, span: Span { start: end, end } });
-    parameters.sort_by_key(|name| (name.parse::<u64>().unwrap_or(u64::MAX), name.clone()));
-    Ok((output, parameters))
+    Ok((output, parameters.into_iter().map(|(_, name)| name).collect()))
+}
+
+/// Whether a token may be the start of a rewrite.
+fn may_change(token: &TokenWithSpan) -> bool {
+    match &token.token {
+        Token::Placeholder(_) | Token::Div => true,
+        Token::Word(word) => {
+            matches!(word.keyword, Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT)
+        }
+        _ => false,
+    }
 }
 
 /// One bracket, or the statement itself.
@@ -75,9 +92,11 @@ struct Level {
 
 struct Rewriter<'t> {
     tokens: &'t [TokenWithSpan],
+    /// Per token: whether a query that begins there has its own SELECT.
+    select_later: Vec<bool>,
     output: Vec<TokenWithSpan>,
     levels: Vec<Level>,
-    parameters: Vec<String>,
+    parameters: BTreeSet<(u64, String)>,
     questions: usize,
     is_insert: bool,
     is_ddl: bool,
@@ -90,9 +109,10 @@ impl<'t> Rewriter<'t> {
         let is = |words: &[&str]| words.iter().any(|word| first.eq_ignore_ascii_case(word));
         Rewriter {
             tokens,
+            select_later: select_later(tokens),
             output: Vec::with_capacity(tokens.len() + 4),
             levels: vec![Level { query_may_start: true, ..Level::default() }],
-            parameters: Vec::new(),
+            parameters: BTreeSet::new(),
             questions: 0,
             is_insert: is(&["INSERT"]),
             is_ddl: is(&["CREATE", "ALTER"]),
@@ -107,10 +127,8 @@ impl<'t> Rewriter<'t> {
             Token::RParen => self.close(at),
             Token::Placeholder(name) => self.parameter(name, at)?,
             Token::Div if self.is_adjacent_div(at) => {
-                // The second of `//`: the first was pushed as a plain division.
-                if let Some(last) = self.output.last_mut() {
-                    last.token = Token::DuckIntDiv;
-                }
+                let error = unsupported("the operator // is not supported", position(token.span.start));
+                return Err(error.with_hint("use / between integers, or trunc(a / b)"));
             }
             Token::Word(found) if found.quote_style.is_none() => self.word(at, found.keyword)?,
             _ => {
@@ -144,13 +162,10 @@ impl<'t> Rewriter<'t> {
     }
 
     fn is_adjacent_div(&self, at: usize) -> bool {
-        let (Some(before), Some(token)) = (at.checked_sub(1).and_then(|at| self.tokens.get(at)), self.tokens.get(at))
-        else {
-            return false;
-        };
-        before.token == Token::Div
-            && before.span.end == token.span.start
-            && self.output.last().is_some_and(|last| last.token == Token::Div)
+        let before = at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        before
+            .zip(self.tokens.get(at))
+            .is_some_and(|(before, token)| before.token == Token::Div && before.span.end == token.span.start)
     }
 
     fn open(&mut self, at: usize) {
@@ -219,8 +234,10 @@ impl<'t> Rewriter<'t> {
             return Err(syntax(&format!("no parameter may be called \"${name}\""), place));
         }
         self.insert(Token::Placeholder(format!("${name}")), at);
-        if !self.parameters.contains(&name) {
-            self.parameters.push(name);
+        self.parameters.insert((name.parse().unwrap_or(u64::MAX), name));
+        if self.parameters.len() > PARAMETERS_MAX {
+            let message = format!("more than {PARAMETERS_MAX} parameters");
+            return Err(too_complex(message, place, "load data with COPY or an appender"));
         }
         self.level().query_may_start = false;
         Ok(())
@@ -271,7 +288,7 @@ impl<'t> Rewriter<'t> {
 
     /// FROM where a query may begin: sqlparser knows `FROM t SELECT ...`, but not `FROM t WHERE ...`.
     fn from(&mut self, at: usize) {
-        if !self.has_select_later(at) {
+        if !self.select_later.get(at).is_some_and(|later| *later) {
             self.select_all(at);
         }
         self.push(at);
@@ -281,25 +298,6 @@ impl<'t> Rewriter<'t> {
     fn select_all(&mut self, at: usize) {
         self.insert(Token::make_keyword("SELECT"), at);
         self.insert(Token::Mul, at);
-    }
-
-    /// Whether the query that begins with FROM has its own SELECT.
-    fn has_select_later(&self, at: usize) -> bool {
-        let mut depth = 0_usize;
-        for token in self.tokens.iter().skip(at) {
-            match &token.token {
-                Token::LParen => depth += 1,
-                Token::RParen if depth == 0 => return false,
-                Token::RParen => depth -= 1,
-                Token::Word(word) if depth == 0 => match word.keyword {
-                    Keyword::SELECT => return true,
-                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => return false,
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        false
     }
 
     /// Whether TABLE at `at` is `TABLE name` as a query.
@@ -346,6 +344,26 @@ impl<'t> Rewriter<'t> {
         self.level().query_may_start = false;
         Ok(())
     }
+}
+
+/// Per token, whether a SELECT follows on the same level before the query ends.
+fn select_later(tokens: &[TokenWithSpan]) -> Vec<bool> {
+    let mut later = vec![false; tokens.len()];
+    let (mut outer, mut here) = (Vec::new(), false);
+    for (token, later) in tokens.iter().zip(&mut later).rev() {
+        match &token.token {
+            Token::RParen => outer.push(std::mem::take(&mut here)),
+            Token::LParen => here = outer.pop().unwrap_or_default(),
+            Token::Word(word) => match word.keyword {
+                Keyword::SELECT => here = true,
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => here = false,
+                _ => {}
+            },
+            _ => {}
+        }
+        *later = here;
+    }
+    later
 }
 
 /// The unquoted word of a token; empty for any other token.

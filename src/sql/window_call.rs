@@ -74,7 +74,9 @@ fn call(
 ) -> Result<TableFactor> {
     let mut slots: Vec<Option<Expr>> = vec![None; 2 + function.parameters.len()];
     for (position, arg) in args.into_iter().enumerate() {
-        let arg_at = at(arg.span()).or(at(span));
+        // To find the place of a subquery means to walk all of it.
+        let is_subquery = matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(_))));
+        let arg_at = if is_subquery { at(span) } else { at(arg.span()).or(at(span)) };
         let (slot, value) = match arg {
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
                 let name = normal(&name);
@@ -140,9 +142,11 @@ fn arguments(function: &WindowFunction, slots: Vec<Option<Expr>>, span: Span) ->
 
 /// The relation as a subquery.
 fn relation(value: Expr) -> Result<Expr> {
+    if matches!(value, Expr::Subquery(_)) {
+        return Ok(value);
+    }
     let span = value.span();
     let factor = match value {
-        Expr::Subquery(_) => return Ok(value),
         Expr::Nested(inner) => return relation(*inner),
         Expr::Identifier(name) => named(vec![name])?,
         Expr::CompoundIdentifier(parts) => named(parts)?,

@@ -53,6 +53,9 @@ fn unnamed_columns_are_named_by_their_text() {
     becomes("SELECT count(*), a, t.b, (c) FROM t", "SELECT count(*) AS \"count(*)\", a, t.b, (c) FROM t");
     becomes("SELECT COUNT() FROM t", "SELECT COUNT(*) AS \"COUNT()\" FROM t");
     becomes("SELECT now()", "SELECT $__now AS \"now()\"");
+    becomes("SELECT a AS a_1, a, a, a FROM t", "SELECT a AS a_1, a, a AS \"a_2\", a AS \"a_3\" FROM t");
+    let long = query(&format!("SELECT '{}'", "x".repeat(1_000)));
+    assert!(long.ends_with("...\"") && long.len() < 1_400, "{long}");
     becomes("SELECT 1, 1, a, t.a, b AS a", "SELECT 1 AS \"1\", 1 AS \"1_1\", a, t.a AS \"a_1\", b AS \"a_2\"");
 }
 
