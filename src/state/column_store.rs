@@ -387,7 +387,7 @@ fn try_for_each(rows: Option<&[u32]>, slots: &[u32], mut f: impl FnMut(usize, us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::testing::{Random, random_rows, schema, text};
+    use crate::state::testing::{Random, one_zero, random_rows, schema, text};
     use arrow::array::{Decimal256Array, Int64Array, ListArray, RecordBatch, StringArray};
     use arrow::datatypes::Int64Type;
     use std::collections::BTreeMap;
@@ -427,7 +427,7 @@ mod tests {
                 let columns = wide_rows(&mut random, rows);
                 store.push(&columns, rows, &mut slots).unwrap();
                 for (row, &slot) in slots.iter().enumerate() {
-                    let text = text(&columns, row).replace("-0.0", "0.0");
+                    let text = one_zero(&text(&columns, row));
                     assert!(model.insert(slot, text).is_none(), "seed {seed} step {step}: slot {slot} given twice");
                 }
                 let order: Vec<u32> = model.keys().rev().copied().collect();
@@ -463,7 +463,7 @@ mod tests {
         let (rows, against): (Vec<u32>, Vec<u32>) = pairs.into_iter().unzip();
         let mut equal = vec![true; rows.len()];
         store.compare(&prepared, &rows, &against, &mut equal);
-        let print = |batch: &RecordBatch, row: u32| text(batch.columns(), row as usize).replace("-0.0", "0.0");
+        let print = |batch: &RecordBatch, row: u32| one_zero(&text(batch.columns(), row as usize));
         for ((row, slot), equal) in rows.iter().zip(&against).zip(equal) {
             assert_eq!(equal, print(&other, *row) == print(&stored, *slot));
         }

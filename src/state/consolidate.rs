@@ -84,14 +84,14 @@ fn split(rows: RecordBatch, weights: Vec<i64>) -> Result<Vec<ChangeBatch>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::testing::{Random, random_rows, summed};
+    use crate::state::testing::{Random, one_zero, random_rows, summed};
     use arrow::datatypes::Schema;
     use std::sync::Arc;
 
     fn canonical_sums(changes: &[ChangeBatch]) -> Vec<(String, i64)> {
         let mut sums = std::collections::BTreeMap::new();
         for (text, weight) in summed(changes) {
-            *sums.entry(text.replace("-0.0", "0.0")).or_insert(0) += weight;
+            *sums.entry(one_zero(&text)).or_insert(0) += weight;
         }
         sums.into_iter().filter(|(_, weight)| *weight != 0).collect()
     }

@@ -110,7 +110,8 @@ impl RowArena {
         self.high
     }
 
-    /// The rows that are there now and live at `epoch`. Costs a few pointers unless rows died after `epoch`.
+    /// The rows that are there now and live at `epoch`, so `epoch` is that of the last change: what is appended later
+    /// is not seen, but what was appended before is, whenever that was. Costs a few pointers.
     pub fn snapshot(&self, epoch: u64) -> Snapshot {
         let mut rows = self.live;
         if self.last_death > epoch {

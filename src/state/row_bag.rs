@@ -262,7 +262,7 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::testing::{Random, random_rows, schema, text};
+    use crate::state::testing::{Random, one_zero, random_rows, schema, text};
     use std::collections::BTreeMap;
 
     fn types() -> Vec<DataType> {
@@ -275,7 +275,7 @@ mod tests {
             let slots = bag.postings(group);
             let columns: Vec<ArrayRef> = (0..3).map(|column| bag.take(column, slots).unwrap()).collect();
             for (row, &slot) in slots.iter().enumerate() {
-                *rows.entry((group, text(&columns, row).replace("-0.0", "0.0"))).or_insert(0) += bag.weight(slot);
+                *rows.entry((group, one_zero(&text(&columns, row)))).or_insert(0) += bag.weight(slot);
             }
         }
         rows
@@ -296,7 +296,7 @@ mod tests {
             };
             bag.apply(batch.columns(), &weights, &groups).unwrap();
             for (row, &group) in groups.iter().enumerate().filter(|(_, group)| **group != NO_GROUP) {
-                let name = text(batch.columns(), row).replace("-0.0", "0.0");
+                let name = one_zero(&text(batch.columns(), row));
                 *model.entry((group, name)).or_insert(0) += weights.get(row);
             }
             model.retain(|_, weight| *weight != 0);

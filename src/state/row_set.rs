@@ -75,7 +75,9 @@ impl RowSet {
     pub fn apply_all(&mut self, changes: &[ChangeBatch], epoch: u64) -> Result<()> {
         let Some((rows, weights)) = gather(changes)? else { return Ok(()) };
         let mut touched = self.touch(&rows, &weights)?;
-        if self.keyed && touched.iter().any(|touched| touched.several) {
+        let unknown = |entry: &Touched| self.rows[entry.group as usize] == NO_ROW;
+        let passing = |entry: &Touched| entry.inserted > 0 && entry.deleted < 0 && unknown(entry);
+        if self.keyed && touched.iter().any(|entry| entry.several || passing(entry)) {
             // Rows that cancel within the change must not count for their key.
             self.forget_unused(&touched);
             let Some((rows, weights)) = gather(&consolidate(changes)?)? else { return Ok(()) };

@@ -41,6 +41,11 @@ pub fn text(columns: &[ArrayRef], row: usize) -> String {
     values.join(",")
 }
 
+/// The text with -0.0 as 0.0, which are one value to state.
+pub fn one_zero(text: &str) -> String {
+    text.replace("-0.0'", "0.0'").replace("-0.0,", "0.0,").replace("-0.0]", "0.0]")
+}
+
 /// Every row as text.
 pub fn texts(columns: &[ArrayRef], rows: usize) -> Vec<String> {
     (0..rows).map(|row| text(columns, row)).collect()
