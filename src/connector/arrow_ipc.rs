@@ -9,8 +9,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
+use crate::connector::contain::{contain, contained};
 use crate::connector::input::Input;
 use crate::connector::relation::{Batches, Source, Wanted, deliver};
 
@@ -28,21 +29,25 @@ impl ArrowSource {
     /// Reads the schema.
     pub fn open(input: Input) -> Result<Self> {
         let is_stream = !input.first(6)?.starts_with(b"ARROW1");
-        let schema = match is_stream {
-            true => StreamReader::try_new(BufReader::new(input.read()?), None).map(|reader| reader.schema()),
-            false => FileReader::try_new(BufReader::new(input.file()?), None).map(|reader| reader.schema()),
-        };
-        let schema = schema.map_err(|error| in_file(input.path(), error))?;
+        let schema = contain(input.path(), || {
+            let schema = match is_stream {
+                true => StreamReader::try_new(BufReader::new(input.read()?), None).map(|reader| reader.schema()),
+                false => FileReader::try_new(BufReader::new(input.file()?), None).map(|reader| reader.schema()),
+            };
+            schema.map_err(|error| in_file(input.path(), error))
+        })?;
         Ok(ArrowSource { schema: canonical_schema(&schema), input, is_stream })
     }
 
-    fn batches(&self, columns: Vec<usize>) -> std::result::Result<Result<ArrowBatches, ArrowError>, Error> {
-        Ok(match self.is_stream {
-            true => StreamReader::try_new(BufReader::new(self.input.read()?), Some(columns))
+    fn batches(&self, columns: Vec<usize>) -> Result<ArrowBatches> {
+        let columns = Some(columns);
+        let batches = match self.is_stream {
+            true => StreamReader::try_new(BufReader::new(self.input.read()?), columns)
                 .map(|reader| Box::new(reader) as ArrowBatches),
-            false => FileReader::try_new(BufReader::new(self.input.file()?), Some(columns))
+            false => FileReader::try_new(BufReader::new(self.input.file()?), columns)
                 .map(|reader| Box::new(reader) as ArrowBatches),
-        })
+        };
+        batches.map_err(|error| in_file(self.input.path(), error))
     }
 }
 
@@ -64,11 +69,11 @@ impl Source for ArrowSource {
         let mut order: Vec<usize> = wanted.iter().map(|wanted| wanted.column).collect();
         order.sort_unstable();
         order.dedup();
-        let batches = self.batches(order.clone())?.map_err(|error| in_file(self.path(), error))?;
+        let batches = contain(self.path(), || self.batches(order.clone()))?;
         let source = self.clone();
         let rows = batch_rows.max(1);
         // Batches come in the size they were written; larger ones are cut.
-        Ok(Box::new(batches.flat_map(move |batch| {
+        let batches = batches.flat_map(move |batch| {
             let delivered = batch
                 .map_err(|error| in_file(source.path(), error))
                 .and_then(|batch| deliver(&batch, &order, &wanted, source.path()));
@@ -79,10 +84,11 @@ impl Source for ArrowSource {
                 }
                 Err(error) => vec![Err(error)],
             }
-        })))
+        });
+        Ok(contained(self.path(), Box::new(batches)))
     }
 }
 
 fn in_file(path: &Path, error: ArrowError) -> Error {
-    Error::from(error).context(format_args!("'{}'", path.display()))
+    Error::new(ErrorKind::Io, format!("'{}': {error}", path.display())).with_source(error)
 }

@@ -13,10 +13,12 @@
 //! | [`format`], [`options`] | which format, which settings |
 //! | [`glob`], [`input`] | from a pattern to files, from a file to bytes |
 //! | [`csv`], [`json`], [`parquet`], [`arrow_ipc`] | the readers |
+//! | [`contain`] | keeps panics of foreign decoders in |
 //! | [`values`], [`widen`] | text to numbers, dates and timestamps; the type that holds two |
 //! | [`writer`] | rows to files in every format |
 
 pub mod arrow_ipc;
+pub mod contain;
 pub mod csv;
 pub mod format;
 pub mod glob;

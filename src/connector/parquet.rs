@@ -10,8 +10,9 @@ use parquet::errors::ParquetError;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
+use crate::connector::contain::{contain, contained};
 use crate::connector::input::Input;
-use crate::connector::relation::{Batches, Source, Wanted};
+use crate::connector::relation::{Batches, Source, Wanted, deliver};
 
 /// A Parquet file with its footer read.
 #[derive(Debug)]
@@ -25,8 +26,10 @@ impl ParquetSource {
     /// Reads the footer.
     pub fn open(input: Input) -> Result<Self> {
         let options = ArrowReaderOptions::new();
-        let metadata = ArrowReaderMetadata::load(&input.file()?, options);
-        let metadata = metadata.map_err(|error| parquet_error(input.path(), error))?;
+        let file = input.file()?;
+        let metadata = contain(input.path(), || {
+            ArrowReaderMetadata::load(&file, options).map_err(|error| parquet_error(input.path(), error))
+        })?;
         let schema = canonical_schema(metadata.schema());
         Ok(ParquetSource { input, metadata, schema })
     }
@@ -50,17 +53,20 @@ impl Source for ParquetSource {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let roots = wanted.iter().map(|wanted| wanted.column);
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build();
-        let reader = reader.map_err(|error| parquet_error(self.input.path(), error))?;
+        let builder = builder.with_projection(mask).with_batch_size(batch_rows.max(1));
+        let reader = contain(self.path(), || builder.build().map_err(|error| parquet_error(self.path(), error)))?;
         // The reader delivers the picked columns once each, in the order of the file.
         let mut order: Vec<usize> = wanted.iter().map(|wanted| wanted.column).collect();
         order.sort_unstable();
         order.dedup();
         let source = self.clone();
-        Ok(Box::new(reader.map(move |batch| {
-            let batch = batch.map_err(|error| Error::from(error).context(shown(source.path())))?;
-            super::relation::deliver(&batch, &order, &wanted, source.path())
-        })))
+        let batches = reader.map(move |batch| {
+            let batch = batch.map_err(|error| {
+                Error::new(ErrorKind::Io, format!("{}: {error}", shown(source.path()))).with_source(error)
+            })?;
+            deliver(&batch, &order, &wanted, source.path())
+        });
+        Ok(contained(self.path(), Box::new(batches)))
     }
 }
 

@@ -140,7 +140,7 @@ impl CsvSource {
             None => {}
         }
         if options.all_text || self.is_empty {
-            types.iter_mut().for_each(|slot| drop(slot.get_or_insert(DataType::Utf8View)));
+            types.iter_mut().for_each(|slot| *slot = Some(slot.take().unwrap_or(DataType::Utf8View)));
         }
         if target.is_none() && types.contains(&None) {
             self.guess(&mut types, options)?;

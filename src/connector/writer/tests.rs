@@ -148,3 +148,23 @@ fn empty_results_and_refusals() {
     let missing = root.path().join("none/x.csv");
     assert_eq!(write(missing.to_str().unwrap(), FileAccess::unrestricted()).sqlstate(), "58P01");
 }
+
+#[test]
+fn damaged_files_are_errors_and_never_panics() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["a.csv", "a.csv.gz", "a.ndjson", "a.json", "a.parquet", "a.arrow"] {
+        let path = root.path().join(name);
+        write_one(&path, &WriteOptions::default(), &rows()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 150 + 1) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0xff;
+            for damaged in [&whole[..at], &flipped] {
+                std::fs::write(&path, damaged).unwrap();
+                let relation = open(path.to_str().unwrap(), None, &ReadOptions::default(), &FileAccess::read_only());
+                // Text may well be read as other text; nothing but an answer or an error is asked for.
+                let _ = relation.and_then(|relation| relation.read(None, 2)?.collect::<Result<Vec<_>>>());
+            }
+        }
+    }
+}
