@@ -1,3 +1,28 @@
 //! One plan for both drivers: catalog, functions, rewrites.
+//!
+//! [`query::plan_query`] turns a parsed query into a [`query::Query`]: one optimised, decorrelated DataFusion
+//! `LogicalPlan` that `batch` runs once and `continuous` lowers to a circuit. What must not differ between the two is
+//! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
+//!
+//! - [`catalog`]: what exists, as plain data.
+//! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
+//! - [`source`]: what a scan may read.
+//! - [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
+//! - [`query`], [`optimizer`], [`rewrite`]: from a bound plan to the shared plan.
+//! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
+//! - [`dml`]: UPDATE and DELETE as queries over row ids.
+//! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
 
 pub mod catalog;
+pub mod clock_functions;
+pub mod context;
+pub mod diagnostic;
+pub mod dml;
+pub mod functions;
+pub mod optimizer;
+pub mod properties;
+pub mod query;
+pub mod relation_planner;
+pub mod rewrite;
+pub mod source;
+pub mod windows;

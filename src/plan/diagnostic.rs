@@ -1,0 +1,69 @@
+//! Errors of binding and optimising, as a person can use them.
+//!
+//! [`crate::operator::error::from_datafusion`] keeps kind and place; this file adds what only the binder knows: the
+//! nearest column or function as a hint. It never changes the kind of one of our own errors.
+
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+
+use crate::base::error::{Error, ErrorKind};
+use crate::operator::error::from_datafusion;
+use crate::plan::catalog::nearest;
+use crate::plan::functions::FunctionRegistry;
+
+/// The same error in our terms, with a hint where a name was not found.
+pub(crate) fn plan_error(error: DataFusionError, functions: &FunctionRegistry) -> Error {
+    let column_hint = missing_column(&error).and_then(|(field, valid)| column_hint(&field, &valid));
+    let missing_function = missing_function(&error);
+    let error = from_datafusion(error);
+    if let Some(name) = missing_function {
+        let better = functions.not_found(&name);
+        return match error.position() {
+            Some(position) => better.at(position),
+            None => better,
+        };
+    }
+    match column_hint {
+        Some(hint) if error.kind() == ErrorKind::NotFound && error.hint().is_none() => error.with_hint(hint),
+        _ => error,
+    }
+}
+
+/// The innermost error, below contexts and diagnostics.
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(error, root),
+        other => other,
+    }
+}
+
+fn missing_column(error: &DataFusionError) -> Option<(Column, Vec<Column>)> {
+    match root(error) {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => Some((*field.clone(), valid_fields.clone())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn column_hint(field: &Column, valid: &[Column]) -> Option<String> {
+    let name = field.name();
+    // The same name but for case: the binder folds unquoted names to lower case.
+    if let Some(same) = valid.iter().find(|column| column.name() != name && column.name().eq_ignore_ascii_case(name)) {
+        return Some(format!("names that are not all lower case need quotes: \"{}\"", same.name()));
+    }
+    if field.relation.is_some()
+        && let Some(same) = valid.iter().find(|column| column.name() == name)
+    {
+        return Some(format!("did you mean \"{}\"?", same.flat_name()));
+    }
+    nearest(name, valid.iter().map(|column| column.name())).map(|near| format!("did you mean \"{near}\"?"))
+}
+
+fn missing_function(error: &DataFusionError) -> Option<String> {
+    let DataFusionError::Plan(message) = root(error) else { return None };
+    let name = message.strip_prefix("Invalid function '")?;
+    name.split('\'').next().map(str::to_string)
+}

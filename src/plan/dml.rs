@@ -1,0 +1,128 @@
+//! UPDATE and DELETE as queries over row ids.
+//!
+//! DataFusion's own DML hooks lose subqueries and then touch every row, so nothing of them is used: the rows to change
+//! are the result of an ordinary query whose first column is the hidden [`ROW_ID`], planned like any other.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use sqlparser::ast::{self, Ident, TableFactor, TableWithJoins};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::catalog::{Relation, nearest};
+use crate::plan::context::{PlanContext, TARGET};
+use crate::plan::query::{Query, Target, plan_with};
+use crate::plan::source::ROW_ID;
+
+/// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, cast to the
+/// columns' types. With FROM a row may match several times and then comes several times: the caller must refuse a row
+/// id that it sees twice (21000), because no order says which new value to take.
+pub fn plan_update(
+    relation: &Arc<Relation>,
+    alias: Option<&Ident>,
+    assignments: &[(String, ast::Expr)],
+    from: &[TableWithJoins],
+    selection: Option<&ast::Expr>,
+    context: &PlanContext<'_>,
+) -> Result<Query> {
+    let name = target_name(relation, alias);
+    let mut values: Vec<Option<&ast::Expr>> = vec![None; relation.schema.fields().len()];
+    for (column, value) in assignments {
+        let index = column_index(relation, column)?;
+        match values.get_mut(index) {
+            Some(slot @ None) => *slot = Some(value),
+            _ => {
+                return Err(Error::invalid(format!("column \"{column}\" is assigned twice")).with_sqlstate("42701"));
+            }
+        }
+    }
+    let columns = relation.schema.fields().iter().zip(values).map(|(field, value)| match value {
+        Some(value) => value.clone(),
+        None => column_of(&name, field.name()),
+    });
+    let list = std::iter::once(column_of(&name, ROW_ID)).chain(columns).collect();
+    let mut fields = vec![Arc::new(Field::new(ROW_ID, DataType::UInt64, false))];
+    fields.extend(relation.schema.fields().iter().cloned());
+    let schema = Arc::new(Schema::new(fields));
+    let query = select(list, target(relation, name), from, selection)?;
+    plan_with(&query, context, true, Target::Schema(&schema))
+}
+
+/// The row ids of `relation` that a DELETE takes out. With USING a row may match several times and then comes several
+/// times; deleting it once is what is meant.
+pub fn plan_delete(
+    relation: &Arc<Relation>,
+    alias: Option<&Ident>,
+    using: &[TableWithJoins],
+    selection: Option<&ast::Expr>,
+    context: &PlanContext<'_>,
+) -> Result<Query> {
+    let name = target_name(relation, alias);
+    let list = vec![column_of(&name, ROW_ID)];
+    let schema = Arc::new(Schema::new(vec![Field::new(ROW_ID, DataType::UInt64, false)]));
+    let query = select(list, target(relation, name), using, selection)?;
+    plan_with(&query, context, true, Target::Schema(&schema))
+}
+
+fn column_index(relation: &Relation, column: &str) -> Result<usize> {
+    let fields = relation.schema.fields();
+    let exact = fields.iter().position(|field| field.name() == column);
+    let found = exact.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(column)));
+    found.ok_or_else(|| {
+        let message = format!("column \"{column}\" of relation \"{}\" does not exist", relation.name);
+        let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
+        match nearest(column, fields.iter().map(|field| field.name().as_str())) {
+            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    })
+}
+
+fn target_name(relation: &Relation, alias: Option<&Ident>) -> Ident {
+    alias.cloned().unwrap_or_else(|| Ident::with_quote('"', relation.name.to_lowercase()))
+}
+
+fn column_of(relation: &Ident, column: &str) -> ast::Expr {
+    ast::Expr::CompoundIdentifier(vec![relation.clone(), Ident::with_quote('"', column)])
+}
+
+/// The target with its row ids, called `name`.
+fn target(relation: &Relation, name: Ident) -> TableWithJoins {
+    let text = ast::Expr::Value(ast::Value::SingleQuotedString(relation.name.clone()).into());
+    let argument = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(text));
+    let alias = ast::TableAlias { explicit: true, name, columns: vec![], at: None };
+    let relation = TableFactor::Table {
+        name: vec![Ident::with_quote('"', TARGET)].into(),
+        alias: Some(alias),
+        args: Some(ast::TableFunctionArgs { args: vec![argument], settings: None }),
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    };
+    TableWithJoins { relation, joins: vec![] }
+}
+
+/// `SELECT list FROM target, others WHERE selection`.
+fn select(
+    list: Vec<ast::Expr>,
+    target: TableWithJoins,
+    others: &[TableWithJoins],
+    selection: Option<&ast::Expr>,
+) -> Result<ast::Query> {
+    // Parsing the smallest query fills the many fields that stay empty.
+    let internal = |error: ParserError| Error::internal(error.to_string());
+    let parser = Parser::new(&GenericDialect {}).try_with_sql("SELECT 1");
+    let mut query = *parser.and_then(|mut parser| parser.parse_query()).map_err(internal)?;
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = list.into_iter().map(ast::SelectItem::UnnamedExpr).collect();
+        select.from = std::iter::once(target).chain(others.iter().cloned()).collect();
+        select.selection = selection.cloned();
+    }
+    Ok(query)
+}

@@ -1,0 +1,278 @@
+//! From a parsed query to the shared plan.
+//!
+//! 1. DataFusion's binder resolves names ([`crate::plan::context`]); what it would ignore is refused.
+//! 2. Clock functions become placeholders, known parameters become literals.
+//! 3. Scalar subqueries are made to have one row.
+//! 4. The analyzer settles types; then integer arithmetic is checked.
+//! 5. A root projection gives columns unique names and canonical types.
+//! 6. The optimiser decorrelates, pushes down and prunes; what is still a subquery is refused.
+//! 7. Ties are broken on what is left.
+//!
+//! A plan that comes out holds only nodes that batch can run; its scans read [`RelationSource`],
+//! [`crate::plan::source::ExternalSource`] or DataFusion's own sources.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use sqlparser::ast::{self, Visit, Visitor};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::types::canonical_type;
+use crate::operator::error::from_datafusion;
+use crate::plan::catalog::RelationId;
+use crate::plan::clock_functions::NOW;
+use crate::plan::context::{Binder, PlanContext};
+use crate::plan::diagnostic::plan_error;
+use crate::plan::optimizer;
+use crate::plan::rewrite::{bind, checked_arithmetic, scalar_subquery, ties};
+use crate::plan::source::RelationSource;
+
+/// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
+const STACK: usize = 64 << 20;
+
+/// A query ready for either driver.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The shared plan: optimised, decorrelated, ties broken.
+    pub plan: LogicalPlan,
+    /// The result's columns: canonical types, unique names.
+    pub schema: SchemaRef,
+    /// The relations read.
+    pub relations: BTreeSet<RelationId>,
+    /// Whether the result depends on the epoch's time.
+    pub uses_now: bool,
+    /// The name of a function that may differ from call to call (`random`), if one is called.
+    pub volatile: Option<String>,
+    /// Whether files or system tables are read, whose contents no epoch pins.
+    pub external: bool,
+    /// The parameters still to be bound, with their types where they could be inferred.
+    pub parameters: BTreeMap<String, Option<DataType>>,
+}
+
+/// The query as its own columns.
+pub fn plan_query(query: &ast::Query, context: &PlanContext<'_>) -> Result<Query> {
+    plan_with(query, context, false, Target::Own)
+}
+
+/// The query cast to the columns of `target` by position, as an assignment does it: what does not fit is an error.
+pub fn plan_query_as(query: &ast::Query, context: &PlanContext<'_>, target: &SchemaRef) -> Result<Query> {
+    plan_with(query, context, false, Target::Schema(target))
+}
+
+/// The columns a plan is made to have.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// The query's own, with unique names and canonical types.
+    Own,
+    /// These, by position.
+    Schema(&'a SchemaRef),
+}
+
+pub(crate) fn plan_with(
+    query: &ast::Query,
+    context: &PlanContext<'_>,
+    row_ids: bool,
+    target: Target<'_>,
+) -> Result<Query> {
+    stacker::grow(STACK, || {
+        let binder = Binder::new(context, row_ids);
+        let plan = shared_plan(query, &binder, target)?;
+        describe(plan, &binder)
+    })
+}
+
+/// The plan of a view where it is read: with the columns it was created with.
+pub(crate) fn plan_view(query: &ast::Query, binder: &Binder<'_>, schema: &SchemaRef) -> Result<LogicalPlan> {
+    shared_plan(query, binder, Target::Schema(schema))
+}
+
+fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> Result<LogicalPlan> {
+    let functions = binder.context.functions;
+    let error = |error| plan_error(error, functions);
+    refuse(query)?;
+    let options = ParserOptions::new().with_collect_spans(true);
+    let bound = SqlToRel::new_with_options(binder, options)
+        .sql_statement_to_plan(ast::Statement::Query(Box::new(query.clone())))
+        .map_err(error)?;
+    let prepared = bind::prepare(bound, binder.context.parameters)?;
+    let single = scalar_subquery::make_single_row(prepared, functions)?;
+    let analyzed = optimizer::analyze(single, functions).map_err(error)?;
+    let checked = checked_arithmetic::check_arithmetic(analyzed)?;
+    let rooted = root(checked, target)?;
+    let optimized = optimizer::optimize(rooted, functions, &binder.aliases).map_err(error)?;
+    refuse_subqueries(&optimized)?;
+    ties::break_ties(optimized)
+}
+
+/// Refuses what DataFusion would answer with an error about its own inside, or not at all.
+fn refuse(query: &ast::Query) -> Result<()> {
+    struct Refuse;
+    impl Visitor for Refuse {
+        type Break = Error;
+
+        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+            let mut selects = vec![query.body.as_ref()];
+            while let Some(body) = selects.pop() {
+                match body {
+                    ast::SetExpr::SetOperation { left, right, .. } => selects.extend([left.as_ref(), right.as_ref()]),
+                    ast::SetExpr::Select(select) => {
+                        let joins = select.from.iter().flat_map(|table| &table.joins);
+                        for join in joins {
+                            if let ast::JoinOperator::AsOf { .. } = join.join_operator {
+                                return ControlFlow::Break(Error::unsupported("ASOF JOIN is not supported yet"));
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if !query.locks.is_empty() {
+                return ControlFlow::Break(Error::unsupported("SELECT .. FOR UPDATE is not supported"));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    match query.visit(&mut Refuse) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Adds a projection that gives the result its names and types.
+fn root(plan: LogicalPlan, target: Target<'_>) -> Result<LogicalPlan> {
+    let schema = plan.schema().clone();
+    let outputs: Vec<(String, DataType)> = match target {
+        Target::Own => {
+            let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
+            names
+                .into_iter()
+                .zip(schema.fields())
+                .map(|(name, field)| (name, canonical_type(field.data_type())))
+                .collect()
+        }
+        Target::Schema(target) => {
+            let (given, wanted) = (schema.fields().len(), target.fields().len());
+            if given != wanted {
+                let message = format!("the query has {given} columns where {wanted} are expected");
+                return Err(Error::invalid(message).with_sqlstate("42601"));
+            }
+            target.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+        }
+    };
+    let list = schema.columns().into_iter().zip(outputs).map(|(column, (name, data_type))| {
+        let column = Expr::Column(column);
+        let same = column.get_type(schema.as_ref()).is_ok_and(|given| given == data_type);
+        let value = if same { column } else { cast(column, data_type) };
+        value.alias(name)
+    });
+    let list: Vec<Expr> = list.collect();
+    LogicalPlanBuilder::from(plan).project(list).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// The names with `_1`, `_2` and so on behind those that occurred before.
+pub fn unique_names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let given: HashSet<&str> = names.clone().collect();
+    let mut taken: HashSet<String> = HashSet::new();
+    names
+        .map(|name| {
+            let mut unique = name.to_string();
+            let mut number = 0;
+            while taken.contains(&unique) || (number > 0 && given.contains(unique.as_str())) {
+                number += 1;
+                unique = format!("{name}_{number}");
+            }
+            taken.insert(unique.clone());
+            unique
+        })
+        .collect()
+}
+
+/// A subquery that is left after decorrelation could only be run once for every row.
+fn refuse_subqueries(plan: &LogicalPlan) -> Result<()> {
+    let mut left = false;
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            left |= expr.exists(|expr| Ok(is_subquery(expr)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        left |= matches!(node, LogicalPlan::Subquery(_));
+        Ok(if left { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })
+    .map_err(from_datafusion)?;
+    match left {
+        true => Err(Error::unsupported("this correlated subquery cannot be turned into a join")
+            .with_hint("write it as a join or a window function")),
+        false => Ok(()),
+    }
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarSubquery(_)
+            | Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::OuterReferenceColumn(..)
+    )
+}
+
+/// Collects what callers need to know of a finished plan.
+fn describe(plan: LogicalPlan, binder: &Binder<'_>) -> Result<Query> {
+    let fields = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let mut query = Query {
+        plan: LogicalPlan::default(),
+        schema,
+        relations: BTreeSet::new(),
+        uses_now: false,
+        volatile: None,
+        external: binder.external.get(),
+        parameters: BTreeMap::new(),
+    };
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+        {
+            query.relations.insert(source.relation.id);
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::Placeholder(placeholder) if placeholder.id == NOW => query.uses_now = true,
+                    Expr::Placeholder(placeholder) => {
+                        let data_type = placeholder.field.as_ref().map(|field| field.data_type().clone());
+                        let known = query.parameters.entry(placeholder.id.clone()).or_default();
+                        *known = known.take().or(data_type);
+                    }
+                    Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile => {
+                        query.volatile.get_or_insert_with(|| call.func.name().to_string());
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(from_datafusion)?;
+    if let Some((name, _)) = duplicate(&query.schema) {
+        return Err(Error::new(ErrorKind::Internal, format!("the result has two columns \"{name}\"")));
+    }
+    query.plan = plan;
+    Ok(query)
+}
+
+fn duplicate(schema: &SchemaRef) -> Option<(String, usize)> {
+    let mut seen = HashSet::new();
+    let found = schema.fields().iter().enumerate().find(|(_, field)| !seen.insert(field.name().as_str()));
+    found.map(|(index, field)| (field.name().clone(), index))
+}

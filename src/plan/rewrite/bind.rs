@@ -1,0 +1,66 @@
+//! Values for placeholders: the epoch's time and a statement's parameters.
+//!
+//! Before planning, [`prepare`] turns clock functions into the placeholder of the epoch's time and binds the
+//! parameters whose values are known; before a run, [`bind`] replaces what is left. The plan a driver gets from
+//! [`bind`] has no placeholders.
+
+use arrow::array::{ArrayRef, PrimitiveArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::{Expr, LogicalPlan, cast};
+use std::sync::Arc;
+
+use crate::base::error::{Error, Result};
+use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::clock_functions::{self, NOW};
+use crate::plan::context::{Parameters, scalar_value};
+use crate::plan::rewrite::rewrite_expressions;
+
+/// Clock functions become the placeholder of the epoch's time, known parameters become literals.
+pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Result<LogicalPlan> {
+    rewrite_expressions(plan, &mut |expr| {
+        if let Some(resolved) = clock_functions::resolve(&expr) {
+            return Ok(Transformed::yes(resolved));
+        }
+        match (&expr, parameters) {
+            (Expr::Placeholder(placeholder), Some(parameters)) if placeholder.id != NOW => {
+                let value = parameter(parameters, &placeholder.id).map_err(to_datafusion)?;
+                Ok(Transformed::yes(Expr::Literal(value, None)))
+            }
+            _ => Ok(Transformed::no(expr)),
+        }
+    })
+    .map_err(from_datafusion)
+}
+
+/// The plan with every placeholder replaced: the epoch's time in microseconds since 1970, and the parameters.
+pub fn bind(plan: &LogicalPlan, now_us: i64, parameters: &Parameters) -> Result<LogicalPlan> {
+    let mut bound = |expr: Expr| {
+        let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
+        if placeholder.id == NOW {
+            let now = ScalarValue::TimestampMicrosecond(Some(now_us), Some("UTC".into()));
+            return Ok(Transformed::yes(Expr::Literal(now, None)));
+        }
+        let value = Expr::Literal(parameter(parameters, &placeholder.id).map_err(to_datafusion)?, None);
+        // The plan was typed with the parameter's inferred type, so the value takes that type now.
+        let value = match &placeholder.field {
+            Some(field) => cast(value, field.data_type().clone()),
+            None => value,
+        };
+        Ok(Transformed::yes(value))
+    };
+    rewrite_expressions(plan.clone(), &mut bound).map_err(from_datafusion)
+}
+
+fn parameter(parameters: &Parameters, id: &str) -> Result<ScalarValue> {
+    match parameters.get(id) {
+        Some(value) => scalar_value(value),
+        None => Err(Error::invalid(format!("no value was given for the parameter {id}")).with_sqlstate("07002")),
+    }
+}
+
+/// The epoch's time as a column of one value, for whoever evaluates expressions itself.
+pub fn now_value(now_us: i64) -> ArrayRef {
+    Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(now_us, 1).with_timezone("UTC"))
+}

@@ -1,0 +1,223 @@
+//! Ties: where order decides content, the order is made total.
+//!
+//! LIMIT, `row_number()`, `first_value(.. ORDER BY ..)`, `array_agg` and their like give different rows for different
+//! arrival orders unless every two different rows are ordered. So all columns of the node's input that are not sort
+//! keys yet are appended as trailing keys (ascending, NULLs last). This runs after column pruning, on the plan that
+//! both drivers share; row ids and arrival never break a tie. Rank functions and RANGE frames are left alone: they
+//! treat ties as peers, which is deterministic already.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, ScalarValue};
+use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::logical_plan::FetchType;
+use datafusion::logical_expr::{
+    Aggregate, EmptyRelation, Expr, Limit, LogicalPlan, Sort, SortExpr, Window, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition,
+};
+
+use crate::base::error::Result;
+use crate::operator::error::from_datafusion;
+use crate::plan::properties::row_count_max;
+use crate::plan::rewrite::rewrite_node;
+
+/// Makes every order that decides content total.
+pub(crate) fn break_ties(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up(|node| match node {
+        LogicalPlan::Limit(limit) => break_limit(limit),
+        LogicalPlan::Sort(sort) if sort.fetch.is_some() => {
+            break_sort(sort).map(|sort| sort.update_data(LogicalPlan::Sort))
+        }
+        LogicalPlan::Window(window) => break_window(window),
+        LogicalPlan::Aggregate(aggregate) => break_aggregate(aggregate),
+        other => Ok(Transformed::no(other)),
+    })
+    .data()
+    .map_err(from_datafusion)
+}
+
+fn break_limit(limit: Limit) -> DataFusionResult<Transformed<LogicalPlan>> {
+    if matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0)))) {
+        // No operator takes the first none of an order.
+        let schema = limit.input.schema().clone();
+        return Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })));
+    }
+    // One row has no order, and rows without columns are all the same.
+    if row_count_max(&limit.input) == Some(1) || limit.input.schema().fields().is_empty() {
+        return Ok(Transformed::no(LogicalPlan::Limit(limit)));
+    }
+    let input = Arc::unwrap_or_clone(limit.input);
+    let sorted = sort_below(input)?;
+    Ok(sorted.update_data(|input| LogicalPlan::Limit(Limit { input: Arc::new(input), ..limit })))
+}
+
+/// Completes the sort that a limit reads, through nodes that keep rows and their order; makes one if there is none.
+fn sort_below(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Sort(sort) => Ok(break_sort(sort)?.update_data(LogicalPlan::Sort)),
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) if reaches_sort(&plan) => {
+            plan.map_children(sort_below)
+        }
+        // A limit of a limit takes from rows that are ordered already.
+        LogicalPlan::Limit(_) if reaches_sort(&plan) => Ok(Transformed::no(plan)),
+        other => {
+            let keys = completed(vec![], other.schema());
+            let sort = Sort { expr: keys, input: Arc::new(other), fetch: None };
+            Ok(Transformed::yes(LogicalPlan::Sort(sort)))
+        }
+    }
+}
+
+fn reaches_sort(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) => {
+            plan.inputs().first().is_some_and(|input| reaches_sort(input))
+        }
+        _ => false,
+    }
+}
+
+fn break_sort(sort: Sort) -> DataFusionResult<Transformed<Sort>> {
+    let before = sort.expr.len();
+    let expr = completed(sort.expr, sort.input.schema());
+    let changed = expr.len() != before;
+    Ok(Transformed::new_transformed(Sort { expr, ..sort }, changed))
+}
+
+/// The keys, and after them all columns of the input that are not keys yet.
+fn completed(mut keys: Vec<SortExpr>, schema: &DFSchemaRef) -> Vec<SortExpr> {
+    for column in schema.columns() {
+        if !keys.iter().any(|key| is_column(&key.expr, &column)) {
+            keys.push(Expr::Column(column).sort(true, false));
+        }
+    }
+    keys
+}
+
+fn is_column(expr: &Expr, column: &Column) -> bool {
+    match expr {
+        Expr::Column(other) => other == column,
+        Expr::Alias(alias) => is_column(&alias.expr, column),
+        _ => false,
+    }
+}
+
+fn break_window(window: Window) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let schema = window.input.schema().clone();
+    rewrite_node(LogicalPlan::Window(window), &mut |expr| match expr {
+        Expr::WindowFunction(function) => {
+            Ok(order_window(*function, &schema).update_data(|function| Expr::WindowFunction(Box::new(function))))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> Transformed<WindowFunction> {
+    let WindowFunction { fun, params } = function;
+    let name = fun.name().to_lowercase();
+    let frame = &params.window_frame;
+    let rows = frame.units == WindowFrameUnits::Rows;
+    let from_first = is_unbounded(&frame.start_bound, true);
+    let to_last = is_unbounded(&frame.end_bound, false);
+    let positional = matches!(&fun, WindowFunctionDefinition::WindowUDF(_))
+        && matches!(name.as_str(), "row_number" | "ntile" | "lag" | "lead");
+    let complete = match name.as_str() {
+        _ if positional => true,
+        // Peers enter a RANGE frame together; completing the order would cut the frame, unless it has no such end.
+        "first_value" => rows || from_first,
+        "last_value" if !rows && !to_last && frame.end_bound == WindowFrameBound::CurrentRow => {
+            return Transformed::yes(last_of_peers(fun, params, schema));
+        }
+        "last_value" => rows || to_last,
+        "rank" | "dense_rank" | "percent_rank" | "cume_dist" => false,
+        _ => rows && !(from_first && to_last && is_order_free(&name)),
+    };
+    if !complete {
+        return Transformed::no(WindowFunction { fun, params });
+    }
+    let before = params.order_by.len();
+    let mut params = params;
+    let partition = std::mem::take(&mut params.partition_by);
+    let mut keys = std::mem::take(&mut params.order_by);
+    for column in schema.columns() {
+        let known = keys.iter().any(|key| is_column(&key.expr, &column));
+        // Rows of one partition agree on its keys.
+        if !known && !partition.iter().any(|key| is_column(key, &column)) {
+            keys.push(Expr::Column(column).sort(true, false));
+        }
+    }
+    let changed = keys.len() != before;
+    params.partition_by = partition;
+    params.order_by = keys;
+    Transformed::new_transformed(WindowFunction { fun, params }, changed)
+}
+
+/// `last_value(x) OVER (PARTITION BY p ORDER BY k RANGE .. CURRENT ROW)`: the last of the row's peers, which are the
+/// rows that agree on p and k, by all remaining columns.
+fn last_of_peers(fun: WindowFunctionDefinition, params: WindowFunctionParams, schema: &DFSchemaRef) -> WindowFunction {
+    let mut partition_by = params.partition_by;
+    partition_by.extend(params.order_by.into_iter().map(|key| key.expr));
+    let mut order_by = completed(vec![], schema);
+    order_by.retain(|key| !partition_by.contains(&key.expr));
+    let window_frame = WindowFrame::new_bounds(
+        WindowFrameUnits::Rows,
+        WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+        WindowFrameBound::Following(ScalarValue::UInt64(None)),
+    );
+    WindowFunction { fun, params: WindowFunctionParams { partition_by, order_by, window_frame, ..params } }
+}
+
+fn is_unbounded(bound: &WindowFrameBound, preceding: bool) -> bool {
+    match bound {
+        WindowFrameBound::Preceding(value) => preceding && value.is_null(),
+        WindowFrameBound::Following(value) => !preceding && value.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    }
+}
+
+/// Whether an aggregate over a whole partition does not depend on the order of its rows.
+fn is_order_free(name: &str) -> bool {
+    !is_order_sensitive(name)
+}
+
+/// Aggregates whose result depends on the order of their input.
+pub(crate) fn is_order_sensitive(name: &str) -> bool {
+    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg" | "any_value")
+}
+
+fn break_aggregate(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let schema = aggregate.input.schema().clone();
+    let groups = aggregate.group_expr.clone();
+    rewrite_node(LogicalPlan::Aggregate(aggregate), &mut |expr| match expr {
+        Expr::AggregateFunction(call) => {
+            Ok(order_aggregate(call, &schema, &groups).update_data(Expr::AggregateFunction))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+fn order_aggregate(call: AggregateFunction, schema: &DFSchemaRef, groups: &[Expr]) -> Transformed<AggregateFunction> {
+    if !is_order_sensitive(call.func.name()) {
+        return Transformed::no(call);
+    }
+    let AggregateFunction { func, mut params } = call;
+    let before = params.order_by.len();
+    if params.distinct {
+        // Of equal values one is kept, so the value alone must order them.
+        let argument = params.args.first().cloned();
+        let known = params.order_by.iter().any(|key| Some(&key.expr) == argument.as_ref());
+        params.order_by.extend(argument.filter(|_| !known).map(|argument| argument.sort(true, false)));
+    } else {
+        for column in schema.columns() {
+            let known = params.order_by.iter().any(|key| is_column(&key.expr, &column));
+            // Rows of one group agree on its keys.
+            if !known && !groups.iter().any(|group| is_column(group, &column)) {
+                params.order_by.push(Expr::Column(column).sort(true, false));
+            }
+        }
+    }
+    let changed = params.order_by.len() != before;
+    Transformed::new_transformed(AggregateFunction { func, params }, changed)
+}
