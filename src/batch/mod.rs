@@ -1,1 +1,16 @@
 //! Run once, to the end: DataFusion over snapshots.
+//!
+//! [`engine::Engine`] takes a shared plan ([`crate::plan::query::Query`]), binds the epoch's time and the parameters,
+//! replaces every scan by one over the contents that a [`scan::Relations`] names, and runs DataFusion's physical plan
+//! on its own threads. It adds physical rules only; what the rows mean was settled in `plan`.
+//!
+//! - [`engine`]: the runtime, memory and time limits.
+//! - [`stream`]: results as a blocking iterator that can be cancelled.
+//! - [`scan`]: relations and other rows as DataFusion sources.
+
+pub mod engine;
+pub mod scan;
+pub mod stream;
+
+#[cfg(test)]
+mod tests;

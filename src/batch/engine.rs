@@ -1,0 +1,269 @@
+//! The batch engine: one runtime, one memory pool, any number of queries.
+//!
+//! Queries run on threads of the engine's own, started with the first query, with stacks large enough for deep plans;
+//! so an engine may be used from any thread, a foreign tokio's too. Memory is limited by a pool shared by all queries;
+//! sorts and aggregates spill to files, hash joins fail when it is full. A query that was interrupted and does not
+//! yield keeps its old runtime, and later queries start a new one.
+
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use futures::channel::{mpsc, oneshot};
+use futures::{SinkExt, StreamExt};
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
+use crate::batch::scan::{Relations, attach};
+use crate::batch::stream::{BatchStream, Message, wait_for};
+use crate::operator::error::from_datafusion;
+use crate::plan::context::Parameters;
+use crate::plan::functions;
+use crate::plan::query::Query;
+use crate::plan::rewrite::bind::bind;
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Bytes that all queries together may hold; `None` means no limit.
+    pub memory_limit: Option<usize>,
+    /// How many parts of a query run at once; also the number of threads.
+    pub target_partitions: usize,
+    /// Where sorts and aggregates spill; `None` means the system's directory for temporary files.
+    pub spill_directory: Option<PathBuf>,
+    /// The most rows in a batch between operators.
+    pub batch_size: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let target_partitions = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+        EngineOptions { memory_limit: None, target_partitions, spill_directory: None, batch_size: 8192 }
+    }
+}
+
+/// What a plan leaves open until it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Binding {
+    /// The epoch's time, in microseconds since 1970.
+    pub now_us: i64,
+    /// The statement's parameters.
+    pub parameters: Parameters,
+}
+
+/// Runs shared plans.
+pub struct Engine {
+    state: Arc<SessionState>,
+    runtime: Arc<RuntimeSlot>,
+}
+
+impl Engine {
+    /// An engine; its threads start with the first query.
+    pub fn new(options: EngineOptions) -> Result<Self> {
+        let partitions = options.target_partitions.max(1);
+        let config = SessionConfig::from(functions::options().as_ref().clone())
+            .with_target_partitions(partitions)
+            .with_batch_size(options.batch_size.max(1));
+        let state = SessionStateBuilder::new().with_config(config).with_runtime_env(environment(&options)?).build();
+        Ok(Engine {
+            state: Arc::new(state),
+            runtime: Arc::new(RuntimeSlot { threads: partitions, current: Mutex::default() }),
+        })
+    }
+
+    /// Starts the query over the given contents; its batches are computed while they are asked for.
+    pub fn run(
+        &self,
+        query: &Query,
+        relations: Arc<dyn Relations>,
+        binding: &Binding,
+        interrupt: &Interrupt,
+    ) -> Result<BatchStream> {
+        interrupt.check()?;
+        let runtime = self.runtime.get()?;
+        let (mut sender, receiver) = mpsc::channel::<Message>(2);
+        let (state, query_owned, binding) = (self.state.clone(), query.clone(), binding.clone());
+        let task = runtime.get()?.spawn(async move {
+            let result = async {
+                let plan = physical_plan(&state, &query_owned, relations, &binding).await?;
+                let mut batches = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+                while let Some(batch) = batches.next().await {
+                    let batch = batch.map_err(from_datafusion)?;
+                    if batch.num_rows() > 0 && sender.send(Ok(Some(batch))).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(None)
+            };
+            let message = result.await;
+            // Whoever dropped the receiver wants nothing more.
+            let _ = sender.send(message).await;
+        });
+        Ok(BatchStream {
+            schema: query.schema.clone(),
+            receiver,
+            task: task.abort_handle(),
+            interrupt: interrupt.clone(),
+            slot: self.runtime.clone(),
+            _runtime: runtime,
+            done: false,
+        })
+    }
+
+    /// Runs the query to its end.
+    pub fn collect(
+        &self,
+        query: &Query,
+        relations: Arc<dyn Relations>,
+        binding: &Binding,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<arrow::array::RecordBatch>> {
+        self.run(query, relations, binding, interrupt)?.collect()
+    }
+
+    /// The plan as text, shared and physical; with `analyze` the query is run and every operator tells what it did.
+    pub fn explain(
+        &self,
+        query: &Query,
+        relations: Arc<dyn Relations>,
+        binding: &Binding,
+        analyze: bool,
+        interrupt: &Interrupt,
+    ) -> Result<String> {
+        interrupt.check()?;
+        let runtime = self.runtime.get()?;
+        let (sender, receiver) = oneshot::channel::<Result<String>>();
+        let (state, query, binding) = (self.state.clone(), query.clone(), binding.clone());
+        let task = runtime.get()?.spawn(async move {
+            let result = async {
+                let logical = query.plan.display_indent().to_string();
+                let plan = physical_plan(&state, &query, relations, &binding).await?;
+                if analyze {
+                    let mut batches = execute_stream(plan.clone(), state.task_ctx()).map_err(from_datafusion)?;
+                    while let Some(batch) = batches.next().await {
+                        batch.map_err(from_datafusion)?;
+                    }
+                }
+                let physical = match analyze {
+                    true => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string(),
+                    false => DisplayableExecutionPlan::new(plan.as_ref()).indent(true).to_string(),
+                };
+                Ok(format!("plan:\n{}batch:\n{}", indented(&logical), indented(&physical)))
+            };
+            let result = result.await;
+            let _ = sender.send(result);
+        });
+        let result = wait_for(interrupt, receiver);
+        task.abort();
+        match result {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => Err(Error::internal("the task of a query ended without a result")),
+            Err(interrupted) => {
+                self.runtime.retire();
+                Err(interrupted)
+            }
+        }
+    }
+
+    /// The bytes that running queries hold now.
+    pub fn memory_used(&self) -> usize {
+        self.state.runtime_env().memory_pool.reserved()
+    }
+}
+
+impl Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+fn environment(options: &EngineOptions) -> Result<Arc<RuntimeEnv>> {
+    const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+    let pool: Arc<dyn MemoryPool> = match options.memory_limit {
+        Some(limit) => Arc::new(TrackConsumersPool::new(FairSpillPool::new(limit), CONSUMERS_NAMED)),
+        None => Arc::new(UnboundedMemoryPool::default()),
+    };
+    let builder = RuntimeEnvBuilder::new().with_memory_pool(pool);
+    let builder = match &options.spill_directory {
+        Some(directory) => builder.with_temp_file_path(directory),
+        None => builder,
+    };
+    builder.build_arc().map_err(from_datafusion)
+}
+
+async fn physical_plan(
+    state: &SessionState,
+    query: &Query,
+    relations: Arc<dyn Relations>,
+    binding: &Binding,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = match query.uses_now || !query.parameters.is_empty() {
+        true => bind(&query.plan, binding.now_us, &binding.parameters)?,
+        false => query.plan.clone(),
+    };
+    let plan = attach(plan, relations.as_ref())?;
+    // Not SessionState::create_physical_plan, which would run DataFusion's whole logical optimiser again.
+    state.query_planner().create_physical_plan(&plan, state).await.map_err(from_datafusion)
+}
+
+/// The stack of a worker, in bytes: planning and evaluating deep expressions recurses.
+const WORKER_STACK: usize = 32 << 20;
+
+/// The runtime that new queries start on.
+pub(crate) struct RuntimeSlot {
+    threads: usize,
+    current: Mutex<Option<Arc<OwnRuntime>>>,
+}
+
+impl RuntimeSlot {
+    fn get(&self) -> Result<Arc<OwnRuntime>> {
+        let mut current = self.current.lock();
+        if let Some(runtime) = current.as_ref() {
+            return Ok(runtime.clone());
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .thread_stack_size(WORKER_STACK)
+            .thread_name("eddy-batch")
+            .enable_all()
+            .build()?;
+        let runtime = Arc::new(OwnRuntime(Some(runtime)));
+        *current = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    /// Leaves the present runtime to whoever still runs on it.
+    pub(crate) fn retire(&self) {
+        // Dropped after the lock is free.
+        let _retired = self.current.lock().take();
+    }
+}
+
+/// A runtime that may be dropped anywhere: its threads are not waited for.
+pub(crate) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn get(&self) -> Result<&Runtime> {
+        self.0.as_ref().ok_or_else(|| Error::internal("the batch runtime was shut down"))
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Scans of the shared plan over actual contents.
+//!
+//! [`attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a transaction's
+//! own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with only the columns
+//! asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)` may be answered
+//! from them. Filters are not taken over: DataFusion's own filter runs on the batches.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result as DataFusionResult, Statistics};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
+
+use crate::base::error::Result;
+use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::catalog::RelationId;
+use crate::plan::source::{ExternalSource, RelationSource, RowSource};
+use crate::state::snapshot::Snapshot;
+
+/// The row ids of a transaction's own rows count up from here; a relation's own never get so far.
+pub const OVERLAY_ROW_ID: u64 = 1 << 63;
+
+/// What a statement sees of each relation.
+pub trait Relations: Send + Sync {
+    /// The contents of relation `id`.
+    fn scan(&self, id: RelationId) -> Result<ScanInput>;
+}
+
+/// The contents of one relation as a statement sees them.
+#[derive(Clone)]
+pub struct ScanInput {
+    /// The committed rows.
+    pub snapshot: Snapshot,
+    /// The row ids that the transaction has deleted.
+    pub deleted: Option<Arc<HashSet<u64>>>,
+    /// The rows that the transaction has inserted; their ids are [`OVERLAY_ROW_ID`] and upwards, in order.
+    pub inserted: Vec<RecordBatch>,
+}
+
+impl ScanInput {
+    /// Committed rows alone.
+    pub fn of(snapshot: Snapshot) -> Self {
+        ScanInput { snapshot, deleted: None, inserted: vec![] }
+    }
+
+    /// How many rows there are; not exact where a transaction deleted some.
+    fn row_count(&self) -> Precision<usize> {
+        let inserted: usize = self.inserted.iter().map(RecordBatch::num_rows).sum();
+        let total = usize::try_from(self.snapshot.num_rows()).ok().and_then(|rows| rows.checked_add(inserted));
+        match (total, &self.deleted) {
+            (Some(total), None) => Precision::Exact(total),
+            (Some(total), Some(deleted)) if deleted.is_empty() => Precision::Exact(total),
+            (Some(total), Some(deleted)) => Precision::Inexact(total.saturating_sub(deleted.len())),
+            (None, _) => Precision::Absent,
+        }
+    }
+
+    /// How many pieces can be read apart: chunks of the snapshot, then batches of the overlay.
+    fn pieces(&self) -> usize {
+        self.snapshot.chunks() + self.inserted.len()
+    }
+
+    /// One piece with the columns at `columns`, and row ids behind them if asked for.
+    fn read(&self, piece: usize, columns: &[usize], row_ids: bool) -> Result<Option<RecordBatch>> {
+        let chunks = self.snapshot.chunks();
+        match piece.checked_sub(chunks) {
+            None => match &self.deleted {
+                Some(deleted) if !deleted.is_empty() => {
+                    let batch = self.snapshot.read_chunk(piece, Some(columns), true)?;
+                    batch.map(|batch| without_deleted(&batch, deleted, row_ids)).transpose()
+                }
+                _ => self.snapshot.read_chunk(piece, Some(columns), row_ids),
+            },
+            Some(index) => self.inserted.get(index).map(|_| self.overlay(index, columns, row_ids)).transpose(),
+        }
+    }
+
+    fn overlay(&self, index: usize, columns: &[usize], row_ids: bool) -> Result<RecordBatch> {
+        let (before, rest) = self.inserted.split_at(index);
+        let batch = rest.first().map(|batch| batch.project(columns)).transpose()?;
+        let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty())));
+        if !row_ids {
+            return Ok(batch);
+        }
+        let first = OVERLAY_ROW_ID + before.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let ids = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
+        let mut arrays = batch.columns().to_vec();
+        arrays.push(Arc::new(ids) as ArrayRef);
+        let mut fields = batch.schema().fields().to_vec();
+        let id = arrow::datatypes::Field::new(crate::plan::source::ROW_ID, arrow::datatypes::DataType::UInt64, false);
+        fields.push(Arc::new(id));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+    }
+}
+
+/// The rows of a batch, with row ids in its last column, that are not deleted.
+fn without_deleted(batch: &RecordBatch, deleted: &HashSet<u64>, row_ids: bool) -> Result<RecordBatch> {
+    let last = batch.num_columns().saturating_sub(1);
+    let ids = batch.column(last).as_primitive::<UInt64Type>();
+    let mask: BooleanArray = ids.values().iter().map(|id| Some(!deleted.contains(id))).collect();
+    let batch = filter_record_batch(batch, &mask)?;
+    match row_ids {
+        true => Ok(batch),
+        false => Ok(batch.project(&(0..last).collect::<Vec<_>>())?),
+    }
+}
+
+/// The plan with every source replaced by one that DataFusion can read.
+pub(crate) fn attach(plan: LogicalPlan, relations: &dyn Relations) -> Result<LogicalPlan> {
+    // A relation that is scanned twice is asked for once, so that both scans see the same contents.
+    let mut inputs: BTreeMap<RelationId, Arc<ScanInput>> = BTreeMap::new();
+    let attached = plan.transform_up(|node| {
+        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        if let Some(source) = scan.source.downcast_ref::<RelationSource>() {
+            let id = source.relation.id;
+            let input = match inputs.get(&id) {
+                Some(input) => input.clone(),
+                None => inputs.entry(id).or_insert(Arc::new(relations.scan(id).map_err(to_datafusion)?)).clone(),
+            };
+            let rows = Rows::Relation { name: source.relation.name.clone(), input, row_ids: source.row_ids };
+            let schema = datafusion::logical_expr::TableSource::schema(source);
+            scan.source = provider_as_source(Arc::new(Table { schema, rows }));
+        } else if let Some(source) = scan.source.downcast_ref::<ExternalSource>() {
+            let rows = Rows::External { name: source.name.clone(), rows: source.rows.clone() };
+            scan.source = provider_as_source(Arc::new(Table { schema: source.rows.schema(), rows }));
+        } else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        }
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    });
+    attached.data().map_err(from_datafusion)
+}
+
+/// Where rows come from.
+#[derive(Clone)]
+enum Rows {
+    Relation { name: String, input: Arc<ScanInput>, row_ids: bool },
+    External { name: String, rows: Arc<dyn RowSource> },
+}
+
+impl Rows {
+    fn name(&self) -> &str {
+        match self {
+            Rows::Relation { name, .. } | Rows::External { name, .. } => name,
+        }
+    }
+
+    fn row_count(&self) -> Precision<usize> {
+        match self {
+            Rows::Relation { input, .. } => input.row_count(),
+            Rows::External { rows, .. } => rows.row_count().map_or(Precision::Absent, Precision::Exact),
+        }
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// DataFusion's face of rows.
+#[derive(Debug)]
+struct Table {
+    schema: SchemaRef,
+    rows: Rows,
+}
+
+#[async_trait]
+impl TableProvider for Table {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let columns = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let partitions = state.config().target_partitions();
+        Ok(Arc::new(Scan::new(self.rows.clone(), &self.schema, columns, partitions)?))
+    }
+}
+
+/// Reads rows: the only leaf of ours in DataFusion's physical plans.
+#[derive(Debug)]
+struct Scan {
+    rows: Rows,
+    /// The columns read, by position in the source; a row id's position is behind the relation's columns.
+    columns: Vec<usize>,
+    partitions: usize,
+    properties: Arc<PlanProperties>,
+}
+
+impl Scan {
+    fn new(rows: Rows, schema: &SchemaRef, columns: Vec<usize>, partitions: usize) -> DataFusionResult<Self> {
+        let partitions = match &rows {
+            Rows::Relation { input, .. } => input.pieces().clamp(1, partitions.max(1)),
+            Rows::External { .. } => 1,
+        };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::new(schema.project(&columns)?)),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(Scan { rows, columns, partitions, properties: Arc::new(properties) })
+    }
+
+    /// The batches of one partition, each read when it is asked for.
+    fn read(&self, partition: usize) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
+        let schema = self.properties.eq_properties.schema().clone();
+        match &self.rows {
+            Rows::External { rows, .. } => {
+                let batches = rows.scan(Some(&self.columns))?;
+                Ok(Box::new(batches.map(move |batch| with_schema(&batch?, &schema))))
+            }
+            Rows::Relation { input, row_ids, .. } => {
+                let (input, all) = (input.clone(), self.columns.clone());
+                let width = input.snapshot.schema().fields().len();
+                // The row id may stand anywhere among the columns asked for; it is read last and moved there.
+                let wanted: Vec<usize> = all.iter().copied().filter(|&column| column < width).collect();
+                let with_ids = *row_ids && wanted.len() != all.len();
+                let mut next = 0;
+                let order: Vec<usize> = all
+                    .iter()
+                    .map(|&column| {
+                        if column >= width {
+                            return wanted.len();
+                        }
+                        next += 1;
+                        next - 1
+                    })
+                    .collect();
+                let pieces = (partition..input.pieces()).step_by(self.partitions.max(1));
+                Ok(Box::new(pieces.filter_map(move |piece| {
+                    let batch = input.read(piece, &wanted, with_ids).transpose()?;
+                    let batch = batch.and_then(|batch| match with_ids {
+                        true => Ok(batch.project(&order)?),
+                        false => Ok(batch),
+                    });
+                    Some(batch.and_then(|batch| with_schema(&batch, &schema)))
+                })))
+            }
+        }
+    }
+}
+
+/// The columns under the scan's own schema, which promises no more than the relation does.
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)?)
+}
+
+/// Pieces of at most `rows` rows: what DataFusion's operators keep in the cache. Slicing copies nothing.
+fn pieces_of(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatch> {
+    let total = batch.num_rows();
+    let rows = rows.max(1);
+    (0..total).step_by(rows).map(move |offset| batch.slice(offset, rows.min(total - offset)))
+}
+
+impl DisplayAs for Scan {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.properties.eq_properties.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(f, "Scan: {}, columns=[{}], partitions={}", self.rows.name(), names.join(", "), self.partitions)?;
+        match self.rows.row_count() {
+            Precision::Exact(rows) => write!(f, ", rows={rows}"),
+            Precision::Inexact(rows) => write!(f, ", rows~{rows}"),
+            Precision::Absent => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for Scan {
+    fn name(&self) -> &str {
+        "Scan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+        let rows = context.session_config().batch_size();
+        let batches = self.read(partition).map_err(to_datafusion)?;
+        let batches = batches.flat_map(move |batch| match batch {
+            Ok(batch) => batches_or_error(Ok(pieces_of(batch, rows))),
+            Err(error) => batches_or_error(Err(error)),
+        });
+        let stream = futures::stream::iter(batches);
+        let schema = self.properties.eq_properties.schema().clone();
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, stream))))
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> DataFusionResult<Arc<Statistics>> {
+        let statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
+        let rows = match args.partition() {
+            None => self.rows.row_count(),
+            Some(_) if self.partitions == 1 => self.rows.row_count(),
+            Some(_) => Precision::Absent,
+        };
+        Ok(Arc::new(statistics.with_num_rows(rows)))
+    }
+}
+
+/// Batches, or one error.
+fn batches_or_error(
+    batches: Result<impl Iterator<Item = RecordBatch> + Send>,
+) -> impl Iterator<Item = DataFusionResult<RecordBatch>> + Send {
+    let (batches, error) = match batches {
+        Ok(batches) => (Some(batches), None),
+        Err(error) => (None, Some(Err(to_datafusion(error)))),
+    };
+    batches.into_iter().flatten().map(Ok).chain(error)
+}
