@@ -3,7 +3,7 @@
 //! [`FilterProjectOperator`] keeps no state: a change of the input is, row by row, a change of the output, and the
 //! weights share the filter's selection. Nothing is copied where every row passes or only columns are chosen.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::base::change::ChangeBatch;
@@ -74,7 +74,7 @@ impl Operator for FilterProjectOperator {
     }
 }
 
-fn filter(batch: &ChangeBatch, mask: &arrow::array::BooleanArray) -> Result<ChangeBatch> {
+fn filter(batch: &ChangeBatch, mask: &BooleanArray) -> Result<ChangeBatch> {
     let kept = mask.true_count();
     if kept == 0 {
         return Ok(batch.slice(0, 0));

@@ -9,6 +9,8 @@
 //! Pairs are made in chunks of [`CHUNK_ROWS`], each handed on before the next is made, so a fan-out of a million
 //! rows is never one batch. Without keys all rows are of one group: a cross join.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute;
@@ -31,6 +33,8 @@ pub enum Alone {
     Unmatched,
     /// Rows with a partner, once each: semi join.
     Matched,
+    /// All rows, with whether they have a partner in the column [`MARK`].
+    Marked,
 }
 
 /// What a join emits.
@@ -49,6 +53,9 @@ impl JoinKind {
 
 /// A column of the output or of the residual predicate: its side (0 left, 1 right) and its position there.
 pub type SideColumn = (usize, usize);
+
+/// The output column of [`Alone::Marked`].
+pub const MARK: SideColumn = (2, 0);
 
 /// Everything a join needs to know.
 pub struct JoinSpec {
@@ -120,6 +127,22 @@ pub struct JoinOperator {
 struct Pairs {
     rows: Vec<u32>,
     slots: Vec<u32>,
+}
+
+/// Stored rows to be emitted.
+#[derive(Default)]
+struct Stored {
+    slots: Vec<u32>,
+    weights: Vec<i64>,
+    marks: Vec<bool>,
+}
+
+impl Stored {
+    fn push(&mut self, slot: u32, weight: i64, mark: bool) {
+        self.slots.push(slot);
+        self.weights.push(weight);
+        self.marks.push(mark);
+    }
 }
 
 impl JoinOperator {
@@ -221,9 +244,8 @@ impl JoinOperator {
             keys.iter().fold(None, |nulls, key| NullBuffer::union(nulls.as_ref(), key.logical_nulls().as_ref()));
         let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return Ok((batch, keys)) };
         let valid = BooleanArray::new(nulls.inner().clone(), None);
-        if self.kind.alone[port] == Alone::Unmatched {
-            let without_key = batch.filter(&compute::not(&valid)?)?;
-            self.emit_rows_alone(port, without_key, out)?;
+        if matches!(self.kind.alone[port], Alone::Unmatched | Alone::Marked) {
+            self.emit_unmatched(port, batch.filter(&compute::not(&valid)?)?, out)?;
         }
         let keys = keys.iter().map(|key| Ok(compute::filter(key, &valid)?)).collect::<Result<_>>()?;
         Ok((batch.filter(&valid)?, keys))
@@ -232,7 +254,7 @@ impl JoinOperator {
     /// Every row of the batch with every row of its group on the other side.
     fn probe(&self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
         let Some(other) = &self.sides[1 - port].rows else { return Ok(()) };
-        if other.len() == 0 {
+        if other.is_empty() {
             return Ok(());
         }
         let mut pairs = Pairs::default();
@@ -334,8 +356,7 @@ impl JoinOperator {
         let (left, right) = self.sides.split_at_mut(1);
         let (own, other) = if port == 0 { (&left[0], &mut right[0]) } else { (&right[0], &mut left[0]) };
         let totals = other.totals.as_mut().ok_or_else(|| Error::internal("join without totals"))?;
-        let wanted = self.kind.alone[port] == Alone::Matched;
-        let mask: Vec<bool> = ids
+        let accounted: Vec<bool> = ids
             .iter()
             .map(|&id| {
                 let total = &mut totals[id as usize];
@@ -343,21 +364,43 @@ impl JoinOperator {
                 if total.step == self.step && own.is_empty(id) {
                     total.accounted = total.weight > 0;
                 }
-                total.accounted == wanted
+                total.accounted
             })
             .collect();
-        let chosen = batch.filter(&mask.into())?;
-        self.emit_rows_alone(port, chosen, out)
+        let accounted = BooleanArray::from(accounted);
+        match self.kind.alone[port] {
+            Alone::Marked => self.emit_rows_alone(port, batch.clone(), accounted, out),
+            Alone::Matched => {
+                let chosen = batch.filter(&accounted)?;
+                let marks = BooleanArray::from(vec![true; chosen.num_rows()]);
+                self.emit_rows_alone(port, chosen, marks, out)
+            }
+            _ => self.emit_unmatched(port, batch.filter(&compute::not(&accounted)?)?, out),
+        }
+    }
+
+    fn emit_unmatched(&self, port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
+        let marks = BooleanArray::from(vec![false; batch.num_rows()]);
+        self.emit_rows_alone(port, batch, marks, out)
     }
 
     /// Rows of one side's input, with the other side's columns NULL.
-    fn emit_rows_alone(&self, port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
+    fn emit_rows_alone(
+        &self,
+        port: usize,
+        batch: ChangeBatch,
+        marks: BooleanArray,
+        out: &mut dyn Output,
+    ) -> Result<()> {
         let rows = batch.num_rows();
         if rows == 0 {
             return Ok(());
         }
-        let output = self.output.iter().zip(self.schema.fields()).map(|(&(side, column), field)| {
-            if side == port { batch.rows().column(column).clone() } else { new_null_array(field.data_type(), rows) }
+        let marks: ArrayRef = Arc::new(marks);
+        let output = self.output.iter().zip(self.schema.fields()).map(|(&(side, column), field)| match side {
+            _ if (side, column) == MARK => marks.clone(),
+            side if side == port => batch.rows().column(column).clone(),
+            _ => new_null_array(field.data_type(), rows),
         });
         let output = assemble(&self.schema, output.collect(), rows)?;
         out.emit(batch.with_rows(output)?)
@@ -381,27 +424,35 @@ impl JoinOperator {
             }
         }
         let Some(rows) = &self.sides[port].rows else { return Ok(()) };
-        let when = self.kind.alone[port] == Alone::Matched;
-        let (mut slots, mut weights) = (Vec::new(), Vec::new());
+        let mut stored = Stored::default();
         for (id, present) in turned {
             for &slot in rows.postings(id) {
-                slots.push(slot);
                 let weight = rows.weight(slot);
-                weights.push(if present == when { weight } else { -weight });
-                if slots.len() == CHUNK_ROWS {
-                    self.emit_stored(port, &std::mem::take(&mut slots), std::mem::take(&mut weights), out)?;
+                match self.kind.alone[port] {
+                    Alone::Marked => {
+                        stored.push(slot, -weight, !present);
+                        stored.push(slot, weight, present);
+                    }
+                    Alone::Matched => stored.push(slot, if present { weight } else { -weight }, true),
+                    _ => stored.push(slot, if present { -weight } else { weight }, false),
+                }
+                if stored.slots.len() + 1 >= CHUNK_ROWS {
+                    self.emit_stored(port, std::mem::take(&mut stored), out)?;
                 }
             }
         }
-        self.emit_stored(port, &slots, weights, out)
+        self.emit_stored(port, stored, out)
     }
 
-    fn emit_stored(&self, port: usize, slots: &[u32], weights: Vec<i64>, out: &mut dyn Output) -> Result<()> {
+    fn emit_stored(&self, port: usize, stored: Stored, out: &mut dyn Output) -> Result<()> {
         let side = &self.sides[port];
+        let Stored { slots, weights, marks } = stored;
         let Some(rows) = side.rows.as_ref().filter(|_| !slots.is_empty()) else { return Ok(()) };
+        let marks: ArrayRef = Arc::new(BooleanArray::from(marks));
         let output = self.output.iter().zip(self.schema.fields()).map(|(&(of, column), field)| {
             match side.stored_at.get(column).copied().flatten() {
-                Some(stored) if of == port => rows.take(stored, slots),
+                _ if (of, column) == MARK => Ok(marks.clone()),
+                Some(stored) if of == port => rows.take(stored, &slots),
                 _ => Ok(new_null_array(field.data_type(), slots.len())),
             }
         });

@@ -6,10 +6,13 @@
 pub mod accumulator;
 pub mod aggregate;
 pub mod error;
+pub mod evaluate;
 pub mod expression;
 pub mod filter_project;
 pub mod integer_lane;
 pub mod join;
+pub mod partition;
+pub mod top_k;
 pub mod unnest;
 
 use crate::base::change::ChangeBatch;
