@@ -16,6 +16,9 @@ use crate::base::error::{Error, ErrorKind, Result};
 use super::heap::{Bytes, Heap};
 use super::input::{self, Input, Shape, Values, bytes_array, fixed_array};
 
+/// Byte strings looked up at a time.
+const TOUCHED: usize = 64;
+
 /// Rows by slot.
 ///
 /// # Contract
@@ -226,7 +229,14 @@ impl Column {
             Stored::Fixed16(stored) => self.take_fixed(stored, slots),
             Stored::Fixed32(stored) => self.take_fixed(stored, slots),
             Stored::Heap(heap) => match &self.converter {
-                None => bytes_array(&self.data_type, slots.len(), slots.iter().map(|&slot| heap.get(slot))),
+                None => {
+                    // Values are touched a block ahead of their use.
+                    let values = slots.chunks(TOUCHED).flat_map(|block| {
+                        heap.touch(block);
+                        block.iter().map(|&slot| heap.get(slot))
+                    });
+                    bytes_array(&self.data_type, slots.len(), values)
+                }
                 Some(converter) => {
                     let parser = converter.parser();
                     let rows = slots

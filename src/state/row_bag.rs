@@ -21,6 +21,8 @@ use super::postings::Postings;
 use super::slot_table::SlotTable;
 
 const ABSENT: u32 = u32::MAX;
+/// Rows whose places in the index are read at a time.
+const TOUCHED: usize = 64;
 
 /// Rows with weights, by group.
 pub struct RowBag {
@@ -152,6 +154,9 @@ impl RowBag {
         let wanted = |row: usize| groups[row] != NO_GROUP && weights.get(row) != 0;
         let (mut new_rows, mut new_slots, mut old_rows, mut old_slots) = (vec![], vec![], vec![], vec![]);
         for row in (0..groups.len()).filter(|&row| wanted(row)) {
+            if row.is_multiple_of(TOUCHED) {
+                identity.index.touch(&hashes[row..groups.len().min(row + TOUCHED)]);
+            }
             let (hash, group) = (hashes[row], groups[row]);
             match identity.find(hash, group) {
                 Some(slot) => {

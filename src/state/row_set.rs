@@ -193,7 +193,7 @@ impl RowSet {
             .checked_add(entry.deleted)
             .and_then(|total| total.checked_add(entry.inserted))
             .ok_or_else(|| Error::data("weight overflow").with_sqlstate("22003"))?;
-        let short = if self.keyed { current + entry.deleted.max(-current - 1) < 0 } else { total < 0 };
+        let short = if self.keyed { current + entry.deleted < 0 } else { total < 0 };
         if short {
             return Err(Error::internal(format!(
                 "the row {} would be deleted more often than it was inserted: it occurs {current} times, the change is {}",

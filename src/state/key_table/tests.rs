@@ -171,7 +171,7 @@ fn wrong_columns_are_refused() {
     let mut table = KeyTable::new(&[DataType::Int64]).unwrap();
     let mut groups = vec![];
     let text: ArrayRef = Arc::new(StringViewArray::from(vec!["x"]));
-    assert!(table.intern(&[text.clone()], 1, &mut groups).is_err());
+    assert!(table.intern(std::slice::from_ref(&text), 1, &mut groups).is_err());
     assert!(table.intern(&[], 1, &mut groups).is_err());
     assert!(table.find(&[text], 2, &mut groups).is_err());
 }
