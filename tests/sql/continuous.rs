@@ -363,15 +363,10 @@ impl<'a> Replay<'a> {
             .run(&connection, &create)
             .and_then(|answer| answer.finish())
             .map_err(|failure| context(failure.text))?;
-        let read = format!("SELECT * FROM {name} LIMIT 0");
-        let columns = match self.session.query(&connection, &read) {
-            Ok(table) => table.columns,
-            // A view may be failed over the empty relations and recover; its names are then the list given.
-            Err(_) if plan.width.is_some() => {
-                (1..=plan.width.unwrap_or(0) + plan.hidden).map(|n| format!("c{n}")).collect()
-            }
-            Err(failure) => return Err(context(failure.text)),
-        };
+        // DESCRIBE also tells the columns of a view that has no answer over the empty relations and recovers later.
+        let described = self.session.rows(&connection, &format!("DESCRIBE {name}"), &[]);
+        let described = described.map_err(|failure| context(failure.text))?;
+        let columns = described.into_iter().filter_map(|row| row.into_iter().next()).collect();
         self.views.insert(at, View { name, columns, record: at });
         Ok(())
     }

@@ -16,6 +16,15 @@ pub struct Connection;
 /// A subscription.
 pub struct Subscription;
 
+/// One step of a subscription.
+#[allow(dead_code)]
+pub enum Event {
+    /// The number of the commit, counted from the subscription's first, and its rows: weight, then columns.
+    Changes(usize, RecordBatch),
+    /// The query has no answer any more.
+    Failed,
+}
+
 /// Rows with their column names.
 pub struct Table {
     /// The names.
@@ -84,8 +93,13 @@ impl Connection {
 }
 
 impl Subscription {
-    /// The changes received since the last call, with the number of their commit.
-    pub fn take(&mut self, _quiet: bool) -> Result<Vec<(usize, RecordBatch)>, Failure> {
+    /// The events received since the last call.
+    pub fn take(&mut self, _quiet: bool) -> Result<Vec<Event>, Failure> {
         Ok(Vec::new())
+    }
+
+    /// The last epoch the subscription has seen.
+    pub fn epoch(&self) -> u64 {
+        0
     }
 }

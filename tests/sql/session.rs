@@ -1,8 +1,6 @@
 //! One run of a file: a fresh database, its named connections and subscriptions, and the execution of single records.
 //!
-//! Lines that start with `@` are commands to the runner, not SQL: `@changes NAME` gives the changes a subscription has
-//! received since the last look (weight and columns), `@commits NAME` the same with a running number of the commit in
-//! front, `@cancel NAME` ends a subscription, `@notices` the notices of the connection.
+//! Texts that start with `@` are commands to the runner, not SQL; `sql-tests/README.md` lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +8,7 @@ use sqllogictest::StatementExpect;
 
 use crate::arguments::Printing;
 use crate::compare;
-use crate::engine::{Answer, Connection, Engine, Failure, Subscription, Table};
+use crate::engine::{Answer, Connection, Engine, Event, Failure, Subscription, Table};
 use crate::printing::{self, Rows};
 use crate::record::{ColumnType, Kind, Record, Sort};
 
@@ -88,7 +86,9 @@ impl Session {
                 }
             }
             Kind::Statement(expected) => {
-                let answer = self.run(&record.connection, &record.sql).map_err(|failure| failure.text)?;
+                let resumed = self.resumed(&record.sql)?;
+                let sql = resumed.as_deref().unwrap_or(&record.sql);
+                let answer = self.run(&record.connection, sql).map_err(|failure| failure.text)?;
                 self.finish_statement(record, answer, expected)
             }
             Kind::Query { types, sort, expected } => {
@@ -100,6 +100,14 @@ impl Session {
                 compare::check(rows, types.len(), expected, *sort)
             }
         }
+    }
+
+    /// The SQL of `@resume NAME SQL`: the text with the last epoch that the subscription has seen behind it.
+    fn resumed(&self, sql: &str) -> Result<Option<String>, String> {
+        let Some(rest) = sql.strip_prefix("@resume ") else { return Ok(None) };
+        let (name, sql) = rest.split_once(' ').ok_or("@resume needs a name and a statement")?;
+        let subscription = self.subscriptions.get(name).ok_or(format!("no subscription {name:?}"))?;
+        Ok(Some(format!("{sql} {}", subscription.epoch())))
     }
 
     fn finish_statement(&mut self, record: &Record, answer: Answer, expected: &StatementExpect) -> Result<(), String> {
@@ -119,22 +127,52 @@ impl Session {
         }
     }
 
-    /// Runs a line that starts with `@`.
+    /// Runs a text that starts with `@`.
     fn command(&mut self, record: &Record, types: &[ColumnType], quiet: bool) -> Result<Rows, String> {
-        let mut words = record.sql.split_whitespace();
-        let command = words.next().unwrap_or_default();
-        let name = words.next().unwrap_or("default");
-        if command == "@notices" {
-            let connection = self.connections.get(&record.connection).ok_or("no such connection")?;
-            return Ok(connection.notices().into_iter().map(|notice| vec![notice]).collect());
-        }
-        let subscription = self.subscriptions.get_mut(name).ok_or(format!("no subscription {name:?}"))?;
+        let (command, rest) = record.sql.split_once(char::is_whitespace).unwrap_or((&record.sql, ""));
+        let (first, sql) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+        let name = if first.is_empty() { "default" } else { first };
         match command {
-            "@changes" | "@commits" => {
-                let numbered = command == "@commits";
-                let types = if numbered { &types[1.min(types.len())..] } else { types };
-                let mut rows = Rows::new();
-                for (number, batch) in subscription.take(quiet).map_err(|failure| failure.text)? {
+            "@notices" => {
+                let connection = self.connections.get(&record.connection).ok_or("no such connection")?;
+                Ok(connection.notices().into_iter().map(|notice| vec![notice]).collect())
+            }
+            "@column" | "@columns" => self.columns(record, first, sql, types),
+            "@count" | "@has" => {
+                let lines = self.rows(&record.connection, sql, &[]).map_err(|failure| failure.text)?;
+                let count = lines.iter().filter(|line| line.join(" ").contains(first)).count();
+                Ok(vec![vec![if command == "@has" { (count > 0).to_string() } else { count.to_string() }]])
+            }
+            "@changes" | "@commits" => self.changes(name, command == "@commits", types, quiet),
+            "@cancel" => {
+                self.subscriptions.remove(name).ok_or(format!("no subscription {name:?}"))?;
+                Ok(Rows::new())
+            }
+            other => Err(format!("unknown runner command {other}")),
+        }
+    }
+
+    /// Some columns, by name, of a statement that cannot stand in a FROM.
+    fn columns(&mut self, record: &Record, names: &str, sql: &str, types: &[ColumnType]) -> Result<Rows, String> {
+        let mut table = self.query(&record.connection, sql).map_err(|failure| failure.text)?;
+        let place = |name| table.columns.iter().position(|column| column == name);
+        let places = names.split(',').map(|name| place(name).ok_or(format!("no column {name} in {:?}", table.columns)));
+        let places: Vec<usize> = places.collect::<Result<_, _>>()?;
+        for batch in &mut table.batches {
+            *batch = batch.project(&places).map_err(|error| error.to_string())?;
+        }
+        printing::print(&table.batches, types, self.printing)
+    }
+
+    /// What a subscription has received since the last look.
+    fn changes(&mut self, name: &str, numbered: bool, types: &[ColumnType], quiet: bool) -> Result<Rows, String> {
+        let subscription = self.subscriptions.get_mut(name).ok_or(format!("no subscription {name:?}"))?;
+        let types = if numbered { &types[1.min(types.len())..] } else { types };
+        let mut rows = Rows::new();
+        for event in subscription.take(quiet).map_err(|failure| failure.text)? {
+            match event {
+                Event::Failed => rows.push(vec!["failed".to_string()]),
+                Event::Changes(number, batch) => {
                     for mut row in printing::print(&[batch], types, self.printing)? {
                         if numbered {
                             row.insert(0, number.to_string());
@@ -142,14 +180,9 @@ impl Session {
                         rows.push(row);
                     }
                 }
-                Ok(rows)
             }
-            "@cancel" => {
-                self.subscriptions.remove(name);
-                Ok(Rows::new())
-            }
-            other => Err(format!("unknown runner command {other}")),
         }
+        Ok(rows)
     }
 
     /// The sort mode that makes two readings of a relation comparable.

@@ -1,6 +1,6 @@
 //! How a query becomes a materialized view and a reading of it.
 //!
-//! The view is the query without its top-level ORDER BY (which stays if a LIMIT needs it); the ORDER BY is applied
+//! The view is the query without its top-level ORDER BY (which stays if a LIMIT or DISTINCT ON needs it); the ORDER BY is applied
 //! again where the view is read: by ordinal, by output name, by an equal expression of the select list, or by a hidden
 //! column appended to the list. What cannot be mapped is compared without order. The text is cut at token borders and
 //! is otherwise the file's own.
@@ -80,7 +80,7 @@ pub fn plan(sql: &str, sort: Sort, hashed: bool) -> Verdict {
     }
     let hidden = if order.is_some() { hidden } else { Vec::new() };
     let mut query = sql.to_string();
-    if shape.limit.is_none() {
+    if shape.limit.is_none() && !shape.distinct_on {
         query.truncate(tokens[order_at].start);
         query.truncate(query.trim_end().len());
     }
@@ -159,8 +159,10 @@ fn plain_reason(tokens: &[Token<'_>]) -> Option<String> {
             return Some("reads a file".to_string());
         }
         if (token.is("from") || token.is("join")) && next.is_some_and(|next| next.kind == Kind::Text) {
+            // IS DISTINCT FROM 'x' and trim(BOTH FROM 'x') have strings there too.
             let before = at.checked_sub(1).map(|before| tokens[before]);
-            if token.depth == 0 || !before.is_some_and(|before| before.kind == Kind::Word && token.depth > 0) {
+            let word = ["distinct", "both", "leading", "trailing"];
+            if !before.is_some_and(|before| word.iter().any(|word| before.is(word))) {
                 return Some("reads a file".to_string());
             }
         }
@@ -184,6 +186,8 @@ struct Shape<'a> {
     list: Option<(usize, usize)>,
     order: Option<usize>,
     limit: Option<usize>,
+    /// Whether the order decides which rows there are.
+    distinct_on: bool,
     /// Whether a column may be appended to the list without changing the rows.
     extensible: bool,
 }
@@ -217,7 +221,8 @@ impl<'a> Shape<'a> {
         });
         let distinct = start.is_some_and(|start| tokens[start - 1].is("distinct"));
         let group_all = at("group").is_some_and(|n| tokens.get(n + 2).is_some_and(|token| token.is("all")));
-        Shape { tokens, from, list, order, limit, extensible: !compound && !distinct && !group_all }
+        let distinct_on = start.is_some_and(|start| tokens.get(start).is_some_and(|token| token.is("on")));
+        Shape { tokens, from, list, order, limit, distinct_on, extensible: !compound && !distinct && !group_all }
     }
 
     /// Number of output columns, unless a star or anything unusual hides it.
