@@ -41,6 +41,10 @@ impl Accumulator for Count {
     ) -> Result<()> {
         let rows = Rows::new(values, groups, weights, filter, self.counts.len())?;
         let counts = self.counts.as_mut_slice();
+        if let Some(group) = rows.uniform_group() {
+            counts[group] = counts[group].wrapping_add(rows.len() as i64);
+            return Ok(());
+        }
         rows.for_each(|_, group, weight| counts[group] = counts[group].wrapping_add(weight));
         Ok(())
     }

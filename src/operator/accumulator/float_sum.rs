@@ -1,13 +1,15 @@
 //! `sum` and `avg` of REAL and DOUBLE: exact, rounded once when read.
 //!
-//! A double is an integer times a power of two. The state of a group is such a number too: a 128-bit mantissa over a
-//! fixed power of two (the base), so that adding a double of usual size is one multiplication and one addition.
-//! A group whose numbers span more than fits is promoted to an integer of 2176 bits over 2^-1074, which holds every
-//! sum of 2^77 doubles. Infinities and NaNs are counted, so that deleting them restores the finite sum.
+//! A double is an integer times a power of two. All groups of a call share a [`Window`]: a unit, a power of two that
+//! suits the first rows. A double within the window is a sum of two integers of 50 bits, found with six float
+//! operations that the compiler turns into vector code; adding it to a group is two integer additions. What does not
+//! fit - a carry beyond 64 bits, a double outside the window - goes to an integer of 2176 bits over 2^-1074 of that
+//! group, which holds every sum of 2^77 doubles. Infinities and NaNs are counted, so that deleting them restores the
+//! finite sum.
 //!
 //! # Invariants
-//! - A group's value is `mantissa * 2^(base - BIAS)`, or that of its promoted integer: never both.
-//! - The base only matters for speed: equal sums read equal, whatever the order of the rows was.
+//! - A group's value is `(high * 2^50 + low) * 2^unit` plus its wide integer, always exactly.
+//! - The window only matters for speed: equal sums read equal, whatever the order of the rows was.
 
 use std::sync::Arc;
 
@@ -18,52 +20,43 @@ use arrow::datatypes::{DataType, Float64Type};
 use super::ratio::Scaled;
 use super::rows::Rows;
 use super::wide::{Wide, round_to_f64};
+use super::window::{CHUNK, SPLIT, Window, decompose, significant_bits};
 use super::{Accumulator, foreign_state, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
-/// `value = (integer of 53 bits) * 2^(exponent field - BIAS)`.
-const BIAS: i32 = 1075;
-/// The smallest power of two in a double is 2^-1074, bit 0 of a promoted sum.
-const PROMOTED_LOW: i32 = -1074;
-const PROMOTED_LIMBS: usize = 34;
-/// Doubles whose exponent field is at most this far above the base take the fast path.
-const WINDOW: u32 = 62;
-/// The largest base: infinities and NaNs (field 2047) must lie outside the window.
-const BASE_MAX: i32 = 2047 - WINDOW as i32 - 1;
-/// The base of groups without a finite number, and of promoted groups: nothing is within their window.
-const NO_BASE: u32 = 1 << 20;
+/// The smallest power of two in a double is 2^-1074, bit 0 of a wide sum.
+const WIDE_LOW: i32 = -1074;
+const WIDE_LIMBS: usize = 34;
+/// Weights up to this keep a split double times its weight within 62 bits.
+const WEIGHT_MAX: u64 = 1 << 10;
+/// The bits that a group may take beside its wide integer.
+const PACKED_BITS: u32 = 111;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct State {
-    low: u64,
     high: i64,
+    low: i64,
     count: i64,
-    base: u32,
     /// One more than the index in `sides`, or 0.
     side: u32,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        State { low: 0, high: 0, count: 0, base: NO_BASE, side: 0 }
-    }
-}
-
 impl State {
-    #[inline(always)]
-    fn mantissa(&self) -> i128 {
-        (i128::from(self.high) << 64) | i128::from(self.low)
+    fn packed(&self) -> i128 {
+        (i128::from(self.high) << SPLIT) + i128::from(self.low)
     }
 
+    /// Adds, unless one of the parts has no room.
     #[inline(always)]
-    fn set_mantissa(&mut self, mantissa: i128) {
-        self.low = mantissa as u64;
-        self.high = (mantissa >> 64) as i64;
-    }
-
-    fn exponent(&self) -> i32 {
-        self.base as i32 - BIAS
+    fn add(&mut self, high: i64, low: i64) -> bool {
+        let (high, no_room) = self.high.overflowing_add(high);
+        let (low, no_room_low) = self.low.overflowing_add(low);
+        if no_room | no_room_low {
+            return false;
+        }
+        (self.high, self.low) = (high, low);
+        true
     }
 }
 
@@ -73,41 +66,119 @@ struct Side {
     positive_infinities: i64,
     negative_infinities: i64,
     nans: i64,
-    promoted: Option<Box<Wide<PROMOTED_LIMBS>>>,
+    wide: Option<Box<Wide<WIDE_LIMBS>>>,
 }
 
 /// The exact float sums of all groups.
 pub(super) struct FloatSum {
     average: bool,
+    window: Option<Window>,
     states: Vec<State>,
     sides: Vec<Side>,
     free_sides: Vec<u32>,
+    /// Rows since the window was chosen, and how many of them were outside it.
+    rows: usize,
+    misfits: usize,
 }
 
 impl FloatSum {
     /// Sums, or with `average` averages.
     pub(super) fn new(average: bool) -> Self {
-        FloatSum { average, states: Vec::new(), sides: Vec::new(), free_sides: Vec::new() }
+        FloatSum {
+            average,
+            window: None,
+            states: Vec::new(),
+            sides: Vec::new(),
+            free_sides: Vec::new(),
+            rows: 0,
+            misfits: 0,
+        }
     }
 
     /// The exact sum of a group's finite rows, the weight of all its rows, and whether all are finite.
     pub(super) fn total(&self, group: u32) -> (Scaled, i64, bool) {
         let state = self.states.get(group as usize).copied().unwrap_or_default();
-        let packed = || Scaled::new(&Wide::<2>::from_i128(state.mantissa()), state.exponent());
+        let packed = Scaled::new(&Wide::<2>::from_i128(state.packed()), self.unit());
         let Some(side) = self.side(group as usize) else {
-            return (packed(), state.count, true);
+            return (packed, state.count, true);
         };
-        let sum = side.promoted.as_ref().map_or_else(packed, |promoted| Scaled::new(promoted, PROMOTED_LOW));
+        let sum = match &side.wide {
+            Some(wide) => Scaled::new(wide, WIDE_LOW).plus(packed),
+            None => packed,
+        };
         (sum, state.count, side.positive_infinities == 0 && side.negative_infinities == 0 && side.nans == 0)
     }
 
-    /// Adds what the fast path cannot.
+    fn unit(&self) -> i32 {
+        self.window.as_ref().map_or(0, |window| window.unit)
+    }
+
+    /// Adds rows `CHUNK` at a time: split all doubles, then add the parts to the groups.
+    fn add_rows(&mut self, values: &[f64], rows: &Rows<'_>) {
+        if self.window.is_none() {
+            self.window = Window::suiting(values);
+        }
+        let uniform = rows.uniform_group();
+        let (mut highs, mut lows) = ([0; CHUNK], [0; CHUNK]);
+        for start in (0..rows.len()).step_by(CHUNK) {
+            let range = start..rows.len().min(start + CHUNK);
+            let fit = match &self.window {
+                Some(window) => window.split_all(&values[range.clone()], &mut highs, &mut lows),
+                None => false,
+            };
+            match uniform {
+                Some(group) if fit => {
+                    let length = range.len();
+                    let (high, low) = (highs[..length].iter().sum(), lows[..length].iter().sum());
+                    self.states[group].count = self.states[group].count.wrapping_add(length as i64);
+                    self.add_parts(group, high, low);
+                }
+                _ if fit => rows.for_each_in(range, |row, group, weight| {
+                    self.add_split(group, highs[row - start], lows[row - start], weight);
+                }),
+                _ => rows.for_each_in(range, |row, group, weight| self.add_any(group, values[row], weight)),
+            }
+        }
+        self.rows = self.rows.saturating_add(rows.len());
+        if self.misfits > self.rows / 2 && self.rows >= self.states.len() {
+            self.choose_window_again(values);
+        }
+    }
+
+    /// Adds a double within the window.
+    #[inline(always)]
+    fn add_split(&mut self, group: usize, high: i64, low: i64, weight: i64) {
+        let state = &mut self.states[group];
+        state.count = state.count.wrapping_add(weight);
+        if weight.unsigned_abs() > WEIGHT_MAX {
+            let packed = (i128::from(high) << SPLIT) + i128::from(low);
+            self.add_wide(group, packed, weight, self.unit());
+        } else if !state.add(high * weight, low * weight) {
+            self.add_parts(group, high * weight, low * weight);
+        }
+    }
+
+    /// Adds parts of at most 62 bits, moving what the group holds to its wide integer if need be.
     #[cold]
     #[inline(never)]
-    fn add_slowly(&mut self, group: usize, value: f64, weight: i64) {
+    fn add_parts(&mut self, group: usize, high: i64, low: i64) {
+        if !self.states[group].add(high, low) {
+            let packed = self.states[group].packed();
+            (self.states[group].high, self.states[group].low) = (high, low);
+            self.add_wide(group, packed, 1, self.unit());
+        }
+    }
+
+    /// Adds any double.
+    fn add_any(&mut self, group: usize, value: f64, weight: i64) {
+        if let Some((high, low)) = self.window.as_ref().and_then(|window| window.split(value)) {
+            return self.add_split(group, high, low, weight);
+        }
+        self.states[group].count = self.states[group].count.wrapping_add(weight);
         if value.is_finite() {
             let (integer, exponent) = decompose(value);
-            self.add_term(group, i128::from(integer) * i128::from(weight), exponent);
+            self.misfits += 1;
+            self.add_wide(group, i128::from(integer), weight, exponent);
             return;
         }
         let side = self.side_mut(group);
@@ -119,61 +190,56 @@ impl FloatSum {
         *count = count.wrapping_add(weight);
     }
 
-    /// Adds `term * 2^exponent`.
+    /// Adds `term * weight * 2^exponent` to the wide integer of a group; `exponent` is at least [`WIDE_LOW`].
+    fn add_wide(&mut self, group: usize, term: i128, weight: i64, exponent: i32) {
+        if term == 0 || weight == 0 {
+            return;
+        }
+        let wide = self.side_mut(group).wide.get_or_insert_default();
+        let bit = exponent.saturating_sub(WIDE_LOW).max(0) as usize;
+        if weight == 1 {
+            wide.add_shifted(term, bit);
+            return;
+        }
+        let mut product = Wide::<3>::default();
+        product.add_scaled(&Wide::from_i128(term), weight);
+        let [low, middle, high] = product.0;
+        wide.add_shifted(i128::from(low), bit);
+        wide.add_shifted((i128::from(high as i64) << 64) | i128::from(middle), bit + 64);
+    }
+
+    /// Adds an exact number: within the window if it fits, else to the wide integer.
     fn add_term(&mut self, group: usize, mut term: i128, mut exponent: i32) {
         if term == 0 {
             return;
         }
-        if self.is_promoted(group) {
-            self.promote(group).add_shifted(term, (exponent - PROMOTED_LOW) as usize);
-            return;
-        }
         let zeros = term.trailing_zeros();
         term >>= zeros;
-        exponent += zeros as i32;
-        let state = &mut self.states[group];
-        let mut mantissa = state.mantissa();
-        let mut base = state.exponent();
-        if mantissa == 0 {
-            let top = exponent + significant_bits(term) as i32;
-            base = exponent.min(top - 53 - WINDOW as i32 / 2).clamp(1 - BIAS, BASE_MAX - BIAS);
-        }
-        if exponent < base {
-            let down = (base - exponent) as u32;
-            if significant_bits(mantissa) + down > 124 {
-                self.promote(group).add_shifted(term, (exponent - PROMOTED_LOW) as usize);
-                return;
-            }
-            mantissa <<= down;
-            base = exponent;
-        }
-        let up = (exponent - base) as u32;
-        if significant_bits(term) + up <= 124
-            && let Some(sum) = mantissa.checked_add(term << up)
-        {
-            state.set_mantissa(sum);
-            state.base = (base + BIAS) as u32;
+        exponent = exponent.saturating_add(zeros as i32);
+        let window = self.window.get_or_insert_with(|| Window::with_unit(exponent));
+        let up = exponent.saturating_sub(window.unit);
+        if up >= 0 && up.saturating_add(significant_bits(term) as i32) <= PACKED_BITS as i32 {
+            let packed = term << up;
+            self.add_parts(group, (packed >> SPLIT) as i64, (packed & ((1 << SPLIT) - 1)) as i64);
         } else {
-            self.promote(group).add_shifted(term, (exponent - PROMOTED_LOW) as usize);
+            self.add_wide(group, term, 1, exponent);
         }
     }
 
-    fn is_promoted(&self, group: usize) -> bool {
-        self.side(group).is_some_and(|side| side.promoted.is_some())
-    }
-
-    /// The promoted sum of a group; made from its packed one if it has none.
-    fn promote(&mut self, group: usize) -> &mut Wide<PROMOTED_LIMBS> {
-        let state = self.states[group];
-        self.states[group].set_mantissa(0);
-        self.states[group].base = NO_BASE;
-        self.side_mut(group).promoted.get_or_insert_with(|| {
-            let mut wide = Wide::default();
-            if state.mantissa() != 0 {
-                wide.add_shifted(state.mantissa(), (state.exponent() - PROMOTED_LOW) as usize);
-            }
-            Box::new(wide)
-        })
+    /// Chooses a window that suits `values`, where most rows were outside the present one.
+    #[cold]
+    fn choose_window_again(&mut self, values: &[f64]) {
+        (self.rows, self.misfits) = (0, 0);
+        let unit = self.unit();
+        let Some(window) = Window::suiting(values).filter(|window| window.unit != unit) else {
+            return;
+        };
+        self.window = Some(window);
+        for group in 0..self.states.len() {
+            let packed = self.states[group].packed();
+            (self.states[group].high, self.states[group].low) = (0, 0);
+            self.add_term(group, packed, unit);
+        }
     }
 
     fn side(&self, group: usize) -> Option<&Side> {
@@ -194,34 +260,50 @@ impl FloatSum {
 
     fn value(&self, group: u32) -> Option<f64> {
         let state = self.states.get(group as usize).filter(|state| state.count != 0)?;
-        let side = self.side(group as usize);
-        if let Some(side) = side {
-            match (side.nans != 0, side.positive_infinities != 0, side.negative_infinities != 0) {
-                (true, _, _) | (_, true, true) => return Some(f64::NAN),
-                (_, true, _) => return Some(f64::INFINITY),
-                (_, _, true) => return Some(f64::NEG_INFINITY),
-                _ => {}
-            }
+        let Some(side) = self.side(group as usize) else {
+            return Some(self.packed_value(state));
+        };
+        match (side.nans != 0, side.positive_infinities != 0, side.negative_infinities != 0) {
+            (true, _, _) | (_, true, true) => return Some(f64::NAN),
+            (_, true, _) => return Some(f64::INFINITY),
+            (_, _, true) => return Some(f64::NEG_INFINITY),
+            _ => {}
         }
-        Some(match side.and_then(|side| side.promoted.as_ref()) {
-            Some(promoted) if self.average => promoted.divided_to_f64(state.count, PROMOTED_LOW),
-            Some(promoted) => promoted.to_f64(PROMOTED_LOW),
-            None if self.average => average(state),
-            None => sum(state),
-        })
+        let Some(wide) = &side.wide else {
+            return Some(self.packed_value(state));
+        };
+        let mut wide = **wide;
+        if state.packed() != 0 {
+            wide.add_shifted(state.packed(), (self.unit() - WIDE_LOW) as usize);
+        }
+        Some(if self.average { wide.divided_to_f64(state.count, WIDE_LOW) } else { wide.to_f64(WIDE_LOW) })
+    }
+
+    fn packed_value(&self, state: &State) -> f64 {
+        let packed = state.packed();
+        let sum = round_to_f64(packed < 0, packed.unsigned_abs(), false, self.unit());
+        if !self.average {
+            return sum;
+        }
+        let is_double = significant_bits(packed).saturating_sub(packed.trailing_zeros()) <= 53;
+        // A sum that is a double and a count that is a double: the division is the only rounding.
+        if is_double && sum.is_normal() && (1..=1 << 53).contains(&state.count) {
+            return sum / state.count as f64;
+        }
+        Wide::<2>::from_i128(packed).divided_to_f64(state.count, self.unit())
     }
 
     fn write(&self, group: u32, bytes: &mut Vec<u8>) {
         let state = self.states.get(group as usize).copied().unwrap_or_default();
         bytes.extend(state.count.to_le_bytes());
-        bytes.extend(state.mantissa().to_le_bytes());
-        bytes.extend(state.base.to_le_bytes());
+        bytes.extend(state.packed().to_le_bytes());
+        bytes.extend(self.unit().to_le_bytes());
         if let Some(side) = self.side(group as usize) {
             for count in [side.positive_infinities, side.negative_infinities, side.nans] {
                 bytes.extend(count.to_le_bytes());
             }
-            if let Some(promoted) = &side.promoted {
-                promoted.write(bytes);
+            if let Some(wide) = &side.wide {
+                wide.write(bytes);
             }
         }
     }
@@ -229,21 +311,21 @@ impl FloatSum {
     fn merge(&mut self, group: usize, bytes: &[u8]) -> Result<()> {
         let (head, rest) = bytes.split_at_checked(28).ok_or_else(foreign_state)?;
         let [count, low, high] = Wide::<3>::read(head).0;
-        let base = u32::from_le_bytes([head[24], head[25], head[26], head[27]]);
-        if base > NO_BASE || (!rest.is_empty() && rest.len() != 24 && rest.len() != 24 + PROMOTED_LIMBS * 8) {
+        let unit = i32::from_le_bytes([head[24], head[25], head[26], head[27]]);
+        let lengths = [0, 24, 24 + WIDE_LIMBS * 8];
+        if !(WIDE_LOW..=1024).contains(&unit) || !lengths.contains(&rest.len()) {
             return Err(foreign_state());
         }
-        let state = &mut self.states[group];
-        state.count = state.count.wrapping_add(count as i64);
-        self.add_term(group, (i128::from(high as i64) << 64) | i128::from(low), base as i32 - BIAS);
-        if let Some((counts, promoted)) = rest.split_at_checked(24) {
+        self.states[group].count = self.states[group].count.wrapping_add(count as i64);
+        self.add_term(group, (i128::from(high as i64) << 64) | i128::from(low), unit);
+        if let Some((counts, wide)) = rest.split_at_checked(24) {
             let [positive, negative, nans] = Wide::<3>::read(counts).0;
             let side = self.side_mut(group);
             side.positive_infinities = side.positive_infinities.wrapping_add(positive as i64);
             side.negative_infinities = side.negative_infinities.wrapping_add(negative as i64);
             side.nans = side.nans.wrapping_add(nans as i64);
-            if !promoted.is_empty() {
-                self.promote(group).add(&Wide::read(promoted));
+            if !wide.is_empty() {
+                side.wide.get_or_insert_default().add(&Wide::read(wide));
             }
         }
         Ok(())
@@ -267,13 +349,7 @@ impl Accumulator for FloatSum {
         let rows = Rows::new(values, groups, weights, filter, self.states.len())?;
         let values = cast(state_column(values, 0)?, &DataType::Float64)?;
         let values = values.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?.values();
-        rows.for_each_value(values, |group, value, weight| {
-            let state = &mut self.states[group];
-            state.count = state.count.wrapping_add(weight);
-            if !add_fast(state, value, weight) {
-                self.add_slowly(group, value, weight);
-            }
-        });
+        self.add_rows(values, &rows);
         Ok(())
     }
 
@@ -316,59 +392,9 @@ impl Accumulator for FloatSum {
     }
 
     fn size(&self) -> usize {
-        let promoted = self.sides.iter().filter(|side| side.promoted.is_some()).count();
+        let wide = self.sides.iter().filter(|side| side.wide.is_some()).count();
         self.states.capacity() * size_of::<State>()
             + self.sides.capacity() * size_of::<Side>()
-            + promoted * size_of::<Wide<PROMOTED_LIMBS>>()
+            + wide * size_of::<Wide<WIDE_LIMBS>>()
     }
-}
-
-/// Adds a double within the group's window, or zero; false if it is neither, or the mantissa has no room.
-#[inline(always)]
-fn add_fast(state: &mut State, value: f64, weight: i64) -> bool {
-    let bits = value.to_bits();
-    let is_zero = bits << 1 == 0;
-    let field = (bits >> 52) as u32 & 0x7ff;
-    let shift = if is_zero { 0 } else { field.wrapping_sub(state.base) };
-    if shift > WINDOW || weight.wrapping_add(1) as u64 > 2 {
-        return false;
-    }
-    let integer = (bits & ((1 << 52) - 1)) | (1 << 52);
-    let integer = if is_zero { 0 } else { integer as i64 };
-    let sign = (bits as i64) >> 63;
-    let signed = ((integer ^ sign) - sign) * weight;
-    let term = i128::from(signed) * i128::from(1i64 << shift);
-    let (sum, overflow) = state.mantissa().overflowing_add(term);
-    if !overflow {
-        state.set_mantissa(sum);
-    }
-    !overflow
-}
-
-/// A finite double as `integer * 2^exponent`.
-pub(super) fn decompose(value: f64) -> (i64, i32) {
-    let bits = value.to_bits();
-    let field = (bits >> 52) as i32 & 0x7ff;
-    let fraction = (bits & ((1 << 52) - 1)) as i64;
-    let integer = if field == 0 { fraction } else { fraction | (1 << 52) };
-    (if value.is_sign_negative() { -integer } else { integer }, field.max(1) - BIAS)
-}
-
-fn significant_bits(value: i128) -> u32 {
-    128 - value.unsigned_abs().leading_zeros()
-}
-
-fn sum(state: &State) -> f64 {
-    let mantissa = state.mantissa();
-    round_to_f64(mantissa < 0, mantissa.unsigned_abs(), false, state.exponent())
-}
-
-fn average(state: &State) -> f64 {
-    let rounded = sum(state);
-    let exact_sum = significant_bits(state.mantissa()).saturating_sub(state.mantissa().trailing_zeros()) <= 53;
-    // A sum that is a double and a count that is a double: the division is the only rounding.
-    if exact_sum && rounded.is_normal() && (1..=1 << 53).contains(&state.count) {
-        return rounded / state.count as f64;
-    }
-    Wide::<2>::from_i128(state.mantissa()).divided_to_f64(state.count, state.exponent())
 }

@@ -8,7 +8,7 @@
 //! - [`variance`] over [`square_sum`]; [`ratio`]: its exact fraction
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
-//! - [`rows`], [`wide`]: the walk over an update; wide integers and exact rounding
+//! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
 //! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions
 
 mod boolean;
@@ -28,6 +28,7 @@ mod square_sum;
 mod sum;
 mod variance;
 mod wide;
+mod window;
 
 #[cfg(test)]
 mod tests;

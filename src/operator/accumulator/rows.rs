@@ -3,6 +3,8 @@
 //! Checks the lengths and group ids once, so that the loops of the accumulators need no error path, and chooses the
 //! loop by what is there: no nulls or nulls, all weights one or not. It does not look at values.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
@@ -47,19 +49,44 @@ impl<'a> Rows<'a> {
         Ok(Rows { groups, weights, kept })
     }
 
+    /// How many rows there are, those that do not count too.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The one group of all rows, if they have one group, all count, and all have weight 1.
+    pub(super) fn uniform_group(&self) -> Option<usize> {
+        let &first = self.groups.first()?;
+        let plain = self.kept.is_none() && matches!(self.weights, Weights::Ones);
+        (plain && self.groups.iter().all(|&group| group == first)).then_some(first as usize)
+    }
+
     /// Calls `f(row, group, weight)` for every row that counts.
     #[inline(always)]
-    pub(super) fn for_each(&self, mut f: impl FnMut(usize, usize, i64)) {
+    pub(super) fn for_each(&self, f: impl FnMut(usize, usize, i64)) {
+        self.for_each_in(0..self.len(), f);
+    }
+
+    /// Calls `f(row, group, weight)` for every row of `range` that counts.
+    #[inline(always)]
+    pub(super) fn for_each_in(&self, range: Range<usize>, mut f: impl FnMut(usize, usize, i64)) {
+        let start = range.start;
+        let groups = &self.groups[range.clone()];
         match (&self.kept, self.weights) {
-            (None, Weights::Ones) => self.groups.iter().enumerate().for_each(|(row, &group)| f(row, group as usize, 1)),
+            (None, Weights::Ones) => {
+                groups.iter().enumerate().for_each(|(index, &group)| f(start + index, group as usize, 1));
+            }
             (None, Weights::Signed(weights)) => {
-                self.groups.iter().zip(weights).enumerate().for_each(|(row, (&group, &w))| f(row, group as usize, w));
+                let rows = groups.iter().zip(&weights[range]).enumerate();
+                rows.for_each(|(index, (&group, &weight))| f(start + index, group as usize, weight));
             }
             (Some(kept), Weights::Ones) => {
-                kept.set_indices().for_each(|row| f(row, self.groups[row] as usize, 1));
+                let kept = kept.slice(start, groups.len());
+                kept.set_indices().for_each(|index| f(start + index, groups[index] as usize, 1));
             }
             (Some(kept), Weights::Signed(weights)) => {
-                kept.set_indices().for_each(|row| f(row, self.groups[row] as usize, weights[row]));
+                let kept = kept.slice(start, groups.len());
+                kept.set_indices().for_each(|index| f(start + index, groups[index] as usize, weights[start + index]));
             }
         }
     }

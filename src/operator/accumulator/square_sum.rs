@@ -4,10 +4,10 @@
 //! mantissa (256 bits) over a base that suits its numbers, and is promoted to an integer over 2^-2148 that holds any
 //! sum when they span more. Numbers that are not finite are left out here; the float sum counts them.
 
-use super::float_sum::decompose;
 use super::foreign_state;
 use super::ratio::Scaled;
 use super::wide::Wide;
+use super::window::decompose;
 use crate::base::error::Result;
 
 /// The square of the smallest double is 2^-2148.

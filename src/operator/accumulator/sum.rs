@@ -149,6 +149,13 @@ impl<T: Addend<N>, const N: usize> Accumulator for ExactSum<T, N> {
         let values = self.prepare(values)?;
         let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
         let states = self.states.as_mut_slice();
+        if let Some(group) = rows.uniform_group() {
+            let mut sum = Wide::<N>::default();
+            values.iter().for_each(|&value| sum.add(&T::widen(value)));
+            states[group].sum.add(&sum);
+            states[group].count = states[group].count.wrapping_add(values.len() as i64);
+            return Ok(());
+        }
         rows.for_each_value(values, |group, value, weight| {
             let state = &mut states[group];
             state.sum.add_scaled(&T::widen(value), weight);
