@@ -1,0 +1,362 @@
+//! A running continuous query.
+//!
+//! A [`Circuit`] is built from a spec and takes one [`Circuit::step`] per epoch: the changes of the relations are
+//! pushed to every scan of them, each batch travelling depth-first through all its consumers before the next is
+//! made, then the nodes finish in topological order. The first step also brings what was there before any input:
+//! constant rows and the one row of an aggregate without keys. A circuit knows no clock, no catalog and no files.
+//! After an `Err` it must not be used again.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::compute::BatchCoalescer;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::base::change::ChangeBatch;
+use crate::base::error::{Error, Result};
+use crate::base::types::canonical_batch;
+use crate::continuous::recompute::Recompute;
+use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
+use crate::operator::aggregate::{Call, aggregate_operator};
+use crate::operator::expression::Expression;
+use crate::operator::filter_project::{FilterProjectOperator, UnionOperator, ValuesOperator};
+use crate::operator::join::{JoinOperator, JoinSpec};
+use crate::operator::unnest::UnnestOperator;
+use crate::operator::{CHUNK_ROWS, Operator, Output};
+use crate::plan::catalog::RelationId;
+use crate::state::snapshot::Snapshot;
+
+/// What a step may ask of the database.
+pub struct StepContext<'a> {
+    /// The time of the step, in microseconds since 1970 UTC.
+    pub now_us: i64,
+    /// Runs a plan in batch over the contents as they are at the end of this step.
+    pub recompute: &'a dyn Fn(&LogicalPlan) -> Result<Vec<RecordBatch>>,
+}
+
+/// A row that started (positive weight) or ceased (negative weight) to fail.
+#[derive(Debug)]
+pub struct ErrorChange {
+    /// Why it fails.
+    pub error: Error,
+    /// The row as text.
+    pub row: String,
+    /// How often.
+    pub weight: i64,
+}
+
+/// What a step changed.
+#[derive(Debug, Default)]
+pub struct StepOutput {
+    /// The change of the result.
+    pub changes: Vec<ChangeBatch>,
+    /// Whether every row occurs at most once in `changes`.
+    pub consolidated: bool,
+    /// The change of the failing rows.
+    pub errors: Vec<ErrorChange>,
+}
+
+enum Node {
+    Scan,
+    /// `None` only while it runs.
+    Operator(Option<Box<dyn Operator>>),
+    Recompute(Option<Box<Recompute>>),
+}
+
+/// A continuous query and its state.
+pub struct Circuit {
+    nodes: Vec<Node>,
+    /// Per node, who reads it: node and port.
+    consumers: Vec<Vec<(usize, usize)>>,
+    /// Per relation its scans; all of them get every change.
+    scans: BTreeMap<RelationId, Vec<usize>>,
+    append_only: Vec<bool>,
+    root: usize,
+    schema: SchemaRef,
+    consolidated: bool,
+    stats: Vec<NodeStats>,
+    errors: BTreeMap<(String, String), (Error, i64)>,
+}
+
+impl Circuit {
+    /// A circuit without rows; its first step emits what is there without any.
+    pub fn new(spec: &CircuitSpec) -> Result<Self> {
+        let mut consumers = vec![Vec::new(); spec.nodes.len()];
+        let mut scans: BTreeMap<RelationId, Vec<usize>> = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(spec.nodes.len());
+        for (index, node) in spec.nodes.iter().enumerate() {
+            for (port, &input) in node.inputs.iter().enumerate() {
+                consumers[input].push((index, port));
+            }
+            if let OperatorSpec::Scan { relation, .. } = &node.operator {
+                scans.entry(*relation).or_default().push(index);
+            }
+            nodes.push(build_node(spec, node)?);
+        }
+        Ok(Circuit {
+            nodes,
+            consumers,
+            scans,
+            append_only: spec.nodes.iter().map(|node| node.append_only).collect(),
+            root: spec.root,
+            schema: spec.schema.clone(),
+            consolidated: spec.consolidated(),
+            stats: vec![NodeStats::default(); spec.nodes.len()],
+            errors: BTreeMap::new(),
+        })
+    }
+
+    /// Takes the changes of one epoch; a relation's batches may come in several entries.
+    pub fn step(&mut self, inputs: &[(RelationId, Vec<ChangeBatch>)], cx: &StepContext) -> Result<StepOutput> {
+        let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
+        for (relation, batches) in inputs {
+            if batches.iter().any(|batch| !batch.is_empty()) {
+                self.touch(*relation);
+            }
+            let scans = self.scans.get(relation).cloned().unwrap_or_default();
+            for batch in batches.iter().filter(|batch| !batch.is_empty()) {
+                for &scan in &scans {
+                    self.feed(scan, batch.clone(), &mut output)?;
+                }
+            }
+        }
+        self.finish(cx, &mut output)?;
+        Ok(output)
+    }
+
+    /// The first step, over what the relations already hold.
+    pub fn build(&mut self, snapshots: &[(RelationId, Snapshot)], cx: &StepContext) -> Result<StepOutput> {
+        let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
+        for (relation, snapshot) in snapshots {
+            self.touch(*relation);
+            let scans = self.scans.get(relation).cloned().unwrap_or_default();
+            if scans.is_empty() {
+                continue;
+            }
+            for chunk in 0..snapshot.chunks() {
+                let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
+                for &scan in &scans {
+                    self.feed(scan, ChangeBatch::inserts(rows.clone()), &mut output)?;
+                }
+            }
+        }
+        self.finish(cx, &mut output)?;
+        Ok(output)
+    }
+
+    /// How many rows fail now, counted with their weights.
+    pub fn error_total(&self) -> i64 {
+        self.errors.values().map(|(_, weight)| weight.max(&0)).sum()
+    }
+
+    /// One of the rows that fail now, with its error.
+    pub fn first_error(&self) -> Option<(&Error, &str)> {
+        self.errors.iter().next().map(|((_, row), (error, _))| (error, row.as_str()))
+    }
+
+    /// What every node has done and holds, by position in the spec.
+    pub fn stats(&self) -> Vec<NodeStats> {
+        let held = |node: &Node| match node {
+            Node::Operator(Some(operator)) => (operator.state_rows(), operator.size()),
+            Node::Recompute(Some(recompute)) => (recompute.state_rows(), recompute.size()),
+            _ => (0, 0),
+        };
+        let stats = self.nodes.iter().map(held).zip(&self.stats);
+        stats.map(|((state_rows, state_bytes), stats)| NodeStats { state_rows, state_bytes, ..*stats }).collect()
+    }
+
+    /// Bytes of state, as far as they are counted.
+    pub fn size(&self) -> usize {
+        self.stats().iter().map(|stats| stats.state_bytes).sum()
+    }
+
+    fn touch(&mut self, relation: RelationId) {
+        for node in &mut self.nodes {
+            if let Node::Recompute(Some(recompute)) = node {
+                recompute.touch(relation);
+            }
+        }
+    }
+
+    fn feed(&mut self, scan: usize, batch: ChangeBatch, output: &mut StepOutput) -> Result<()> {
+        if self.append_only[scan] && !batch.weights().is_insert_only() {
+            return Err(Error::internal("a row was deleted from an append-only relation"));
+        }
+        self.stats[scan].rows_in += batch.num_rows() as u64;
+        Flow { circuit: self, output, node: scan }.emit(batch)
+    }
+
+    fn finish(&mut self, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
+        for index in 0..self.nodes.len() {
+            match &mut self.nodes[index] {
+                Node::Scan => {}
+                Node::Operator(slot) => {
+                    let Some(mut operator) = slot.take() else { return Err(reentered()) };
+                    let result = operator.finish(&mut Flow { circuit: self, output, node: index });
+                    self.nodes[index] = Node::Operator(Some(operator));
+                    result?;
+                }
+                Node::Recompute(slot) => {
+                    let Some(mut recompute) = slot.take() else { return Err(reentered()) };
+                    let result = recompute.finish(cx, &mut Flow { circuit: self, output, node: index });
+                    self.nodes[index] = Node::Recompute(Some(recompute));
+                    result?;
+                }
+            }
+        }
+        output.changes = coalesce(std::mem::take(&mut output.changes), &self.schema)?;
+        for change in &output.errors {
+            self.count_error(change);
+        }
+        Ok(())
+    }
+
+    fn count_error(&mut self, change: &ErrorChange) {
+        let key = (change.error.message().to_string(), change.row.clone());
+        let entry = self.errors.entry(key.clone()).or_insert_with(|| (crate::operator::error::copy(&change.error), 0));
+        entry.1 = entry.1.saturating_add(change.weight);
+        if entry.1 == 0 {
+            self.errors.remove(&key);
+        }
+    }
+}
+
+/// Carries what one node emits to its consumers.
+struct Flow<'a> {
+    circuit: &'a mut Circuit,
+    output: &'a mut StepOutput,
+    node: usize,
+}
+
+impl Output for Flow<'_> {
+    fn emit(&mut self, batch: ChangeBatch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let circuit = &mut *self.circuit;
+        circuit.stats[self.node].rows_out += batch.num_rows() as u64;
+        if self.node == circuit.root {
+            let rows = canonical_batch(batch.rows(), &circuit.schema)?;
+            self.output.changes.push(batch.with_rows(rows)?);
+        }
+        for position in 0..circuit.consumers[self.node].len() {
+            let (consumer, port) = self.circuit.consumers[self.node][position];
+            self.circuit.stats[consumer].rows_in += batch.num_rows() as u64;
+            let Node::Operator(slot) = &mut self.circuit.nodes[consumer] else { return Err(reentered()) };
+            let Some(mut operator) = slot.take() else { return Err(reentered()) };
+            let result = operator.push(
+                port,
+                batch.clone(),
+                &mut Flow { circuit: self.circuit, output: self.output, node: consumer },
+            );
+            self.circuit.nodes[consumer] = Node::Operator(Some(operator));
+            result?;
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error, row: String, weight: i64) {
+        if weight != 0 {
+            self.output.errors.push(ErrorChange { error, row, weight });
+        }
+    }
+}
+
+fn reentered() -> Error {
+    Error::internal("a circuit node was used while it ran")
+}
+
+/// Merges runs of small insert batches, of which filters and joins leave many.
+fn coalesce(batches: Vec<ChangeBatch>, schema: &SchemaRef) -> Result<Vec<ChangeBatch>> {
+    let is_small = |batch: &ChangeBatch| {
+        matches!(batch.weights(), crate::base::change::Weights::Ones) && batch.num_rows() < CHUNK_ROWS / 4
+    };
+    if batches.len() < 2 || schema.fields().is_empty() || !batches.windows(2).any(|pair| pair.iter().all(is_small)) {
+        return Ok(batches);
+    }
+    let mut merged = Vec::new();
+    let mut coalescer = BatchCoalescer::new(schema.clone(), CHUNK_ROWS);
+    for batch in batches {
+        if is_small(&batch) {
+            coalescer.push_batch(batch.rows().clone())?;
+        } else {
+            merged.push(batch);
+        }
+        while let Some(rows) = coalescer.next_completed_batch() {
+            merged.push(ChangeBatch::inserts(rows));
+        }
+    }
+    coalescer.finish_buffered_batch()?;
+    merged.extend(std::iter::from_fn(|| coalescer.next_completed_batch()).map(ChangeBatch::inserts));
+    Ok(merged)
+}
+
+fn build_node(spec: &CircuitSpec, node: &NodeSpec) -> Result<Node> {
+    let schema = arrow_schema(&node.schema);
+    let input = |port: usize| &spec.nodes[node.inputs[port]];
+    let from = |port: usize| &node.input_schemas[port];
+    let operator: Box<dyn Operator> = match &node.operator {
+        OperatorSpec::Scan { .. } => return Ok(Node::Scan),
+        OperatorSpec::Recompute { plan, relations, uses_now, .. } => {
+            let recompute = Recompute::new(plan.clone(), relations.clone(), *uses_now, schema);
+            return Ok(Node::Recompute(Some(Box::new(recompute))));
+        }
+        OperatorSpec::FilterProject { predicates, projection } => {
+            let predicate = predicates.iter().cloned().reduce(Expr::and);
+            let predicate = predicate.map(|predicate| Expression::compile(&predicate, from(0))).transpose()?;
+            let projection = projection.as_ref().map(|columns| compile_all(columns, from(0))).transpose()?;
+            Box::new(FilterProjectOperator::new(predicate, projection, schema))
+        }
+        OperatorSpec::Aggregate { keys, calls } => {
+            let keys = compile_all(keys, from(0))?;
+            let calls = calls.iter().map(|call| compile_call(call, from(0))).collect::<Result<_>>()?;
+            aggregate_operator(keys, calls, input(0).append_only, schema)?
+        }
+        OperatorSpec::Join(join) => Box::new(build_join(join, node, [input(0), input(1)], schema)?),
+        OperatorSpec::Union => Box::new(UnionOperator::new(schema)),
+        OperatorSpec::Unnest { lists, structs, empty } => {
+            Box::new(UnnestOperator::new(lists.clone(), structs.clone(), *empty, schema))
+        }
+        OperatorSpec::Values(rows) => Box::new(ValuesOperator::new(rows.clone())),
+    };
+    Ok(Node::Operator(Some(operator)))
+}
+
+fn compile_all(expressions: &[Expr], input: &DFSchema) -> Result<Vec<Expression>> {
+    expressions.iter().map(|expression| Expression::compile(expression, input)).collect()
+}
+
+fn compile_call(call: &CallSpec, input: &DFSchema) -> Result<Call> {
+    Ok(Call {
+        function: call.function,
+        distinct: call.distinct,
+        arguments: compile_all(&call.arguments, input)?,
+        filter: call.filter.as_ref().map(|filter| Expression::compile(filter, input)).transpose()?,
+        counts_rows: call.counts_rows,
+    })
+}
+
+fn build_join(join: &JoinNode, node: &NodeSpec, inputs: [&NodeSpec; 2], schema: SchemaRef) -> Result<JoinOperator> {
+    let keys = |side: usize| -> Result<Vec<Expression>> {
+        let keys = join.on.iter().map(|pair| if side == 0 { &pair.0 } else { &pair.1 });
+        keys.map(|key| Expression::compile(key, &node.input_schemas[side])).collect()
+    };
+    let residual = match &join.residual {
+        None => None,
+        Some((predicate, columns, schema)) => {
+            Some((Expression::compile(predicate, schema)?, columns.clone(), arrow_schema(schema)))
+        }
+    };
+    JoinOperator::new(JoinSpec {
+        kind: join.kind,
+        keys: [keys(0)?, keys(1)?],
+        inputs: inputs.map(|input| arrow_schema(&input.schema)),
+        append_only: inputs.map(|input| input.append_only),
+        null_equals_null: join.null_equals_null,
+        residual,
+        output: join.output.clone(),
+        schema,
+    })
+}
