@@ -20,9 +20,12 @@ use crate::base::types::canonical_batch;
 use crate::continuous::recompute::Recompute;
 use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
 use crate::operator::aggregate::{Call, aggregate_operator};
+use crate::operator::evaluate::{RowAggregates, Windows};
 use crate::operator::expression::Expression;
 use crate::operator::filter_project::{FilterProjectOperator, UnionOperator, ValuesOperator};
 use crate::operator::join::{JoinOperator, JoinSpec};
+use crate::operator::partition::{Evaluate, PartitionOperator};
+use crate::operator::top_k::TopKOperator;
 use crate::operator::unnest::UnnestOperator;
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::plan::catalog::RelationId;
@@ -185,7 +188,8 @@ impl Circuit {
             return Err(Error::internal("a row was deleted from an append-only relation"));
         }
         self.stats[scan].rows_in += batch.num_rows() as u64;
-        Flow { circuit: self, output, node: scan }.emit(batch)
+        let rows_max = batch.num_rows();
+        Flow { circuit: self, output, node: scan, rows_max }.emit(batch)
     }
 
     fn finish(&mut self, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
@@ -194,13 +198,15 @@ impl Circuit {
                 Node::Scan => {}
                 Node::Operator(slot) => {
                     let Some(mut operator) = slot.take() else { return Err(reentered()) };
-                    let result = operator.finish(&mut Flow { circuit: self, output, node: index });
+                    let result =
+                        operator.finish(&mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
                     self.nodes[index] = Node::Operator(Some(operator));
                     result?;
                 }
                 Node::Recompute(slot) => {
                     let Some(mut recompute) = slot.take() else { return Err(reentered()) };
-                    let result = recompute.finish(cx, &mut Flow { circuit: self, output, node: index });
+                    let result =
+                        recompute.finish(cx, &mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
                     self.nodes[index] = Node::Recompute(Some(recompute));
                     result?;
                 }
@@ -228,6 +234,8 @@ struct Flow<'a> {
     circuit: &'a mut Circuit,
     output: &'a mut StepOutput,
     node: usize,
+    /// The most rows the node may emit at once: a chunk, or what it was given.
+    rows_max: usize,
 }
 
 impl Output for Flow<'_> {
@@ -235,6 +243,8 @@ impl Output for Flow<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        debug_assert!(batch.num_rows() <= self.rows_max, "{} rows in one batch", batch.num_rows());
+        let rows_max = batch.num_rows().max(CHUNK_ROWS);
         let circuit = &mut *self.circuit;
         circuit.stats[self.node].rows_out += batch.num_rows() as u64;
         if self.node == circuit.root {
@@ -249,7 +259,7 @@ impl Output for Flow<'_> {
             let result = operator.push(
                 port,
                 batch.clone(),
-                &mut Flow { circuit: self.circuit, output: self.output, node: consumer },
+                &mut Flow { circuit: self.circuit, output: self.output, node: consumer, rows_max },
             );
             self.circuit.nodes[consumer] = Node::Operator(Some(operator));
             result?;
@@ -319,9 +329,29 @@ fn build_node(spec: &CircuitSpec, node: &NodeSpec) -> Result<Node> {
         OperatorSpec::Unnest { lists, structs, empty } => {
             Box::new(UnnestOperator::new(lists.clone(), structs.clone(), *empty, schema))
         }
+        OperatorSpec::TopK(top) => {
+            let keys = top.keys.iter().map(|(key, options)| Ok((Expression::compile(key, from(0))?, *options)));
+            Box::new(TopKOperator::new(keys.collect::<Result<_>>()?, top.skip, top.fetch, schema)?)
+        }
+        OperatorSpec::Window { keys, functions } => {
+            let windows = Windows::compile(functions, from(0), schema)?;
+            partition_operator(compile_all(keys, from(0))?, Box::new(windows), input(0))?
+        }
+        OperatorSpec::RowAggregate { keys, calls } => {
+            let aggregates = RowAggregates::compile(calls, from(0), schema)?;
+            partition_operator(compile_all(keys, from(0))?, Box::new(aggregates), input(0))?
+        }
         OperatorSpec::Values(rows) => Box::new(ValuesOperator::new(rows.clone())),
     };
     Ok(Node::Operator(Some(operator)))
+}
+
+fn partition_operator(
+    keys: Vec<Expression>,
+    evaluate: Box<dyn Evaluate>,
+    input: &NodeSpec,
+) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(PartitionOperator::new(keys, evaluate, arrow_schema(&input.schema), input.append_only)?))
 }
 
 fn compile_all(expressions: &[Expr], input: &DFSchema) -> Result<Vec<Expression>> {

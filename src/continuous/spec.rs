@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -87,6 +88,22 @@ pub enum OperatorSpec {
         /// How lists without elements are treated.
         empty: EmptyLists,
     },
+    /// The first rows of an order.
+    TopK(TopKNode),
+    /// Window functions over partitions.
+    Window {
+        /// The partitions' keys over the input.
+        keys: Vec<Expr>,
+        /// The functions.
+        functions: Vec<Expr>,
+    },
+    /// Aggregates computed from the rows of the touched groups.
+    RowAggregate {
+        /// The keys over the input.
+        keys: Vec<Expr>,
+        /// The calls.
+        calls: Vec<Expr>,
+    },
     /// Constant rows.
     Values(RecordBatch),
     /// Runs the plan again when one of its relations changes, and emits the difference.
@@ -117,6 +134,17 @@ pub struct CallSpec {
     pub counts_rows: bool,
     /// The call as text.
     pub text: String,
+}
+
+/// ORDER BY with LIMIT and OFFSET.
+#[derive(Debug, Clone)]
+pub struct TopKNode {
+    /// The sort keys over the input.
+    pub keys: Vec<(Expr, SortOptions)>,
+    /// How many rows are passed over.
+    pub skip: u64,
+    /// How many rows are shown; all where `None`.
+    pub fetch: Option<u64>,
 }
 
 /// A join of two inputs.
@@ -197,39 +225,54 @@ impl CircuitSpec {
         self.nodes[self.root].unique_key.as_deref()
     }
 
-    /// The operators as an indented tree, one a line, the result first.
+    /// The operators as an indented tree, one a line, the result first; what several read is written out once.
     pub fn explain(&self) -> String {
-        let mut text = String::new();
-        self.explain_node(self.root, 0, None, &mut text);
-        text
+        self.explain_tree(None)
     }
 
     /// As [`CircuitSpec::explain`], with what a running circuit reports of its nodes.
     pub fn explain_with(&self, stats: &[NodeStats]) -> String {
+        self.explain_tree(Some(stats))
+    }
+
+    fn explain_tree(&self, stats: Option<&[NodeStats]>) -> String {
+        let mut readers = vec![0; self.nodes.len()];
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
+        let mut shared: Vec<usize> = Vec::new();
         let mut text = String::new();
-        self.explain_node(self.root, 0, Some(stats), &mut text);
+        let mut open = vec![(self.root, 0)];
+        while let Some((index, depth)) = open.pop() {
+            let node = &self.nodes[index];
+            let _ = write!(text, "{}{}", "  ".repeat(depth), self.describe(node));
+            if readers[index] > 1 {
+                let known = shared.iter().position(|&known| known == index);
+                let number = known.unwrap_or(shared.len()) + 1;
+                if known.is_some() {
+                    let _ = writeln!(text, "  [as #{number} above]");
+                    continue;
+                }
+                shared.push(index);
+                let _ = write!(text, " #{number}");
+            }
+            let _ = writeln!(text, "  [{}]", self.note(index, stats));
+            open.extend(node.inputs.iter().rev().map(|&input| (input, depth + 1)));
+        }
         text
     }
 
-    fn explain_node(&self, index: usize, depth: usize, stats: Option<&[NodeStats]>, text: &mut String) {
+    fn note(&self, index: usize, stats: Option<&[NodeStats]>) -> String {
         let node = &self.nodes[index];
-        let mut line = format!("{}{}", "  ".repeat(depth), self.describe(node));
-        line.push_str(if node.append_only { "  [append-only" } else { "  [retracting" });
+        let mut note = (if node.append_only { "append-only" } else { "retracting" }).to_string();
         if let Some(state) = self.state(node) {
-            let _ = write!(line, "; state: {state}");
+            let _ = write!(note, "; state: {state}");
         }
         if let Some(stats) = stats.and_then(|stats| stats.get(index)) {
-            let _ = write!(line, "; {} rows in, {} out", stats.rows_in, stats.rows_out);
+            let _ = write!(note, "; {} rows in, {} out", stats.rows_in, stats.rows_out);
             if stats.state_bytes > 0 {
-                let _ = write!(line, "; holds {} rows, {} bytes", stats.state_rows, stats.state_bytes);
+                let _ = write!(note, "; holds {} rows, {} bytes", stats.state_rows, stats.state_bytes);
             }
         }
-        line.push(']');
-        text.push_str(&line);
-        text.push('\n');
-        for &input in &node.inputs {
-            self.explain_node(input, depth + 1, stats, text);
-        }
+        note
     }
 
     /// The operator and its arguments, as one line.
@@ -254,6 +297,11 @@ impl CircuitSpec {
                 let name = |column: &usize| input.map_or(String::new(), |schema| schema.field(*column).name().clone());
                 format!("Unnest {}", lists.iter().chain(structs).map(name).collect::<Vec<_>>().join(", "))
             }
+            OperatorSpec::TopK(top) => describe_top_k(top),
+            OperatorSpec::Window { keys, functions } if keys.is_empty() => format!("Window {}", texts(functions)),
+            OperatorSpec::Window { keys, functions } => format!("Window {} by {}", texts(functions), texts(keys)),
+            OperatorSpec::RowAggregate { keys, calls } if keys.is_empty() => format!("Aggregate {}", texts(calls)),
+            OperatorSpec::RowAggregate { keys, calls } => format!("Aggregate {} by {}", texts(calls), texts(keys)),
             OperatorSpec::Values(rows) => format!("Values {} rows", rows.num_rows()),
             OperatorSpec::Recompute { plan, reason, .. } => {
                 let plan = format!("{}", plan.display());
@@ -271,6 +319,10 @@ impl CircuitSpec {
                 (false, [Alone::Never, _]) => "the rows of the right side, the keys of the left".to_string(),
                 (false, _) => "the rows of the left side, the keys of the right".to_string(),
             }),
+            OperatorSpec::TopK(_) => Some("all rows, in order".to_string()),
+            OperatorSpec::Window { .. } | OperatorSpec::RowAggregate { .. } => {
+                Some("all rows; a touched group is computed anew".to_string())
+            }
             OperatorSpec::Recompute { .. } => Some("the last result".to_string()),
             _ => None,
         }
@@ -286,6 +338,23 @@ fn describe_filter(predicates: &[Expr], projection: Option<&[Expr]>) -> String {
     }
 }
 
+fn describe_top_k(top: &TopKNode) -> String {
+    let keys = top.keys.iter().map(|(key, options)| {
+        let nulls = if options.nulls_first == options.descending { "" } else { " NULLS FIRST" };
+        let nulls = if options.descending && !options.nulls_first { " NULLS LAST" } else { nulls };
+        format!("{}{}{nulls}", text(key), if options.descending { " DESC" } else { "" })
+    });
+    let mut line = format!("Top {}", top.fetch.map_or("all".to_string(), |fetch| fetch.to_string()));
+    if top.skip > 0 {
+        let _ = write!(line, " after {}", top.skip);
+    }
+    let keys: Vec<String> = keys.collect();
+    if !keys.is_empty() {
+        let _ = write!(line, " by {}", keys.join(", "));
+    }
+    line
+}
+
 fn describe_join(join: &JoinNode) -> String {
     let name = match (join.kind.pairs, join.kind.alone) {
         (true, [Alone::Never, Alone::Never]) if join.on.is_empty() => "Cross join",
@@ -293,6 +362,8 @@ fn describe_join(join: &JoinNode) -> String {
         (true, [_, Alone::Never]) => "Left join",
         (true, [Alone::Never, _]) => "Right join",
         (true, _) => "Full join",
+        (false, [Alone::Marked, _]) => "Mark join",
+        (false, [_, Alone::Marked]) => "Mark join",
         (false, [Alone::Matched, _]) => "Left semi join",
         (false, [_, Alone::Matched]) => "Right semi join",
         (false, [Alone::Unmatched, _]) => "Left anti join",

@@ -8,11 +8,12 @@ use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, GroupingSet, cast, lit};
 
-use super::{Attempt, Lowered, Lowering, all_columns, check_all, recompute, used_columns};
+use super::{Attempt, Lowered, Lowering, Refusal, all_columns, check_all, recompute, used_columns};
 use crate::base::error::Result;
-use crate::continuous::spec::{CallSpec, NodeSpec, OperatorSpec, text};
+use crate::continuous::spec::{CallSpec, NodeSpec, OperatorSpec, arrow_schema, text};
 use crate::operator::accumulator::{self, AggregateCall, AggregateFunction};
 use crate::operator::error::from_datafusion;
+use crate::operator::evaluate::RowAggregates;
 use crate::operator::expression::Expression;
 
 impl Lowering<'_> {
@@ -24,7 +25,12 @@ impl Lowering<'_> {
         check_all(&keys, &input.schema)?;
         let append_only = self.nodes[input.node].append_only;
         let calls = aggregate.aggr_expr.iter().map(|call| lower_call(call, &input.schema, append_only));
-        let calls = calls.collect::<Attempt<Vec<_>>>()?;
+        let calls = match calls.collect::<Attempt<Vec<_>>>() {
+            Err(Refusal::Recompute(_)) if !has_grouping_sets(aggregate) => {
+                return self.row_aggregate(input, keys, aggregate);
+            }
+            calls => calls?,
+        };
         match aggregate.group_expr.as_slice() {
             [Expr::GroupingSet(sets)] => self.grouping_sets(aggregate, &keys, expand(sets), calls, input),
             _ => Ok(self.aggregate_over(input, keys, calls, aggregate.schema.clone())),
@@ -48,6 +54,23 @@ impl Lowering<'_> {
             input_schemas: vec![input.schema],
             schema,
         })
+    }
+
+    /// An aggregate whose calls have no running state: computed from the rows of the groups that a step touches.
+    fn row_aggregate(&mut self, input: Lowered, keys: Vec<Expr>, aggregate: &logical::Aggregate) -> Attempt<Lowered> {
+        let calls = aggregate.aggr_expr.clone();
+        if let Err(error) = RowAggregates::compile(&calls, &input.schema, arrow_schema(&aggregate.schema)) {
+            return recompute(format!("aggregates: {}", error.message()));
+        }
+        Ok(self.add(NodeSpec {
+            append_only: false,
+            consolidated: true,
+            unique_key: (!keys.is_empty()).then(|| (0..keys.len()).collect()),
+            operator: OperatorSpec::RowAggregate { keys, calls },
+            inputs: vec![input.node],
+            input_schemas: vec![input.schema],
+            schema: aggregate.schema.clone(),
+        }))
     }
 
     /// One aggregate a set, each followed by a projection that puts NULL for the keys it leaves out and the number
@@ -85,6 +108,10 @@ impl Lowering<'_> {
         }
         Ok(self.union_over(inputs, aggregate.schema.clone()))
     }
+}
+
+fn has_grouping_sets(aggregate: &logical::Aggregate) -> bool {
+    matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 
 /// The columns of the whole aggregate from those of one set.
@@ -138,13 +165,14 @@ pub(super) fn lower_call(call: &Expr, schema: &DFSchemaRef, append_only: bool) -
     }
     check_all(params.args.iter().chain(params.filter.as_deref()), schema)?;
     let constant = params.args.iter().all(|arg| matches!(arg, Expr::Literal(value, _) if !value.is_null()));
+    let counts_rows = known == AggregateFunction::Count && constant && !params.distinct && params.filter.is_none();
     let spec = CallSpec {
-        counts_rows: known == AggregateFunction::Count && constant && !params.distinct && params.filter.is_none(),
+        counts_rows,
         function: known,
         distinct: params.distinct,
         arguments: params.args.clone(),
         filter: params.filter.as_deref().cloned(),
-        text: text(call),
+        text: if counts_rows { "count(*)".to_string() } else { text(call) },
     };
     let types = spec.arguments.iter().map(|argument| Ok(Expression::compile(argument, schema)?.data_type().clone()));
     let trial = AggregateCall {

@@ -17,7 +17,7 @@ use super::{Attempt, Lowered, Lowering, all_columns, check_all, column_position,
 use crate::continuous::spec::{CallSpec, JoinNode, NodeSpec, OperatorSpec};
 use crate::operator::accumulator::AggregateFunction;
 use crate::operator::error::from_datafusion;
-use crate::operator::join::{Alone, JoinKind, SideColumn};
+use crate::operator::join::{Alone, JoinKind, MARK, SideColumn};
 
 /// Two inputs and the keys that join them.
 #[derive(Clone)]
@@ -77,7 +77,8 @@ impl Lowering<'_> {
         let Sides { left, right, on, null_equals_null } = sides;
         let inputs = [&self.nodes[left.node], &self.nodes[right.node]];
         self.add(NodeSpec {
-            append_only: inputs.iter().all(|input| input.append_only) && !kind.alone.contains(&Alone::Unmatched),
+            append_only: inputs.iter().all(|input| input.append_only)
+                && kind.alone.iter().all(|alone| matches!(alone, Alone::Never | Alone::Matched)),
             consolidated: false,
             unique_key: join_key(&kind, inputs, &on, [&left.schema, &right.schema], &output),
             inputs: vec![left.node, right.node],
@@ -132,18 +133,12 @@ impl Lowering<'_> {
     /// Every row of one side once, with whether it has a partner.
     fn mark_join(&mut self, join: &logical::Join, sides: &Sides, pairs: Option<&Lowered>) -> Attempt<Lowered> {
         let side = usize::from(join.join_type == JoinType::RightMark);
-        let mut parts = Vec::with_capacity(2);
-        for (alone, mark) in [(Alone::Matched, true), (Alone::Unmatched, false)] {
-            let (own, partner) = existence(sides, side, pairs);
-            let sides = Sides { left: own.clone(), ..partner };
-            let output = (0..own.schema.fields().len()).map(|column| (0, column)).collect();
-            let kind = JoinKind { pairs: false, alone: [alone, Alone::Never] };
-            let rows = self.join_over(sides, kind, None, output, own.schema.clone());
-            let mut columns = all_columns(&own.schema);
-            columns.push(lit(mark));
-            parts.push(self.filter_project_over(rows, vec![], Some((&columns, &join.schema)))?);
-        }
-        Ok(self.union_over(parts, join.schema.clone()))
+        let (own, partner) = existence(sides, side, pairs);
+        let mut output: Vec<SideColumn> = (0..own.schema.fields().len()).map(|column| (0, column)).collect();
+        output.push(MARK);
+        let kind = JoinKind { pairs: false, alone: [Alone::Marked, Alone::Never] };
+        let sides = Sides { left: own, ..partner };
+        Ok(self.join_over(sides, kind, None, output, join.schema.clone()))
     }
 
     /// Rows whose key is in no row of the list: all of them where the list is empty; none where it holds a NULL;

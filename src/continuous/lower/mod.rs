@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod join;
+mod order;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -118,8 +119,9 @@ impl Lowering<'_> {
                 let rows = assemble(&schema, columns.collect(), rows)?;
                 Ok(self.constant(rows, &empty.schema))
             }
-            LogicalPlan::Window(_) => recompute("window functions"),
-            LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => recompute("LIMIT"),
+            LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Sort(sort) => self.top_k(&sort.input, &sort.expr, 0, sort.fetch),
             LogicalPlan::Distinct(_) => recompute("DISTINCT ON"),
             LogicalPlan::RecursiveQuery(_) => recompute("WITH RECURSIVE"),
             other => recompute(format!("no operator for {}", first_word(other))),
@@ -182,10 +184,7 @@ impl Lowering<'_> {
         predicates: Vec<Expr>,
         projection: Option<(&[Expr], &DFSchemaRef)>,
     ) -> Attempt<Lowered> {
-        let required = match projection {
-            Some((columns, _)) => Some(used_columns(columns.iter().chain(&predicates), input.schema())),
-            None => None,
-        };
+        let required = projection.map(|(columns, _)| used_columns(columns.iter().chain(&predicates), input.schema()));
         let input = self.plan(input, required.as_ref())?;
         self.filter_project_over(input, predicates, projection)
     }

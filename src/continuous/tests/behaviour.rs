@@ -139,7 +139,8 @@ fn duplicates_on_both_sides_of_an_outer_join_in_one_step() {
 
 #[test]
 fn what_has_no_operator_is_recomputed() {
-    let sql = "SELECT id, row_number() OVER (PARTITION BY k ORDER BY id, v) AS r FROM t";
+    let sql = "WITH RECURSIVE r AS (SELECT id AS n, 0 AS d FROM t UNION ALL SELECT n, d + 1 FROM r WHERE d < 2) \
+               SELECT n, d FROM r";
     let history: Vec<Change> = (0..20).map(|i| (0, row(i, i % 3, i), 1)).collect();
     let history: Vec<Change> =
         history.iter().cloned().chain(history.iter().take(8).map(|c| (0, c.1.clone(), -1))).collect();
@@ -163,6 +164,13 @@ fn what_depends_on_the_time_is_recomputed_when_time_moves() {
     world.now_us = 2_000_000;
     running.step(&world, &[]).expect("a step");
     assert_eq!(rows(&running.result), ["id = 1", "id = 2"]);
+}
+
+#[test]
+fn a_limit_of_zero_shows_nothing() {
+    let (outputs, running) = run("SELECT id FROM t LIMIT 0", &[&[(0, row(1, 1, 1), 1)], &[(0, row(1, 1, 1), -1)]]);
+    assert!(outputs.iter().all(Result::is_ok));
+    assert!(running.result.is_empty());
 }
 
 #[test]

@@ -169,3 +169,45 @@ fn semi_and_anti_joins() {
         "SELECT id FROM t WHERE v > (SELECT avg(v) FROM u)",
     ]);
 }
+
+#[test]
+fn limits() {
+    check_cuts(&[
+        "SELECT id, v FROM t ORDER BY v DESC, id LIMIT 5",
+        "SELECT id, v, s FROM t ORDER BY s NULLS FIRST LIMIT 4 OFFSET 2",
+        "SELECT id FROM t LIMIT 7",
+        "SELECT id FROM t ORDER BY id OFFSET 10",
+        "SELECT k, sum(v) AS s FROM t GROUP BY k ORDER BY s DESC LIMIT 2",
+        "SELECT x.f, x.v, x.id FROM (SELECT f, v, id FROM t ORDER BY v, id LIMIT 6) x",
+        "SELECT x.f FROM (SELECT f FROM t ORDER BY v, id LIMIT 6) x",
+        "SELECT id FROM t ORDER BY f DESC LIMIT 3",
+    ]);
+}
+
+#[test]
+fn windows() {
+    check_cuts(&[
+        "SELECT id, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS r FROM t",
+        "SELECT id, rank() OVER (ORDER BY v) AS r, dense_rank() OVER (ORDER BY v) AS d FROM t",
+        "SELECT id, sum(v) OVER (PARTITION BY k) AS s, v FROM t",
+        "SELECT id, sum(v) OVER (PARTITION BY k ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS s FROM t",
+        "SELECT id, lag(v) OVER (PARTITION BY s ORDER BY id) AS p, lead(v, 2) OVER (PARTITION BY s ORDER BY id) AS n FROM t",
+        "SELECT id, v FROM (SELECT id, v, row_number() OVER (PARTITION BY k ORDER BY v) AS r FROM t) x WHERE r <= 2",
+        "SELECT id, count(*) OVER (PARTITION BY k) AS n, sum(v) OVER (PARTITION BY s) AS m FROM t",
+        "SELECT id, first_value(v) OVER (PARTITION BY k ORDER BY id) AS f FROM p",
+        "SELECT id, min(v) OVER (PARTITION BY k ORDER BY id RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING) AS m FROM p",
+    ]);
+}
+
+#[test]
+fn aggregates_computed_from_rows() {
+    check_cuts(&[
+        "SELECT k, array_agg(v ORDER BY v) AS a FROM t GROUP BY k",
+        "SELECT k, string_agg(s, ',' ORDER BY s DESC) AS a FROM t GROUP BY k",
+        "SELECT k, median(v) AS m, count(*) AS n, sum(v) AS s FROM t GROUP BY k",
+        "SELECT first_value(v ORDER BY id) AS f, last_value(v ORDER BY id) AS l FROM t",
+        "SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v DESC",
+        "SELECT bit_and(v) AS b, bit_xor(v) AS x FROM t WHERE v > 0",
+        "SELECT k, array_agg(v) FILTER (WHERE v > 1) AS a FROM p GROUP BY k",
+    ]);
+}
