@@ -4,6 +4,7 @@
 //! placeholder [`NOW`], which a driver binds once per run or step, so that all mentions in a statement agree and no
 //! optimiser can freeze the time at which a view was made.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -12,6 +13,7 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
+use sqlparser::ast::{self, visit_expressions_mut};
 
 /// The placeholder of the epoch's time: TIMESTAMPTZ in microseconds, UTC.
 pub const NOW: &str = "$__now";
@@ -46,6 +48,28 @@ pub fn resolve(expr: &Expr) -> Option<Expr> {
     let field = Arc::new(Field::new(NOW, now_type(), false));
     let now = Expr::Placeholder(Placeholder::new_with_field(NOW.to_string(), Some(field)));
     Some(if function.result == now_type() { now } else { cast(now, function.result.clone()) })
+}
+
+/// Turns the parameter [`NOW`], as which the sql layer writes `now()`, into a call, so that the binder knows its type.
+pub(crate) fn call_clock(query: &mut ast::Query) {
+    let _: ControlFlow<()> = visit_expressions_mut(query, |expr| {
+        if let ast::Expr::Value(value) = expr
+            && matches!(&value.value, ast::Value::Placeholder(name) if name == NOW)
+        {
+            let list = ast::FunctionArgumentList { duplicate_treatment: None, args: vec![], clauses: vec![] };
+            *expr = ast::Expr::Function(ast::Function {
+                name: vec![ast::Ident::new("now")].into(),
+                uses_odbc_syntax: false,
+                parameters: ast::FunctionArguments::None,
+                args: ast::FunctionArguments::List(list),
+                filter: None,
+                null_treatment: None,
+                over: None,
+                within_group: vec![],
+            });
+        }
+        ControlFlow::Continue(())
+    });
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //!
 //! 1. DataFusion's binder resolves names ([`crate::plan::context`]); what it would ignore is refused.
 //! 2. Clock functions become placeholders, known parameters become literals.
-//! 3. Scalar subqueries are made to have one row.
+//! 3. IN and EXISTS as values become counts; scalar subqueries are made to have one row.
 //! 4. The analyzer settles types; then integer arithmetic is checked.
 //! 5. A root projection gives columns unique names and canonical types.
 //! 6. The optimiser decorrelates, pushes down and prunes; what is still a subquery is refused.
@@ -25,11 +25,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_type;
 use crate::operator::error::from_datafusion;
 use crate::plan::catalog::RelationId;
-use crate::plan::clock_functions::NOW;
+use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;
 use crate::plan::optimizer;
-use crate::plan::rewrite::{bind, checked_arithmetic, scalar_subquery, ties};
+use crate::plan::rewrite::{bind, checked_arithmetic, scalar_subquery, subquery_value, ties};
 use crate::plan::source::RelationSource;
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
@@ -95,12 +95,15 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let functions = binder.context.functions;
     let error = |error| plan_error(error, functions);
     refuse(query)?;
+    let mut query = query.clone();
+    clock_functions::call_clock(&mut query);
     let options = ParserOptions::new().with_collect_spans(true);
     let bound = SqlToRel::new_with_options(binder, options)
-        .sql_statement_to_plan(ast::Statement::Query(Box::new(query.clone())))
+        .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
         .map_err(error)?;
     let prepared = bind::prepare(bound, binder.context.parameters)?;
-    let single = scalar_subquery::make_single_row(prepared, functions)?;
+    let valued = subquery_value::count_where_valued(prepared, functions)?;
+    let single = scalar_subquery::make_single_row(valued, functions)?;
     let analyzed = optimizer::analyze(single, functions).map_err(error)?;
     let checked = checked_arithmetic::check_arithmetic(analyzed)?;
     let rooted = root(checked, target)?;

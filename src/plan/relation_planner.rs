@@ -173,13 +173,13 @@ fn relation(argument: ast::Expr, context: &mut dyn RelationPlannerContext) -> Re
     context.plan(table).map_err(from_datafusion)
 }
 
-/// Plans `TUMBLE(relation, time, size [, offset])`, `HOP(relation, time, slide, size)` and
-/// `CUMULATE(relation, time, step, size)`; arguments may be given by name.
+/// Plans `TUMBLE(relation, time, size [, offset])`, `HOP(relation, time, slide, size [, offset])` and
+/// `CUMULATE(relation, time, step, size [, offset])`; arguments may be given by name.
 fn window(name: &str, arguments: Vec<FunctionArg>, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
     let parameters: &[&str] = match name {
         "tumble" => &["data", "timecol", "size", "offset"],
-        "hop" => &["data", "timecol", "slide", "size"],
-        _ => &["data", "timecol", "step", "size"],
+        "hop" => &["data", "timecol", "slide", "size", "offset"],
+        _ => &["data", "timecol", "step", "size", "offset"],
     };
     let upper = name.to_uppercase();
     let mut values: Vec<Option<ast::Expr>> = vec![None; parameters.len()];
@@ -209,12 +209,15 @@ fn window(name: &str, arguments: Vec<FunctionArg>, context: &mut dyn RelationPla
     let time = column_name(time.ok_or_else(|| missing(parameter))?, context)?;
     let (first, parameter) = next();
     let first = length(first.ok_or_else(|| missing(parameter))?, context)?;
-    let window = match (name, next()) {
-        ("tumble", (None, _)) => Window::Tumble { size: first, offset: 0 },
-        ("tumble", (Some(offset), _)) => Window::Tumble { size: first, offset: length(offset, context)? },
-        ("hop", (Some(size), _)) => Window::Hop { slide: first, size: length(size, context)? },
-        ("cumulate", (Some(size), _)) => Window::Cumulate { step: first, size: length(size, context)? },
-        (_, (_, parameter)) => return Err(missing(parameter)),
+    let (second, parameter) = next();
+    let second = second.map(|second| length(second, context)).transpose()?;
+    let (third, _) = next();
+    let third = third.map(|third| length(third, context)).transpose()?.unwrap_or(0);
+    let window = match (name, second) {
+        ("tumble", offset) => Window::Tumble { size: first, offset: offset.unwrap_or(0) },
+        ("hop", Some(size)) => Window::Hop { slide: first, size, offset: third },
+        ("cumulate", Some(size)) => Window::Cumulate { step: first, size, offset: third },
+        _ => return Err(missing(parameter)),
     };
     window.apply(input, &time)
 }

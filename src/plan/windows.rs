@@ -40,6 +40,8 @@ pub enum Window {
         slide: i64,
         /// Their length.
         size: i64,
+        /// Where they begin.
+        offset: i64,
     },
     /// Windows that begin every `size` and grow by `step` up to `size`.
     Cumulate {
@@ -47,6 +49,8 @@ pub enum Window {
         step: i64,
         /// The longest one.
         size: i64,
+        /// Where they begin.
+        offset: i64,
     },
 }
 
@@ -70,17 +74,19 @@ impl Window {
                 let end = call(Function::End, vec![time, lit(size), lit(offset)]).alias(WINDOW_END);
                 builder.project(with(columns, vec![start, end]))
             }
-            Window::Hop { slide, size } => {
-                let starts = call(Function::HopStarts, vec![time, lit(slide), lit(size)]).alias(WINDOW_START);
+            Window::Hop { slide, size, offset } => {
+                let starts =
+                    call(Function::HopStarts, vec![time, lit(slide), lit(size), lit(offset)]).alias(WINDOW_START);
                 let end = call(Function::Shift, vec![bare(WINDOW_START), lit(size)]).alias(WINDOW_END);
                 builder
                     .project(with(columns.clone(), vec![starts]))
                     .and_then(|plan| plan.unnest_column(Column::new_unqualified(WINDOW_START)))
                     .and_then(|plan| plan.project(with(columns, vec![bare(WINDOW_START), end])))
             }
-            Window::Cumulate { step, size } => {
-                let start = call(Function::Start, vec![time.clone(), lit(size), lit(0i64)]).alias(WINDOW_START);
-                let ends = call(Function::CumulateEnds, vec![time, lit(step), lit(size)]).alias(WINDOW_END);
+            Window::Cumulate { step, size, offset } => {
+                let start = call(Function::Start, vec![time.clone(), lit(size), lit(offset)]).alias(WINDOW_START);
+                let ends =
+                    call(Function::CumulateEnds, vec![time, lit(step), lit(size), lit(offset)]).alias(WINDOW_END);
                 builder
                     .project(with(columns, vec![start, ends]))
                     .and_then(|plan| plan.unnest_column(Column::new_unqualified(WINDOW_END)))
@@ -92,8 +98,8 @@ impl Window {
     fn check(self) -> Result<()> {
         let (short, long) = match self {
             Window::Tumble { size, .. } => (size, size),
-            Window::Hop { slide, size } => (slide, size),
-            Window::Cumulate { step, size } => (step, size),
+            Window::Hop { slide, size, .. } => (slide, size),
+            Window::Cumulate { step, size, .. } => (step, size),
         };
         if short <= 0 || long <= 0 {
             return Err(Error::invalid("the length of a window must be positive"));
@@ -101,7 +107,7 @@ impl Window {
         if long / short > WINDOWS_MAX {
             return Err(Error::invalid(format!("a row would belong to more than {WINDOWS_MAX} windows")));
         }
-        if let Window::Cumulate { step, size } = self
+        if let Window::Cumulate { step, size, .. } = self
             && size % step != 0
         {
             return Err(Error::invalid("the size of a CUMULATE window must be a multiple of its step"));
@@ -191,9 +197,9 @@ enum Function {
     End,
     /// (time, by): time + by.
     Shift,
-    /// (time, slide, size): the starts of all windows that hold time, ascending.
+    /// (time, slide, size, offset): the starts of all windows that hold time, ascending.
     HopStarts,
-    /// (time, step, size): the ends of all windows that hold time, ascending.
+    /// (time, step, size, offset): the ends of all windows that hold time, ascending.
     CumulateEnds,
 }
 
@@ -278,10 +284,10 @@ fn evaluate(function: Function, arguments: &[ArrayRef]) -> Result<ArrayRef> {
             Ok(Arc::new(zoned(map_times(times, map)?)))
         }
         Function::HopStarts => {
-            let (slide, size) = (length(0)?, length(1)?);
+            let (slide, size, offset) = (length(0)?, length(1)?, length(2)?);
             list(times, |row, time, starts| {
                 let (slide, size) = (slide.value(row), size.value(row));
-                let last = floor(time, slide, 0)?;
+                let last = floor(time, slide, offset.value(row))?;
                 let count = time.checked_sub(last).and_then(|rest| size.checked_sub(rest)).ok_or_else(out_of_range)?;
                 // A window that starts k slides before the last one holds time while k * slide < size - rest.
                 for back in (0..count.div_euclid(slide) + i64::from(count % slide > 0)).rev() {
@@ -292,12 +298,12 @@ fn evaluate(function: Function, arguments: &[ArrayRef]) -> Result<ArrayRef> {
             })
         }
         Function::CumulateEnds => {
-            let (step, size) = (length(0)?, length(1)?);
+            let (step, size, offset) = (length(0)?, length(1)?, length(2)?);
             list(times, |row, time, ends| {
                 let (step, size) = (step.value(row), size.value(row));
-                let start = floor(time, size, 0)?;
+                let start = floor(time, size, offset.value(row))?;
                 let last = start.checked_add(size).ok_or_else(out_of_range)?;
-                let mut end = floor(time, step, 0)?.checked_add(step).ok_or_else(out_of_range)?;
+                let mut end = floor(time, step, start)?.checked_add(step).ok_or_else(out_of_range)?;
                 while end <= last {
                     ends.push(end);
                     end = end.checked_add(step).ok_or_else(out_of_range)?;
@@ -371,7 +377,8 @@ mod tests {
     }
 
     fn windows(function: Function, time: i64, a: i64, b: i64) -> Vec<i64> {
-        let result = evaluate(function, &[times(&[time]), lengths(a, 1), lengths(b, 1)]).expect("valid arguments");
+        let result = evaluate(function, &[times(&[time]), lengths(a, 1), lengths(b, 1), lengths(0, 1)])
+            .expect("valid arguments");
         match result.data_type() {
             DataType::List(_) => {
                 result.as_list::<i32>().value(0).as_primitive::<TimestampMicrosecondType>().values().to_vec()

@@ -126,10 +126,32 @@ fn in_and_exists_know_null() {
 }
 
 #[test]
-#[ignore = "until subqueries as values are rewritten"]
 fn not_in_selected_as_a_value_knows_null() {
     let world = World::usual();
     assert_eq!(world.sorted("SELECT a FROM t WHERE a = 2 OR a NOT IN (SELECT a FROM u)"), ["2"]);
+    assert!(world.sorted("SELECT a FROM t WHERE (a NOT IN (SELECT a FROM u)) IS TRUE").is_empty());
+    assert_eq!(world.sorted("SELECT a FROM t WHERE NOT (a IN (SELECT a FROM u) AND b = 'x')"), ["1", "2", "NULL"]);
+    assert_eq!(
+        world.sorted("SELECT DISTINCT a, a IN (SELECT a FROM u), a NOT IN (SELECT a FROM u WHERE a > 0) FROM t"),
+        ["1 true false", "2 NULL true", "NULL NULL NULL"]
+    );
+    assert_eq!(
+        world.sorted("SELECT a, a IN (SELECT a FROM t WHERE false) FROM u"),
+        ["1 false", "3 false", "NULL false"]
+    );
+    assert_eq!(
+        world.sorted("SELECT a, EXISTS (SELECT 1 FROM t WHERE t.a = u.a), NOT EXISTS (SELECT 1 FROM t) FROM u"),
+        ["1 true false", "3 false false", "NULL false false"]
+    );
+    assert_eq!(
+        world.sorted("SELECT a, a IN (SELECT t.a FROM t WHERE t.a = u.a) FROM u"),
+        ["1 true", "3 false", "NULL false"]
+    );
+    assert_eq!(world.rows("SELECT count(*) FILTER (WHERE a IN (SELECT a FROM u)) FROM t"), ["3"]);
+    assert_eq!(
+        world.rows("SELECT sum(CASE WHEN a NOT IN (SELECT a FROM u WHERE a = 1) THEN 1 ELSE 0 END) FROM t"),
+        ["1"]
+    );
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Rewrites of the shared plan that DataFusion does not do, or does differently.
 //!
 //! Each file states one meaning of the contract as a plan: checked integer arithmetic, scalar subqueries of one row,
-//! joins with one row, set operations with multiplicities, ties. They keep names and types of every node's output.
+//! IN and EXISTS as values, joins with one row, set operations with multiplicities, ties. They keep names and types of every node's output.
 
 pub mod bind;
 pub mod checked_arithmetic;
 pub mod scalar_subquery;
 pub mod set_operations;
 pub mod single_row_join;
+pub mod subquery_value;
 pub mod ties;
 
 use datafusion::common::Result;

@@ -1,0 +1,138 @@
+//! IN and EXISTS as values: three-valued, wherever an expression may stand.
+//!
+//! As a condition of its own in WHERE, `x [NOT] IN (..)` becomes a semi join or a null-aware anti join, and EXISTS
+//! likewise: DataFusion does that well. Anywhere else it either cannot plan them or joins by a mark that is never
+//! NULL, so that `a = 2 OR a NOT IN (..)` keeps rows it should not. There they become counts: how many rows match, how
+//! many there are, how many of them are not NULL.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans};
+use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery};
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::{
+    AggregateUDF, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
+};
+
+use crate::base::error::Result;
+use crate::operator::error::from_datafusion;
+use crate::plan::functions::FunctionRegistry;
+use crate::plan::rewrite::rewrite_node;
+
+/// Turns IN and EXISTS into counts where they are not conditions of their own.
+pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
+    let count = functions.expect_aggregate("count")?;
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Filter(filter) => conditions(filter, &count),
+        node => {
+            let schema = merge_schema(&node.inputs());
+            rewrite_node(node, &mut |expr| counted(expr, &schema, &count))
+        }
+    })
+    .data()
+    .map_err(from_datafusion)
+}
+
+/// A filter keeps rows for which its condition is true, so NULL need only be told from false below a negation.
+fn conditions(filter: Filter, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let schema = filter.input.schema().clone();
+    let mut changed = false;
+    let conditions: Vec<Expr> = split_conjunction_owned(filter.predicate)
+        .into_iter()
+        .map(|condition| {
+            if is_own_condition(&condition) {
+                return Ok(condition);
+            }
+            let condition = monotone(condition, &schema, count)?;
+            changed |= condition.transformed;
+            Ok(condition.data)
+        })
+        .collect::<DataFusionResult<_>>()?;
+    let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    let filter = Filter::try_new(predicate, filter.input)?;
+    Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), changed))
+}
+
+fn is_own_condition(condition: &Expr) -> bool {
+    match condition {
+        Expr::InSubquery(_) | Expr::Exists(_) => true,
+        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_) | Expr::Exists(_)),
+        _ => false,
+    }
+}
+
+/// Below AND and OR alone a mark that is false for NULL serves, except for NOT IN.
+fn monotone(condition: Expr, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<Expr>> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            let left = monotone(*left, schema, count)?;
+            let right = monotone(*right, schema, count)?;
+            let changed = left.transformed || right.transformed;
+            let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
+            Ok(Transformed::new_transformed(both, changed))
+        }
+        Expr::Exists(_) => Ok(Transformed::no(condition)),
+        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(Transformed::no(condition)),
+        other => other.transform_up(|expr| counted(expr, schema, count)),
+    }
+}
+
+fn counted(expr: Expr, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<Expr>> {
+    match expr {
+        Expr::Exists(Exists { subquery, negated }) => {
+            let rows = count_of(subquery, lit(1i64), count)?;
+            Ok(Transformed::yes(if negated { rows.eq(lit(0i64)) } else { rows.gt(lit(0i64)) }))
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            let value = is_in(*expr, subquery, schema, count)?;
+            Ok(Transformed::yes(if negated { not(value) } else { value }))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// `value IN (subquery)`: true, false or NULL.
+fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Expr> {
+    let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
+    let column = Expr::Column((qualifier, field).into());
+    let mut outer = vec![];
+    let outer_value = value
+        .clone()
+        .transform_up(|expr| match expr {
+            Expr::Column(column) => {
+                let field = schema.field_from_column(&column)?.clone();
+                let reference = Expr::OuterReferenceColumn(field, column);
+                outer.push(reference.clone());
+                Ok(Transformed::yes(reference))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .data()?;
+    let matching = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+    let matching = Filter::try_new(column.clone().eq(outer_value), Arc::new(matching.build()?))?;
+    let mut references = subquery.outer_ref_columns.clone();
+    references.extend(outer);
+    let matching = Subquery {
+        subquery: Arc::new(LogicalPlan::Filter(matching)),
+        outer_ref_columns: references,
+        spans: Spans::new(),
+    };
+    let matches = count_of(matching, lit(1i64), count)?;
+    let all = count_of(subquery.clone(), lit(1i64), count)?;
+    let known = count_of(subquery, column, count)?;
+    let unknown = lit(ScalarValue::Boolean(None));
+    when(matches.gt(lit(0i64)), lit(true))
+        .when(all.clone().eq(lit(0i64)), lit(false))
+        .when(value.is_null().or(known.lt(all)), unknown)
+        .otherwise(lit(false))
+}
+
+/// `(SELECT count(argument) FROM subquery)`.
+fn count_of(subquery: Subquery, argument: Expr, count: &Arc<AggregateUDF>) -> DataFusionResult<Expr> {
+    let call = AggregateFunction::new_udf(count.clone(), vec![argument], false, None, vec![], None);
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
+        .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(call)])?
+        .build()?;
+    Ok(Expr::ScalarSubquery(subquery.with_plan(Arc::new(plan))))
+}
