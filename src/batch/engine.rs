@@ -22,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::batch::limits::keep_sorts;
 use crate::batch::scan::{Relations, attach};
 use crate::batch::stream::{BatchStream, Message, wait_for};
 use crate::operator::error::from_datafusion;
@@ -213,7 +214,7 @@ async fn physical_plan(
         true => bind(&query.plan, binding.now_us, &binding.parameters)?,
         false => query.plan.clone(),
     };
-    let plan = attach(plan, relations.as_ref())?;
+    let plan = keep_sorts(attach(plan, relations.as_ref())?)?;
     // Not SessionState::create_physical_plan, which would run DataFusion's whole logical optimiser again.
     state.query_planner().create_physical_plan(&plan, state).await.map_err(from_datafusion)
 }

@@ -5,10 +5,12 @@
 //! on its own threads. It adds physical rules only; what the rows mean was settled in `plan`.
 //!
 //! - [`engine`]: the runtime, memory and time limits.
+//! - `limits`: limits that keep their order.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
+mod limits;
 pub mod scan;
 pub mod stream;
 
