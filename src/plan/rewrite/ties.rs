@@ -13,8 +13,8 @@ use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, Scalar
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::FetchType;
 use datafusion::logical_expr::{
-    Aggregate, EmptyRelation, Expr, Limit, LogicalPlan, Sort, SortExpr, Window, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, WindowFunctionDefinition,
+    Aggregate, EmptyRelation, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, Window, WindowFrame,
+    WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 
 use crate::base::error::Result;
@@ -106,12 +106,50 @@ fn is_column(expr: &Expr, column: &Column) -> bool {
 
 fn break_window(window: Window) -> DataFusionResult<Transformed<LogicalPlan>> {
     let schema = window.input.schema().clone();
-    rewrite_node(LogicalPlan::Window(window), &mut |expr| match expr {
+    let rewritten = rewrite_node(LogicalPlan::Window(window), &mut |expr| match expr {
         Expr::WindowFunction(function) => {
             Ok(order_window(*function, &schema).update_data(|function| Expr::WindowFunction(Box::new(function))))
         }
         other => Ok(Transformed::no(other)),
-    })
+    })?;
+    match (rewritten.transformed, rewritten.data) {
+        (true, LogicalPlan::Window(window)) => Ok(Transformed::yes(split_window(window)?)),
+        (transformed, plan) => Ok(Transformed::new_transformed(plan, transformed)),
+    }
+}
+
+/// One node for each order: DataFusion sorts once a node, and ties were broken for some of its functions only.
+fn split_window(window: Window) -> DataFusionResult<LogicalPlan> {
+    let mut nodes: Vec<(WindowOrder, Vec<Expr>)> = Vec::new();
+    for function in &window.window_expr {
+        let order = window_order(function);
+        match nodes.iter_mut().find(|(known, _)| *known == order) {
+            Some((_, functions)) => functions.push(function.clone()),
+            None => nodes.push((order, vec![function.clone()])),
+        }
+    }
+    if nodes.len() < 2 {
+        return Ok(LogicalPlan::Window(window));
+    }
+    let mut plan = window.input.clone();
+    for (_, functions) in nodes {
+        plan = Arc::new(LogicalPlan::Window(Window::try_new(functions, plan)?));
+    }
+    let columns = window.schema.columns().into_iter().map(Expr::Column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new_with_schema(columns, plan, window.schema)?))
+}
+
+/// The keys a window function partitions and sorts by.
+type WindowOrder = Option<(Vec<Expr>, Vec<SortExpr>)>;
+
+fn window_order(function: &Expr) -> WindowOrder {
+    match function {
+        Expr::Alias(alias) => window_order(&alias.expr),
+        Expr::WindowFunction(function) => {
+            Some((function.params.partition_by.clone(), function.params.order_by.clone()))
+        }
+        _ => None,
+    }
 }
 
 fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> Transformed<WindowFunction> {
