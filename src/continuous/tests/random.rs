@@ -115,6 +115,8 @@ fn distinct_and_unions() {
         "SELECT k, s FROM t INTERSECT SELECT k, s FROM u",
         "SELECT k, s FROM t EXCEPT SELECT k, s FROM u",
         "SELECT k, s FROM t EXCEPT SELECT k, s FROM t",
+        "SELECT k FROM t INTERSECT ALL SELECT k FROM u",
+        "SELECT k FROM t EXCEPT ALL SELECT k FROM u",
         "SELECT DISTINCT s FROM p",
     ]);
 }
@@ -167,6 +169,10 @@ fn semi_and_anti_joins() {
         "SELECT id, s FROM t WHERE k NOT IN (SELECT v FROM u WHERE v IS NOT NULL AND v > 1)",
         "SELECT id, (SELECT max(u.v) FROM u WHERE u.k = t.k) AS m FROM t",
         "SELECT id FROM t WHERE v > (SELECT avg(v) FROM u)",
+        "SELECT id FROM t WHERE v > ALL (SELECT v FROM u)",
+        "SELECT id FROM t WHERE v = ANY (SELECT v FROM u WHERE u.k = t.k)",
+        "SELECT id FROM t WHERE (SELECT count(*) FROM u WHERE u.k = t.k) = 0",
+        "SELECT t.id, x.v, x.n FROM t, LATERAL (SELECT max(v) AS v, count(*) AS n FROM u WHERE u.k = t.k) x",
     ]);
 }
 
@@ -181,6 +187,10 @@ fn limits() {
         "SELECT x.f, x.v, x.id FROM (SELECT f, v, id FROM t ORDER BY v, id LIMIT 6) x",
         "SELECT x.f FROM (SELECT f FROM t ORDER BY v, id LIMIT 6) x",
         "SELECT id FROM t ORDER BY f DESC LIMIT 3",
+        "SELECT id FROM t LIMIT 0",
+        "SELECT count(*) AS n, sum(x.f) AS f FROM (SELECT f FROM t ORDER BY v, id LIMIT 6) x",
+        "SELECT count(*) AS n, sum(x.f) AS f FROM (SELECT f FROM t ORDER BY v, id OFFSET 6) x",
+        "SELECT t.id FROM t LEFT JOIN (SELECT k, v FROM u ORDER BY v, k LIMIT 3) x ON t.k = x.k",
     ]);
 }
 
@@ -194,7 +204,8 @@ fn windows() {
         "SELECT id, lag(v) OVER (PARTITION BY s ORDER BY id) AS p, lead(v, 2) OVER (PARTITION BY s ORDER BY id) AS n FROM t",
         "SELECT id, v FROM (SELECT id, v, row_number() OVER (PARTITION BY k ORDER BY v) AS r FROM t) x WHERE r <= 2",
         "SELECT id, count(*) OVER (PARTITION BY k) AS n, sum(v) OVER (PARTITION BY s) AS m FROM t",
-        "SELECT id, first_value(v) OVER (PARTITION BY k ORDER BY id) AS f FROM p",
+        "SELECT id, min(v) OVER w AS m, first_value(v) OVER w AS f FROM p WINDOW w AS (PARTITION BY k ORDER BY id)",
+        "SELECT id, rank() OVER w AS r, row_number() OVER w AS n, last_value(s) OVER w AS l FROM t WINDOW w AS (PARTITION BY k ORDER BY v)",
         "SELECT id, min(v) OVER (PARTITION BY k ORDER BY id RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING) AS m FROM p",
     ]);
 }
