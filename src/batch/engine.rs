@@ -17,7 +17,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt, StreamExt};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::base::error::{Error, Result};
@@ -62,22 +62,16 @@ pub struct Binding {
 
 /// Runs shared plans.
 pub struct Engine {
-    state: Arc<SessionState>,
+    options: EngineOptions,
+    state: RwLock<Arc<SessionState>>,
     runtime: Arc<RuntimeSlot>,
 }
 
 impl Engine {
     /// An engine; its threads start with the first query.
     pub fn new(options: EngineOptions) -> Result<Self> {
-        let partitions = options.target_partitions.max(1);
-        let config = SessionConfig::from(functions::options().as_ref().clone())
-            .with_target_partitions(partitions)
-            .with_batch_size(options.batch_size.max(1));
-        let state = SessionStateBuilder::new().with_config(config).with_runtime_env(environment(&options)?).build();
-        Ok(Engine {
-            state: Arc::new(state),
-            runtime: Arc::new(RuntimeSlot { threads: partitions, current: Mutex::default() }),
-        })
+        let runtime = RuntimeSlot { threads: options.target_partitions.max(1), current: Mutex::default() };
+        Ok(Engine { state: RwLock::new(Arc::new(session_state(&options)?)), runtime: Arc::new(runtime), options })
     }
 
     /// Starts the query over the given contents; its batches are computed while they are asked for.
@@ -91,7 +85,7 @@ impl Engine {
         interrupt.check()?;
         let runtime = self.runtime.get()?;
         let (mut sender, receiver) = mpsc::channel::<Message>(2);
-        let (state, query_owned, binding) = (self.state.clone(), query.clone(), binding.clone());
+        let (state, query_owned, binding) = (self.state.read().clone(), query.clone(), binding.clone());
         let task = runtime.get()?.spawn(async move {
             let result = async {
                 let plan = physical_plan(&state, &query_owned, relations, &binding).await?;
@@ -142,7 +136,7 @@ impl Engine {
         interrupt.check()?;
         let runtime = self.runtime.get()?;
         let (sender, receiver) = oneshot::channel::<Result<String>>();
-        let (state, query, binding) = (self.state.clone(), query.clone(), binding.clone());
+        let (state, query, binding) = (self.state.read().clone(), query.clone(), binding.clone());
         let task = runtime.get()?.spawn(async move {
             let result = async {
                 let logical = query.plan.display_indent().to_string();
@@ -174,10 +168,24 @@ impl Engine {
         }
     }
 
+    /// Changes the limit for queries started from now on, in bytes.
+    pub fn set_memory_limit(&self, limit: Option<usize>) -> Result<()> {
+        let options = EngineOptions { memory_limit: limit, ..self.options.clone() };
+        *self.state.write() = Arc::new(session_state(&options)?);
+        Ok(())
+    }
+
     /// The bytes that running queries hold now.
     pub fn memory_used(&self) -> usize {
-        self.state.runtime_env().memory_pool.reserved()
+        self.state.read().runtime_env().memory_pool.reserved()
     }
+}
+
+fn session_state(options: &EngineOptions) -> Result<SessionState> {
+    let config = SessionConfig::from(functions::options().as_ref().clone())
+        .with_target_partitions(options.target_partitions.max(1))
+        .with_batch_size(options.batch_size.max(1));
+    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(environment(options)?).build())
 }
 
 impl Debug for Engine {

@@ -48,6 +48,7 @@ pub struct UserFunction {
 }
 
 /// All functions by name, and how the binder uses them.
+#[derive(Clone)]
 pub struct FunctionRegistry {
     scalar: HashMap<String, Arc<ScalarUDF>>,
     higher_order: HashMap<String, Arc<HigherOrderUDF>>,

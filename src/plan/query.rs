@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use sqlparser::ast::{self, Visit, Visitor};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::types::canonical_type;
 use crate::operator::error::from_datafusion;
 use crate::plan::catalog::RelationId;
@@ -54,6 +54,16 @@ pub struct Query {
     pub parameters: BTreeMap<String, Option<DataType>>,
 }
 
+/// A plan as both drivers take it; layers that may not name DataFusion hand it on under this name.
+pub type SharedPlan = LogicalPlan;
+
+impl Query {
+    /// A part of a planned query, to be run by itself: a Recompute node.
+    pub fn of_plan(plan: SharedPlan) -> Self {
+        describe(plan, false)
+    }
+}
+
 /// The query as its own columns.
 pub fn plan_query(query: &ast::Query, context: &PlanContext<'_>) -> Result<Query> {
     plan_with(query, context, false, Target::Own)
@@ -82,7 +92,7 @@ pub(crate) fn plan_with(
     stacker::grow(STACK, || {
         let binder = Binder::new(context, row_ids);
         let plan = shared_plan(query, &binder, target)?;
-        describe(plan, &binder)
+        Ok(describe(plan, binder.external.get()))
     })
 }
 
@@ -226,7 +236,7 @@ fn is_subquery(expr: &Expr) -> bool {
 }
 
 /// Collects what callers need to know of a finished plan.
-fn describe(plan: LogicalPlan, binder: &Binder<'_>) -> Result<Query> {
+fn describe(plan: LogicalPlan, external: bool) -> Query {
     let fields = plan
         .schema()
         .fields()
@@ -239,10 +249,10 @@ fn describe(plan: LogicalPlan, binder: &Binder<'_>) -> Result<Query> {
         relations: BTreeSet::new(),
         uses_now: false,
         volatile: None,
-        external: binder.external.get(),
+        external,
         parameters: BTreeMap::new(),
     };
-    plan.apply(|node| {
+    let visited = plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(source) = scan.source.downcast_ref::<RelationSource>()
         {
@@ -265,17 +275,8 @@ fn describe(plan: LogicalPlan, binder: &Binder<'_>) -> Result<Query> {
                 Ok(TreeNodeRecursion::Continue)
             })
         })
-    })
-    .map_err(from_datafusion)?;
-    if let Some((name, _)) = duplicate(&query.schema) {
-        return Err(Error::new(ErrorKind::Internal, format!("the result has two columns \"{name}\"")));
-    }
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
     query.plan = plan;
-    Ok(query)
-}
-
-fn duplicate(schema: &SchemaRef) -> Option<(String, usize)> {
-    let mut seen = HashSet::new();
-    let found = schema.fields().iter().enumerate().find(|(_, field)| !seen.insert(field.name().as_str()));
-    found.map(|(index, field)| (field.name().clone(), index))
+    query
 }
