@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::datatypes::DataType;
 
 use super::count::Count;
-use super::{Accumulator, foreign_state, state_column};
+use super::{Accumulator, argument, foreign_state};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
@@ -44,7 +45,8 @@ impl Accumulator for Booleans {
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
         self.known.update(values, groups, weights, filter)?;
-        let truth = state_column(values, 0)?.as_boolean_opt().ok_or_else(foreign_state)?;
+        let truth = argument(values, &DataType::Boolean)?;
+        let truth = truth.as_boolean_opt().ok_or_else(foreign_state)?;
         match filter {
             None => self.positive.update(&[], groups, weights, Some(truth)),
             Some(filter) => {

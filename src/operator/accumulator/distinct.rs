@@ -23,7 +23,7 @@ pub(super) struct Distinct<C: Codec> {
 impl<C: Codec> Distinct<C> {
     /// `inner` over distinct values; it must accept deletions.
     pub(super) fn new(codec: C, inner: Box<dyn Accumulator>) -> Self {
-        Distinct { values: Multisets::new(codec), inner }
+        Distinct { values: Multisets::new(codec, false), inner }
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 
 use super::keys::{Codec, RowKeys};
 use super::rows::{Rows, validity};
-use super::{Accumulator, foreign_state, state_column};
+use super::{Accumulator, argument, foreign_state};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_floats;
@@ -48,7 +48,7 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for PrimitiveExtreme<T,
     ) -> Result<()> {
         let rows = Rows::new(values, groups, weights, filter, self.values.len())?;
         rows.refuse_deletes()?;
-        let values = canonical_floats(state_column(values, 0)?.clone());
+        let values = canonical_floats(argument(values, &self.data_type)?);
         let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
         let (current, present) = (self.values.as_mut_slice(), self.present.as_mut_slice());
         rows.for_each_value(values, |group, value, weight| {

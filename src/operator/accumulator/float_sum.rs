@@ -14,14 +14,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::ratio::Scaled;
 use super::rows::Rows;
 use super::wide::{Wide, round_to_f64};
 use super::window::{CHUNK, SPLIT, Window, decompose, significant_bits};
-use super::{Accumulator, foreign_state, state_column};
+use super::{Accumulator, argument, foreign_state, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
@@ -347,7 +346,7 @@ impl Accumulator for FloatSum {
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
         let rows = Rows::new(values, groups, weights, filter, self.states.len())?;
-        let values = cast(state_column(values, 0)?, &DataType::Float64)?;
+        let values = argument(values, &DataType::Float64)?;
         let values = values.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?.values();
         self.add_rows(values, &rows);
         Ok(())

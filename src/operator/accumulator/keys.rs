@@ -11,13 +11,14 @@ use arrow::array::{
     ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryViewBuilder, PrimitiveArray, UInt32Array,
 };
 use arrow::compute::{cast, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, ToByteSlice};
 use arrow::row::{RowConverter, SortField};
 
 use super::rows::Rows;
-use super::{foreign_state, state_column};
+use super::{argument, foreign_state, state_column};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_array, canonical_floats, sql_type_name};
+use crate::state::hash::{hash_bytes, hash_u64};
 
 /// Turns the values of one call's arguments into keys and back.
 pub(super) trait Codec: Send + Sync {
@@ -33,6 +34,8 @@ pub(super) trait Codec: Send + Sync {
     fn decode(&self, keys: &[Option<&Self::Key>]) -> Result<Vec<ArrayRef>>;
     /// Bytes that a key holds beside its own size.
     fn heap(key: &Self::Query) -> usize;
+    /// The hash of a key.
+    fn hash(key: &Self::Query) -> u64;
 
     /// [`Codec::decode`] of a single argument.
     fn decode_one(&self, keys: &[Option<&Self::Key>]) -> Result<ArrayRef> {
@@ -87,7 +90,7 @@ impl<T: ArrowPrimitiveType> Codec for NativeKeys<T> {
         rows: &Rows<'_>,
         mut f: impl FnMut(usize, usize, &Self::Query, i64),
     ) -> Result<()> {
-        let values = canonical_floats(state_column(values, 0)?.clone());
+        let values = canonical_floats(argument(values, &self.data_type)?);
         let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
         rows.for_each(|row, group, weight| f(row, group, &Native(values[row]), weight));
         Ok(())
@@ -100,6 +103,14 @@ impl<T: ArrowPrimitiveType> Codec for NativeKeys<T> {
 
     fn heap(_: &Self::Query) -> usize {
         0
+    }
+
+    fn hash(key: &Self::Query) -> u64 {
+        let bytes = key.0.to_byte_slice();
+        match bytes.try_into() {
+            Ok(lane) => hash_u64(u64::from_le_bytes(lane)),
+            Err(_) => hash_bytes(bytes),
+        }
     }
 }
 
@@ -137,7 +148,8 @@ impl Codec for RowKeys {
 
     fn visit(&self, values: &[ArrayRef], rows: &Rows<'_>, mut f: impl FnMut(usize, usize, &[u8], i64)) -> Result<()> {
         let Some(converter) = &self.converter else {
-            let views = cast(state_column(values, 0)?, &DataType::BinaryView)?;
+            let data_type = self.types.first().ok_or_else(foreign_state)?;
+            let views = cast(&argument(values, data_type)?, &DataType::BinaryView)?;
             let views = views.as_binary_view_opt().ok_or_else(foreign_state)?;
             rows.for_each(|row, group, weight| f(row, group, views.value(row), weight));
             return Ok(());
@@ -176,5 +188,9 @@ impl Codec for RowKeys {
 
     fn heap(key: &[u8]) -> usize {
         key.len()
+    }
+
+    fn hash(key: &[u8]) -> u64 {
+        hash_bytes(key)
     }
 }

@@ -34,6 +34,8 @@ mod window;
 mod tests;
 
 use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
@@ -84,6 +86,12 @@ pub trait Accumulator: Send + Sync {
 /// Column `index` of arguments or of a saved state.
 fn state_column(columns: &[ArrayRef], index: usize) -> Result<&ArrayRef> {
     columns.get(index).ok_or_else(foreign_state)
+}
+
+/// The first argument as an array of `data_type`.
+fn argument(values: &[ArrayRef], data_type: &DataType) -> Result<ArrayRef> {
+    let values = state_column(values, 0)?;
+    if values.data_type() == data_type { Ok(values.clone()) } else { Ok(cast(values, data_type)?) }
 }
 
 /// The error for arrays that are not what the call was made for.

@@ -1,6 +1,7 @@
 //! Weighted values by group: what `min`, `max`, DISTINCT and `single_value` keep when rows can be deleted.
 //!
-//! A group holds each distinct value once with its weight; up to 32 values in one sorted array, more in a B-tree.
+//! A group holds each distinct value once with its weight; up to 32 values in one sorted array, more in a B-tree, or
+//! in a hash table where nobody asks for their order (DISTINCT).
 //! Weights may be negative for a while (a deletion seen before its insertion); such values do not count as present.
 
 use std::borrow::Borrow;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field, Int64Type};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::foreign_state;
 use super::keys::Codec;
@@ -23,17 +26,29 @@ const SMALL: usize = 32;
 pub(super) enum Multiset<K> {
     /// Sorted by key.
     Small(Vec<(K, i64)>),
-    /// More than [`SMALL`] keys at some time.
+    /// More than [`SMALL`] keys at some time, in order.
     Large(BTreeMap<K, i64>),
+    /// The same without order.
+    Hashed(HashTable<(K, i64)>),
 }
 
 impl<K: Ord> Multiset<K> {
-    /// Adds `weight` to the weight of `key`; returns the weight before.
-    fn add<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, weight: i64) -> i64
+    /// Adds `weight` to the weight of `key`; returns the weight before. Many keys are hashed if `hash` is given.
+    fn add<Q: Ord + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, weight: i64, hash: Option<fn(&Q) -> u64>) -> i64
     where
         K: Borrow<Q>,
     {
         match self {
+            Multiset::Hashed(table) => {
+                let Some(hash) = hash else {
+                    return 0; // only made with a hash
+                };
+                let before = add_hashed(table, key, weight, hash);
+                if table.is_empty() {
+                    *self = Multiset::Small(Vec::new());
+                }
+                before
+            }
             Multiset::Small(entries) => match entries.binary_search_by(|(held, _)| held.borrow().cmp(key)) {
                 Ok(index) => {
                     let before = entries[index].1;
@@ -46,7 +61,11 @@ impl<K: Ord> Multiset<K> {
                 Err(index) => {
                     entries.insert(index, (key.to_owned(), weight));
                     if entries.len() > SMALL {
-                        *self = Multiset::Large(std::mem::take(entries).into_iter().collect());
+                        let entries = std::mem::take(entries);
+                        *self = match hash {
+                            None => Multiset::Large(entries.into_iter().collect()),
+                            Some(hash) => Multiset::Hashed(hashed(entries, hash)),
+                        };
                     }
                     0
                 }
@@ -90,6 +109,10 @@ impl<K: Ord> Multiset<K> {
                 let mut entries = entries.iter().map(|(key, weight)| (key, *weight));
                 if last { entries.rfind(present) } else { entries.find(present) }
             }
+            Multiset::Hashed(table) => {
+                let entries = table.iter().map(|(key, weight)| (key, *weight)).filter(present);
+                if last { entries.max() } else { entries.min() }
+            }
         };
         entry.map(|(key, _)| key)
     }
@@ -98,6 +121,7 @@ impl<K: Ord> Multiset<K> {
         match self {
             Multiset::Small(entries) => Box::new(entries.iter().map(|(key, weight)| (key, *weight))),
             Multiset::Large(entries) => Box::new(entries.iter().map(|(key, weight)| (key, *weight))),
+            Multiset::Hashed(table) => Box::new(table.iter().map(|(key, weight)| (key, *weight))),
         }
     }
 
@@ -105,6 +129,37 @@ impl<K: Ord> Multiset<K> {
         match self {
             Multiset::Small(entries) => entries.len(),
             Multiset::Large(entries) => entries.len(),
+            Multiset::Hashed(table) => table.len(),
+        }
+    }
+}
+
+fn hashed<K: Borrow<Q>, Q: ?Sized>(entries: Vec<(K, i64)>, hash: fn(&Q) -> u64) -> HashTable<(K, i64)> {
+    let mut table = HashTable::with_capacity(2 * entries.len());
+    for entry in entries {
+        table.insert_unique(hash(entry.0.borrow()), entry, |(key, _)| hash(key.borrow()));
+    }
+    table
+}
+
+fn add_hashed<K, Q>(table: &mut HashTable<(K, i64)>, key: &Q, weight: i64, hash: fn(&Q) -> u64) -> i64
+where
+    K: Borrow<Q>,
+    Q: Ord + ToOwned<Owned = K> + ?Sized,
+{
+    let code = hash(key);
+    match table.entry(code, |(held, _)| held.borrow() == key, |(held, _)| hash(held.borrow())) {
+        Entry::Vacant(vacant) => {
+            vacant.insert((key.to_owned(), weight));
+            0
+        }
+        Entry::Occupied(mut occupied) => {
+            let before = occupied.get().1;
+            occupied.get_mut().1 = before.wrapping_add(weight);
+            if occupied.get().1 == 0 {
+                occupied.remove();
+            }
+            before
         }
     }
 }
@@ -112,15 +167,16 @@ impl<K: Ord> Multiset<K> {
 /// The values of all groups.
 pub(super) struct Multisets<C: Codec> {
     codec: C,
+    ordered: bool,
     groups: Vec<Multiset<C::Key>>,
     entries: usize,
     heap: usize,
 }
 
 impl<C: Codec> Multisets<C> {
-    /// No groups.
-    pub(super) fn new(codec: C) -> Self {
-        Multisets { codec, groups: Vec::new(), entries: 0, heap: 0 }
+    /// No groups; `ordered` if the least or greatest value will be asked for.
+    pub(super) fn new(codec: C, ordered: bool) -> Self {
+        Multisets { codec, ordered, groups: Vec::new(), entries: 0, heap: 0 }
     }
 
     /// How values become keys.
@@ -152,9 +208,10 @@ impl<C: Codec> Multisets<C> {
         rows: &Rows<'_>,
         mut seen: impl FnMut(usize, i64, i64),
     ) -> Result<()> {
+        let hash: Option<fn(&C::Query) -> u64> = if self.ordered { None } else { Some(C::hash) };
         let (groups, entries, heap) = (self.groups.as_mut_slice(), &mut self.entries, &mut self.heap);
         self.codec.visit(values, rows, |row, group, key, weight| {
-            let before = if weight == 0 { 0 } else { groups[group].add(key, weight) };
+            let before = if weight == 0 { 0 } else { groups[group].add(key, weight, hash) };
             let after = before.wrapping_add(weight);
             if before == 0 && after != 0 {
                 *entries += 1;

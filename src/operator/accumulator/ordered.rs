@@ -20,7 +20,7 @@ pub(super) struct OrderedExtreme<C: Codec> {
 impl<C: Codec> OrderedExtreme<C> {
     /// The greatest values if `max`, else the least.
     pub(super) fn new(codec: C, max: bool) -> Self {
-        OrderedExtreme { max, values: Multisets::new(codec) }
+        OrderedExtreme { max, values: Multisets::new(codec, true) }
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) struct SingleValue<C: Codec> {
 impl<C: Codec> SingleValue<C> {
     /// Single values of the type of `codec`.
     pub(super) fn new(codec: C) -> Self {
-        SingleValue { rows: Default::default(), values: Multisets::new(codec) }
+        SingleValue { rows: Default::default(), values: Multisets::new(codec, true) }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
+    ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
     Float64Array, Int64Array, UInt64Array,
 };
 use arrow::compute::cast;
@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, In
 
 use super::rows::{Rows, validity};
 use super::wide::Wide;
-use super::{Accumulator, foreign_state, out_of_range, state_column};
+use super::{Accumulator, argument, foreign_state, out_of_range, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
@@ -116,14 +116,7 @@ impl<T: Addend<N>, const N: usize> ExactSum<T, N> {
 
     /// The argument as array of `T`.
     pub(super) fn prepare(&self, values: &[ArrayRef]) -> Result<ArrayRef> {
-        let values = state_column(values, 0)?;
-        if *values.data_type() == self.input {
-            Ok(values.clone())
-        } else if matches!(values.data_type(), DataType::Duration(_)) {
-            Ok(cast(values, &DataType::Int64)?)
-        } else {
-            Ok(cast(values, &self.input)?)
-        }
+        argument(values, &self.input)
     }
 
     fn state(&self, group: u32) -> State<N> {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, FixedSizeBinaryArray, Float64Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use num_bigint::{BigInt, BigUint};
 
@@ -17,7 +16,7 @@ use super::rows::Rows;
 use super::square_sum::SquareSum;
 use super::sum::{Addend, ExactSum};
 use super::wide::Wide;
-use super::{Accumulator, foreign_state, state_column};
+use super::{Accumulator, argument, foreign_state, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
@@ -246,7 +245,7 @@ impl Moments for FloatMoments {
     }
 
     fn add_squares(&mut self, values: &[ArrayRef], rows: &Rows<'_>) -> Result<()> {
-        let values = cast(state_column(values, 0)?, &DataType::Float64)?;
+        let values = argument(values, &DataType::Float64)?;
         let values = values.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?.values();
         rows.for_each_value(values, |group, value, weight| self.squares.add(group, value, weight));
         Ok(())

@@ -154,3 +154,33 @@ fn overflow_and_wrong_types_are_our_errors() {
     let error = fail("SELECT 1 / 0");
     assert_eq!(error.sqlstate(), "22012");
 }
+
+#[test]
+fn groups_can_be_emitted_bit_by_bit_and_rows_turned_into_states() {
+    use super::super::datafusion_accumulators::AllGroups;
+    use ::datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+    let values: Vec<ArrayRef> =
+        vec![Arc::new(Float64Array::from_iter((0..9000).map(|n| (n % 5 > 0).then_some(n as f64 / 7.0))))];
+    let keep = arrow::array::BooleanArray::from_iter((0..9000).map(|n| Some(n % 11 > 0)));
+    for function in AggregateFunction::ALL {
+        let call = AggregateCall { append_only: true, ..call(function, &[DataType::Float64], false) };
+        let Ok(result) = super::super::result_type(function, &call.arguments) else { continue };
+        let new = || AllGroups::try_new(call.clone(), result.clone()).unwrap();
+        let groups: Vec<usize> = (0..9000).collect();
+        let (mut whole, mut parts, mut merged) = (new(), new(), new());
+        whole.update_batch(&values, &groups, Some(&keep), 9000).unwrap();
+        parts.update_batch(&values, &groups, Some(&keep), 9000).unwrap();
+        let states = new().convert_to_state(&values, Some(&keep)).unwrap();
+        merged.merge_batch(&states, &groups, 9000).unwrap();
+        let expected = whole.evaluate(EmitTo::All).unwrap();
+        assert_eq!(&merged.evaluate(EmitTo::All).unwrap(), &expected, "{function:?}");
+        let mut start = 0;
+        for length in [1, 4999, 3000, 999] {
+            assert_eq!(&parts.evaluate(EmitTo::First(length)).unwrap(), &expected.slice(start, length), "{function:?}");
+            start += length;
+        }
+        assert_eq!(&parts.evaluate(EmitTo::All).unwrap(), &expected.slice(start, 1), "{function:?}");
+        parts.update_batch(&values, &groups, Some(&keep), 9000).unwrap();
+        assert_eq!(&parts.evaluate(EmitTo::All).unwrap(), &expected, "{function:?} again");
+    }
+}

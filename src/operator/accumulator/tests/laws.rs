@@ -149,3 +149,82 @@ fn float_sums_are_exact() {
         assert_eq!(double(sum.as_ref()), exact as f64 / 1024.0);
     }
 }
+
+/// One column of every kind of type, some values NULL.
+fn odd_columns() -> Vec<ArrayRef> {
+    use arrow::datatypes::{Field, Fields, IntervalUnit, TimeUnit};
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+    let fields: Fields = vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)].into();
+    let types = [
+        DataType::Null,
+        DataType::Float16,
+        DataType::UInt8,
+        DataType::Decimal32(9, 2),
+        DataType::Decimal64(18, -3),
+        DataType::Decimal128(6, -2),
+        DataType::Decimal256(76, 10),
+        DataType::Date32,
+        DataType::Time64(TimeUnit::Nanosecond),
+        DataType::Timestamp(TimeUnit::Second, Some("UTC".into())),
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Interval(IntervalUnit::DayTime),
+        DataType::Duration(TimeUnit::Second),
+        DataType::Binary,
+        DataType::LargeUtf8,
+        DataType::FixedSizeBinary(3),
+        DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)),
+        DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Int64)),
+        list,
+        DataType::Struct(fields),
+    ];
+    let integers: ArrayRef = Arc::new(Int64Array::from_iter((0..12).map(|n| (n % 4 > 0).then_some(n * 100))));
+    let column = |data_type: &DataType| {
+        let direct = arrow::compute::cast(&integers, data_type);
+        direct.unwrap_or_else(|_| arrow::array::new_null_array(data_type, integers.len()))
+    };
+    types.iter().map(column).collect()
+}
+
+#[test]
+fn every_type_has_an_answer_or_an_error() {
+    let mut random = Random(8);
+    for array in odd_columns() {
+        for function in F::ALL {
+            for distinct in [false, true] {
+                let call = call(function, &[array.data_type().clone()], distinct);
+                match create(&call) {
+                    Ok(_) => check(&call, std::slice::from_ref(&array), &mut random),
+                    Err(error) => assert!(["42883", "42804"].contains(&error.sqlstate()), "{error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn large_weights_are_exact() {
+    let pool = column(Float64Array::from(vec![1.0, 0.1, 1e-200, 3e200]));
+    for function in [F::Sum, F::Avg, F::VarPop] {
+        let (mut large, mut small) =
+            (accumulator(function, &DataType::Float64), accumulator(function, &DataType::Float64));
+        let huge = i64::MAX - 5;
+        feed(large.as_mut(), &pool, &[(0, 0, huge), (1, 0, huge), (2, 0, huge), (3, 0, 2), (3, 0, -huge)]);
+        feed(large.as_mut(), &pool, &[(1, 0, 3 - huge), (0, 0, 7 - huge), (2, 0, -huge), (3, 0, huge - 2)]);
+        feed(small.as_mut(), &pool, &[(0, 0, 7), (1, 0, 3)]);
+        assert_eq!(answers(large.as_ref(), &[0]), answers(small.as_ref(), &[0]));
+    }
+}
+
+#[test]
+fn many_values_come_and_go() {
+    let names: Vec<String> = (0..5000).map(|n| format!("{}", n % 2500)).collect();
+    let pool = column(StringViewArray::from_iter_values(&names));
+    let mut count = create(&call(F::Count, &[DataType::Utf8View], true)).unwrap();
+    count.resize(1);
+    feed(count.as_mut(), &pool, &(0..5000).map(|row| (row, 0, 1)).collect::<Vec<_>>());
+    assert_eq!(bigint(count.as_ref()), 2500);
+    feed(count.as_mut(), &pool, &(0..2600).map(|row| (row, 0, -1)).collect::<Vec<_>>());
+    assert_eq!(bigint(count.as_ref()), 2400);
+    feed(count.as_mut(), &pool, &(2600..5000).map(|row| (row, 0, -1)).collect::<Vec<_>>());
+    assert_eq!(bigint(count.as_ref()), 0);
+}
