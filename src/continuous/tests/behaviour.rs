@@ -271,3 +271,48 @@ fn weight_products_are_checked() {
     let error = join.push(1, heavy(2).expect("a batch"), &mut out).expect_err("an overflow");
     assert_eq!(error.sqlstate(), "22003");
 }
+
+#[test]
+fn a_circuit_built_over_contents_goes_on_from_there() {
+    for sql in [
+        "SELECT k, count(*) AS n, sum(v) AS s, max(s) AS m FROM t GROUP BY k",
+        "SELECT t.id, u.id AS uid FROM t LEFT JOIN u ON t.k = u.k",
+        "SELECT count(*) AS n FROM t",
+        "SELECT id, v FROM t ORDER BY v DESC, id LIMIT 3",
+        "SELECT id, rank() OVER (PARTITION BY k ORDER BY v) AS r FROM t",
+    ] {
+        let mut world = World::new();
+        for id in 0..30 {
+            world.contents[(id % 2) as usize].push(row(id, id % 5, id % 7));
+        }
+        let mut running = Running::new(&world, sql);
+        running.build(&world).expect("a build");
+        assert_eq!(running.result, world.answer(sql).expect("an answer"), "{sql}");
+        for change in [(0, row(4, 4, 4), -1), (1, row(31, 2, 1), 1), (0, row(32, 9, 1), 1)] {
+            world.apply(&change);
+            running.step(&world, std::slice::from_ref(&change)).expect("a step");
+            assert_eq!(running.result, world.answer(sql).expect("an answer"), "{sql}");
+        }
+    }
+}
+
+#[test]
+fn windows_of_time() {
+    let history: Vec<Change> = (0..40).map(|i| (0, row(i % 23, i % 3, i % 5), 1)).collect();
+    let history: Vec<Change> =
+        history.iter().cloned().chain(history.iter().skip(9).map(|change| (0, change.1.clone(), -1))).collect();
+    let events = "(SELECT v, to_timestamp_micros(id * 250000)::TIMESTAMP AS ts FROM t)";
+    for sql in [
+        format!(
+            "SELECT window_start, count(*) AS n, sum(v) AS s FROM TUMBLE({events}, ts, INTERVAL '1 second') GROUP BY window_start"
+        ),
+        format!(
+            "SELECT window_start, window_end, sum(v) AS s FROM HOP({events}, ts, INTERVAL '1 second', INTERVAL '3 seconds') GROUP BY window_start, window_end"
+        ),
+    ] {
+        for size in [1, 7, 71] {
+            let spec = check(&sql, &history, size, 5, "windows of time");
+            assert!(!spec.recomputes(), "{}", spec.explain());
+        }
+    }
+}

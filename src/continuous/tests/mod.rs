@@ -197,6 +197,21 @@ impl Running {
         Running { spec, circuit, result: BTreeMap::new() }
     }
 
+    /// The first step over what the relations hold.
+    fn build(&mut self, world: &World) -> Result<StepOutput> {
+        let recompute = |plan: &LogicalPlan| world.recompute(plan);
+        let context = StepContext { now_us: world.now_us, recompute: &recompute };
+        let snapshots = world.contents.iter().enumerate().map(|(index, rows)| {
+            let mut arena = RowArena::new(row_schema());
+            arena.append(batch(rows), &Weights::Ones).expect("rows of the schema");
+            (RelationId(index as u64), arena.snapshot(0))
+        });
+        let output = self.circuit.build(&snapshots.collect::<Vec<_>>(), &context)?;
+        output.changes.iter().for_each(|change| add(&mut self.result, change));
+        self.result.retain(|_, weight| *weight != 0);
+        Ok(output)
+    }
+
     /// One step of the given changes.
     fn step(&mut self, world: &World, changes: &[Change]) -> Result<StepOutput> {
         let mut inputs = Vec::new();
