@@ -12,6 +12,8 @@ use std::sync::Arc;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
@@ -181,11 +183,23 @@ impl Engine {
     }
 }
 
+/// DataFusion's physical rules without its second filter push-down: it moves a filter on one side of an outer join to
+/// a column of the same name on the other side, and no scan of ours would take a filter over.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
+    rules
+}
+
 fn session_state(options: &EngineOptions) -> Result<SessionState> {
     let config = SessionConfig::from(functions::options().as_ref().clone())
         .with_target_partitions(options.target_partitions.max(1))
         .with_batch_size(options.batch_size.max(1));
-    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(environment(options)?).build())
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(environment(options)?)
+        .with_physical_optimizer_rules(physical_rules());
+    Ok(state.build())
 }
 
 impl Debug for Engine {

@@ -155,6 +155,42 @@ fn not_in_selected_as_a_value_knows_null() {
 }
 
 #[test]
+fn not_in_compares_constants_subqueries_and_correlated_rows() {
+    let mut world = World::usual();
+    world.add("e", &[("a", ints(&[]))]);
+    assert!(world.rows("SELECT a FROM t WHERE (SELECT min(a) FROM e) NOT IN (SELECT a FROM u)").is_empty());
+    assert_eq!(world.rows("SELECT a FROM t WHERE NULL NOT IN (SELECT a FROM e)").len(), 5);
+    assert!(world.rows("SELECT a FROM t WHERE 7 NOT IN (SELECT a FROM u)").is_empty());
+    assert_eq!(world.rows("SELECT a FROM t WHERE 7 NOT IN (SELECT a FROM u WHERE a > 0)").len(), 5);
+    assert!(world.rows("SELECT a FROM t WHERE a = 2 AND a NOT IN (SELECT a FROM u)").is_empty());
+    let correlated = "SELECT a, b FROM t WHERE a NOT IN (SELECT x.a FROM t AS x WHERE x.b < t.b)";
+    assert_eq!(world.error(correlated).kind(), ErrorKind::Unsupported);
+    let correlated = "SELECT a, b FROM t WHERE a NOT IN (SELECT x.a - 1 FROM t AS x WHERE x.b = t.b)";
+    assert_eq!(world.sorted(correlated), ["1 x", "1 x", "1 y", "2 z"]);
+}
+
+#[test]
+fn filters_above_outer_joins_stay_on_their_side() {
+    let mut world = World::new();
+    let rows: [(Option<i64>, Option<i64>); 8] = [
+        (Some(3), Some(1)),
+        (None, Some(5)),
+        (Some(5), Some(0)),
+        (Some(0), None),
+        (Some(1), Some(5)),
+        (Some(1), Some(2)),
+        (Some(2), Some(0)),
+        (Some(3), Some(0)),
+    ];
+    let column = |get: fn(&(Option<i64>, Option<i64>)) -> Option<i64>| ints(&rows.iter().map(get).collect::<Vec<_>>());
+    world.add("r", &[("a", column(|row| row.0)), ("b", column(|row| row.1))]);
+    let sql = "SELECT s.c0, count(*), max(s.c1) FROM (SELECT y.b AS c0, 1 - y.a AS c1 FROM r AS x \
+               RIGHT JOIN r AS y ON y.a = x.b FULL JOIN r AS z ON z.a = y.a AND z.a > y.b \
+               WHERE x.b = x.b OR x.b >= 3) AS s WHERE s.c0 IS NOT NULL OR s.c1 > 0 GROUP BY s.c0";
+    assert_eq!(world.sorted(sql), ["0 3 -1", "2 1 0", "5 1 0", "NULL 3 1"]);
+}
+
+#[test]
 fn limits_are_deterministic() {
     let mut world = World::new();
     let n = 40_000;

@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod checked_arithmetic;
+pub mod compute_below;
 pub mod scalar_subquery;
 pub mod set_operations;
 pub mod single_row_join;

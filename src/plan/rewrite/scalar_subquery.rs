@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result as DataFusionResult};
+use datafusion::common::Result as DataFusionResult;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Subquery};
@@ -18,7 +18,8 @@ use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::is_one_row;
-use crate::plan::rewrite::{rewrite_expressions, rewrite_node};
+use crate::plan::rewrite::compute_below::compute_below;
+use crate::plan::rewrite::rewrite_expressions;
 
 /// Wraps scalar subqueries and moves them to where they can become joins.
 pub(crate) fn make_single_row(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
@@ -115,58 +116,13 @@ fn first_row(limit: &Limit, functions: &FunctionRegistry) -> Result<Option<Logic
 
 /// Computes the scalar subqueries of a node that DataFusion would not decorrelate in a projection below it.
 fn move_down(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
-    let input = match &node {
-        LogicalPlan::Aggregate(aggregate) => aggregate.input.clone(),
-        LogicalPlan::Window(window) => window.input.clone(),
-        LogicalPlan::Sort(sort) => sort.input.clone(),
-        _ => return Ok(Transformed::no(node)),
-    };
-    let mut computed: Vec<Expr> = vec![];
-    let base = input.schema().fields().len();
-    let rewritten = rewrite_node(node.clone(), &mut |expr| match expr {
-        Expr::ScalarSubquery(_) => {
-            let name = format!("__subquery_{}_{}", base, computed.len());
-            computed.push(expr.alias(name.clone()));
-            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
+    match node {
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => {
+            compute_below(node, &mut |expr, below| match expr {
+                Expr::ScalarSubquery(_) => Ok(Transformed::yes(below.column(expr))),
+                other => Ok(Transformed::no(other)),
+            })
         }
         other => Ok(Transformed::no(other)),
-    });
-    // The schema cannot be recomputed before the input has the new columns, so only the list of subqueries is used.
-    drop(rewritten);
-    if computed.is_empty() {
-        return Ok(Transformed::no(node));
     }
-    let keep: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
-    let below = LogicalPlanBuilder::from(input.as_ref().clone())
-        .project(keep.iter().cloned().chain(computed).collect::<Vec<_>>())?
-        .build()?;
-    let mut index = 0;
-    let mut expressions = vec![];
-    node.apply_expressions(|expr| {
-        expressions.push(expr.clone());
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    let expressions = expressions
-        .into_iter()
-        .map(|expr| {
-            let (qualifier, name) = expr.qualified_name();
-            let replaced = expr.transform_up(|expr| match expr {
-                Expr::ScalarSubquery(_) => {
-                    let name = format!("__subquery_{base}_{index}");
-                    index += 1;
-                    Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
-                }
-                other => Ok(Transformed::no(other)),
-            })?;
-            let is_sort = matches!(node, LogicalPlan::Sort(_));
-            Ok(match replaced.transformed && !is_sort {
-                true => replaced.data.alias_qualified(qualifier, name),
-                false => replaced.data,
-            })
-        })
-        .collect::<DataFusionResult<Vec<_>>>()?;
-    let outputs: Vec<Expr> = node.schema().columns().into_iter().map(Expr::Column).collect();
-    let above = node.with_new_exprs(expressions, vec![below])?;
-    // A sort or window passes the new columns on, so they are cut off again.
-    LogicalPlanBuilder::from(above).project(outputs)?.build().map(Transformed::yes)
 }

@@ -18,11 +18,13 @@ use datafusion::logical_expr::{
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::rewrite::compute_below::compute_below;
 use crate::plan::rewrite::rewrite_node;
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
     let count = functions.expect_aggregate("count")?;
+    let plan = plan.transform_up_with_subqueries(compute_operands).data().map_err(from_datafusion)?;
     plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(filter) => conditions(filter, &count),
         node => {
@@ -32,6 +34,24 @@ pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry
     })
     .data()
     .map_err(from_datafusion)
+}
+
+/// The left operand of IN, where it holds a subquery itself, is computed before.
+fn compute_operands(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
+    if matches!(node, LogicalPlan::Join(_)) {
+        return Ok(Transformed::no(node));
+    }
+    compute_below(node, &mut |expr, below| match expr {
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if holds_subquery(&expr)? => {
+            let expr = Box::new(below.column(*expr));
+            Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+fn holds_subquery(expr: &Expr) -> DataFusionResult<bool> {
+    expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))))
 }
 
 /// A filter keeps rows for which its condition is true, so NULL need only be told from false below a negation.
@@ -54,10 +74,19 @@ fn conditions(filter: Filter, count: &Arc<AggregateUDF>) -> DataFusionResult<Tra
     Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), changed))
 }
 
+/// Whether DataFusion's joins answer the condition: not NOT IN where it correlates, for which there is no null-aware
+/// join, or where no column stands on its left, because the comparison would then be pushed into the subquery.
 fn is_own_condition(condition: &Expr) -> bool {
+    let (negated, condition) = match condition {
+        Expr::Not(inner) => (true, inner.as_ref()),
+        other => (false, other),
+    };
     match condition {
-        Expr::InSubquery(_) | Expr::Exists(_) => true,
-        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_) | Expr::Exists(_)),
+        Expr::Exists(_) => true,
+        Expr::InSubquery(condition) if condition.negated != negated => {
+            condition.subquery.outer_ref_columns.is_empty() && condition.expr.any_column_refs()
+        }
+        Expr::InSubquery(_) => true,
         _ => false,
     }
 }

@@ -1,0 +1,67 @@
+//! Parts of a node's expressions, computed in a projection below the node.
+//!
+//! DataFusion decorrelates subqueries in filters and projections only, and not inside each other's operands. What
+//! stands elsewhere is moved to a projection of its own; the node's output keeps its columns and their names.
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+/// The expressions to compute below a node.
+pub(crate) struct Below {
+    first: usize,
+    computed: Vec<Expr>,
+}
+
+impl Below {
+    /// The column that holds `expr` above the new projection.
+    pub(crate) fn column(&mut self, expr: Expr) -> Expr {
+        let name = format!("__below_{}", self.first + self.computed.len());
+        self.computed.push(expr.alias(name.clone()));
+        Expr::Column(Column::new_unqualified(name))
+    }
+}
+
+/// Applies `replace` to all expressions of a node with one input, from the outside in; what it puts into [`Below`] is
+/// computed below the node.
+pub(crate) fn compute_below(
+    node: LogicalPlan,
+    replace: &mut dyn FnMut(Expr, &mut Below) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let inputs = node.inputs();
+    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
+    let input = (*input).clone();
+    let taken = input.schema().fields().iter().filter(|field| field.name().starts_with("__below_")).count();
+    let mut below = Below { first: taken, computed: vec![] };
+    let mut expressions = vec![];
+    node.apply_expressions(|expr| {
+        expressions.push(expr.clone());
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let named = matches!(node, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
+    let expressions = expressions
+        .into_iter()
+        .map(|expr| {
+            let (qualifier, name) = expr.qualified_name();
+            let replaced = expr.transform_down(|expr| replace(expr, &mut below))?;
+            Ok(match replaced.transformed && named {
+                true => replaced.data.alias_qualified(qualifier, name),
+                false => replaced.data,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if below.computed.is_empty() {
+        return Ok(Transformed::no(node));
+    }
+    let keep = input.schema().columns().into_iter().map(Expr::Column);
+    let list: Vec<Expr> = keep.chain(below.computed).collect();
+    let projection = LogicalPlanBuilder::from(input).project(list)?.build()?;
+    let outputs: Vec<Expr> = node.schema().columns().into_iter().map(Expr::Column).collect();
+    let passes_on = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_));
+    let above = node.with_new_exprs(expressions, vec![projection])?;
+    match passes_on {
+        // The new columns come through such a node, so they are cut off again.
+        true => LogicalPlanBuilder::from(above).project(outputs)?.build().map(Transformed::yes),
+        false => Ok(Transformed::yes(above)),
+    }
+}
