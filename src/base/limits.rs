@@ -40,6 +40,11 @@ impl MemoryBudget {
         self.used.load(Ordering::SeqCst)
     }
 
+    /// Says how many bytes are held, counted anew.
+    pub fn set_used(&self, bytes: usize) {
+        self.used.store(bytes, Ordering::SeqCst);
+    }
+
     /// Replaces `before` bytes by `after` for `owner`; an error that names it if the limit would be passed.
     pub fn resize(&self, owner: &str, before: usize, after: usize) -> Result<()> {
         if after <= before {
