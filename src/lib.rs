@@ -1,4 +1,30 @@
 //! Eddy: an embedded SQL analytics database with continuous queries. One SQL, one answer.
+//!
+//! The same query, run once over everything that has arrived (batch) or kept current change by change (continuous),
+//! gives the same rows, retractions included, inside your process.
+//!
+//! ```
+//! use eddydb::{Database, params};
+//!
+//! # fn main() -> eddydb::Result<()> {
+//! let connection = Database::in_memory()?.connect()?;
+//! connection.execute_batch(
+//!     "CREATE STREAM payments (card TEXT, amount BIGINT);
+//!      CREATE MATERIALIZED VIEW spend AS SELECT card, sum(amount) AS total FROM payments GROUP BY card;",
+//! )?;
+//! let changes = connection.subscribe("spend")?;
+//! connection.execute("INSERT INTO payments VALUES ($1, $2)", params!["visa", 40])?;
+//!
+//! let total: i64 = connection.query_row("SELECT total FROM spend", (), |row| row.get(0))?;
+//! assert_eq!(total, 40);
+//! assert_eq!(changes.recv()?.changes.num_rows(), 0); // the snapshot: nothing was there
+//! assert_eq!(changes.recv()?.changes.num_rows(), 1); // +1 (visa, 40)
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Layers, from the top: `db` (this API), `sql` (text to statements), `continuous` and `batch` (the two drivers),
+//! `plan` (one plan for both), `operator`, `state`, `storage` and `connector`, `base`. Imports point down only.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -20,4 +46,12 @@ pub use base::change::{ChangeBatch, Weights};
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::error::{Error, ErrorKind, Position, Result};
 pub use base::types::sql_type_name;
+pub use db::appender::Appender;
+pub use db::connection::{Connection, InterruptHandle, Outcome, PreparedStatement, Transaction};
+pub use db::database::{Database, DatabaseBuilder};
+pub use db::rows::{ArrowRows, Row, Rows};
+pub use db::subscription::{CancelHandle, EventKind, Subscription, SubscriptionEvent};
+pub use db::value::{FromValue, Params, Value};
+pub use plan::functions::UserFunction;
 pub use sql::{StatementSpan, split};
+pub use storage::log::{Log, LogRecord, MemoryLog, RelationWrite};

@@ -1,0 +1,158 @@
+//! The appender: the fast way in for rows, past the SQL parser.
+//!
+//! Rows are buffered and committed together, at [`Appender::flush`] or when enough have come. A commit is whole: it
+//! is seen all at once, and by whoever reads after `flush` returned. What was not flushed when the appender is
+//! dropped is flushed then, and an error then is lost; call `flush`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute;
+
+use crate::base::error::{Error, Result};
+use crate::base::types::canonical_batch;
+use crate::db::database::Database;
+use crate::db::dml::writable;
+use crate::db::sequencer::Commit;
+use crate::db::table::Write;
+use crate::db::value::{Params, Value, assign};
+use crate::plan::catalog::Relation;
+use crate::sql::statement::Name;
+
+/// Buffered rows beyond which the appender commits by itself.
+const FLUSH_ROWS: usize = 1 << 17;
+
+/// Adds rows to one table or stream.
+pub struct Appender {
+    database: Database,
+    relation: Arc<Relation>,
+    rows: Vec<Vec<Value>>,
+    batches: Vec<RecordBatch>,
+    buffered: usize,
+}
+
+impl Appender {
+    pub(super) fn open(database: &Database, relation: &str) -> Result<Self> {
+        let name = Name { schema: None, name: relation.to_string(), position: None };
+        let relation = writable(&database.shared.version().catalog, &name)?;
+        Ok(Appender { database: database.clone(), relation, rows: Vec::new(), batches: Vec::new(), buffered: 0 })
+    }
+
+    /// Adds one row: a value for every column, in order.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Type`] or [`crate::ErrorKind::Data`] if a value does not fit its column; the row is not
+    /// added then, the appender can be used on.
+    pub fn append_row(&mut self, values: impl Params) -> Result<()> {
+        let values = values.values();
+        let fields = self.relation.schema.fields();
+        if values.len() != fields.len() {
+            return Err(Error::invalid(format!(
+                "\"{}\" has {} columns, the row has {} values",
+                self.relation.name,
+                fields.len(),
+                values.len()
+            )));
+        }
+        for (value, field) in values.iter().zip(fields) {
+            value
+                .to_array_of(field.data_type())
+                .map_err(|error| error.context(format!("column \"{}\"", field.name())))?;
+        }
+        self.rows.push(values);
+        self.grow(1)
+    }
+
+    /// Adds the rows of a batch; its columns stand in the order of the relation's.
+    pub fn append_record_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        let fields = self.relation.schema.fields();
+        if batch.num_columns() != fields.len() {
+            return Err(Error::invalid(format!(
+                "\"{}\" has {} columns, the batch has {}",
+                self.relation.name,
+                fields.len(),
+                batch.num_columns()
+            )));
+        }
+        let same = batch.columns().iter().zip(fields).all(|(array, field)| array.data_type() == field.data_type());
+        let batch = if same {
+            canonical_batch(batch, &self.relation.schema)?
+        } else {
+            let columns: Vec<ArrayRef> = batch
+                .columns()
+                .iter()
+                .zip(fields)
+                .map(|(array, field)| assign(array, field.data_type()))
+                .collect::<Result<_>>()?;
+            RecordBatch::try_new(self.relation.schema.clone(), columns)?
+        };
+        self.seal_rows()?;
+        let rows = batch.num_rows();
+        self.batches.push(batch);
+        self.grow(rows)
+    }
+
+    /// Commits what is buffered; returns when it is published, with its epoch (`None` if nothing was buffered).
+    pub fn flush(&mut self) -> Result<Option<u64>> {
+        self.seal_rows()?;
+        self.buffered = 0;
+        let batches = std::mem::take(&mut self.batches);
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let commit = Commit {
+            read_epoch: u64::MAX,
+            reads: BTreeSet::new(),
+            writes: vec![Write::inserts(self.relation.id, batches)],
+            again: None,
+        };
+        self.database.sequencer.commit(commit).map(|committed| Some(committed.epoch))
+    }
+
+    fn grow(&mut self, rows: usize) -> Result<()> {
+        self.buffered += rows;
+        match self.buffered >= FLUSH_ROWS {
+            true => self.flush().map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// Turns buffered single rows into a batch.
+    fn seal_rows(&mut self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let columns = self
+            .relation
+            .schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(column, field)| {
+                let cells: Vec<ArrayRef> =
+                    rows.iter().map(|row| row[column].to_array_of(field.data_type())).collect::<Result<_>>()?;
+                let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
+                Ok(compute::concat(&cells)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let batch = RecordBatch::try_new(self.relation.schema.clone(), columns).map_err(|error| {
+            Error::new(crate::base::error::ErrorKind::Constraint, error.to_string()).with_sqlstate("23502")
+        })?;
+        self.batches.push(batch);
+        Ok(())
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+impl std::fmt::Debug for Appender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appender").field("relation", &self.relation.name).field("rows", &self.buffered).finish()
+    }
+}

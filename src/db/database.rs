@@ -1,0 +1,195 @@
+//! Databases: opening them, and what all their connections share.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::access::{AccessPolicy, FileAccess};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::error::{Error, Result};
+use crate::base::limits::MemoryBudget;
+use crate::batch::engine::{Engine, EngineOptions};
+use crate::db::connection::Connection;
+use crate::db::replay;
+use crate::db::sequencer::{SequencerHandle, Shared};
+use crate::db::version::Version;
+use crate::plan::functions::{FunctionRegistry, UserFunction};
+use crate::storage::log::{Log, LogRecord, MemoryLog, NullLog};
+
+/// How long past versions are kept for `AS OF` unless the builder says otherwise.
+const HISTORY: Duration = Duration::from_secs(600);
+
+/// An embedded database: relations, maintained views, one sequencer.
+///
+/// Clones are handles to the same database; it closes when the last handle and connection is gone.
+#[derive(Clone)]
+pub struct Database {
+    pub(super) shared: Arc<Shared>,
+    pub(super) sequencer: SequencerHandle,
+}
+
+impl Database {
+    /// A database that lives in memory and is gone when it is closed.
+    ///
+    /// ```
+    /// # fn main() -> eddydb::Result<()> {
+    /// let connection = eddydb::Database::in_memory()?.connect()?;
+    /// connection.execute_batch(
+    ///     "CREATE TABLE t (k BIGINT, v BIGINT);
+    ///      CREATE MATERIALIZED VIEW sums AS SELECT k, sum(v) AS total FROM t GROUP BY k;
+    ///      INSERT INTO t VALUES (1, 10), (1, 20), (2, 5);",
+    /// )?;
+    /// let total: i64 = connection.query_row("SELECT total FROM sums WHERE k = 1", (), |row| row.get(0))?;
+    /// assert_eq!(total, 30);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_memory() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Opens the database directory `path`.
+    ///
+    /// # Errors
+    /// Always [`crate::ErrorKind::Unsupported`] in this version: nothing is durable yet.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Err(Error::unsupported(format!("cannot open \"{}\": databases are not durable yet", path.as_ref().display()))
+            .with_hint("Database::in_memory() keeps everything in memory; COPY .. TO writes results to files"))
+    }
+
+    /// Sets limits, clock and file access before opening.
+    pub fn builder() -> DatabaseBuilder {
+        DatabaseBuilder::default()
+    }
+
+    /// A new session.
+    pub fn connect(&self) -> Result<Connection> {
+        Ok(Connection::new(self.clone()))
+    }
+
+    /// Registers a scalar function; queries, views and subscriptions made afterwards can call it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::AlreadyExists`] if a user function has that name already.
+    pub fn register_scalar_function(&self, function: UserFunction) -> Result<()> {
+        let mut functions = self.shared.functions.write();
+        let mut changed = FunctionRegistry::clone(&functions);
+        changed.register_scalar(function)?;
+        *functions = Arc::new(changed);
+        Ok(())
+    }
+
+    /// The last published epoch.
+    pub fn epoch(&self) -> u64 {
+        self.shared.version().epoch
+    }
+
+    /// Applies records of another database's log to this one, which must be empty: equal contents and equal
+    /// changes, epoch for epoch.
+    pub fn replay(&self, records: &[LogRecord]) -> Result<()> {
+        replay::replay(self, records)
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("epoch", &self.epoch()).finish_non_exhaustive()
+    }
+}
+
+/// Options of a [`Database`].
+#[derive(Debug)]
+pub struct DatabaseBuilder {
+    memory_limit: Option<usize>,
+    target_partitions: usize,
+    history: Duration,
+    clock: Arc<dyn Clock>,
+    access: FileAccess,
+    record: Option<MemoryLog>,
+}
+
+impl Default for DatabaseBuilder {
+    fn default() -> Self {
+        DatabaseBuilder {
+            memory_limit: None,
+            target_partitions: std::thread::available_parallelism().map_or(1, usize::from),
+            history: HISTORY,
+            clock: Arc::new(SystemClock),
+            access: FileAccess::unrestricted(),
+            record: None,
+        }
+    }
+}
+
+impl DatabaseBuilder {
+    /// Limits the bytes held by relations, views and running queries; no limit by default.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How many threads a one-shot query uses; by default as many as there are cores.
+    pub fn target_partitions(mut self, partitions: usize) -> Self {
+        self.target_partitions = partitions.max(1);
+        self
+    }
+
+    /// How long past epochs stay readable for `AS OF`; ten minutes by default.
+    pub fn history(mut self, history: Duration) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// Where `now()` comes from; the machine's clock by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Forbids SQL to read or write files.
+    pub fn no_file_access(mut self) -> Self {
+        self.access = FileAccess::off();
+        self
+    }
+
+    /// Lets SQL read and write files below these directories only.
+    pub fn file_roots(mut self, roots: Vec<PathBuf>) -> Result<Self> {
+        self.access = FileAccess::new(AccessPolicy { read: true, write: true, roots: Some(roots) })?;
+        Ok(self)
+    }
+
+    /// Records every commit in `log`, from which another database can be made by [`Database::replay`].
+    pub fn record(mut self, log: MemoryLog) -> Self {
+        self.record = Some(log);
+        self
+    }
+
+    /// Opens the database in memory.
+    pub fn build(self) -> Result<Database> {
+        let version = Arc::new(Version::empty(self.clock.now_us()));
+        let engine = Engine::new(EngineOptions {
+            target_partitions: self.target_partitions,
+            memory_limit: self.memory_limit,
+            ..EngineOptions::default()
+        })?;
+        let shared = Arc::new(Shared {
+            current: RwLock::new(version.clone()),
+            engine,
+            functions: RwLock::new(Arc::new(FunctionRegistry::new())),
+            clock: self.clock,
+            access: self.access,
+            budget: MemoryBudget::new(self.memory_limit),
+            history: Mutex::new(VecDeque::from([version])),
+            history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
+        });
+        let log: Box<dyn Log> = match self.record {
+            Some(log) => Box::new(log),
+            None => Box::new(NullLog),
+        };
+        let sequencer = SequencerHandle::start(shared.clone(), log)?;
+        Ok(Database { shared, sequencer })
+    }
+}

@@ -1,0 +1,455 @@
+//! INSERT, UPDATE, DELETE, TRUNCATE and COPY FROM: from a statement to plain writes.
+//!
+//! [`Modification::writes`] is a pure function of a version (and an open transaction's overlay), so the door can run
+//! it again when what it read has changed. It never touches state.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use sqlparser::ast;
+
+use crate::base::change::Weights;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::db::read::{Reader, Snapshots};
+use crate::db::rows::first_row_ids;
+use crate::db::sequencer::Shared;
+use crate::db::table::{ConflictAction, Upsert, Write, append_only};
+use crate::db::transaction::Overlays;
+use crate::db::value::assign;
+use crate::db::version::Version;
+use crate::plan::catalog::{Catalog, Relation, RelationId, RelationKind, nearest};
+use crate::plan::context::Parameters;
+use crate::sql;
+use crate::sql::statement::{
+    Assignment, ConflictAction as ConflictClause, CopyFrom, Delete, Insert, InsertSource, Name, OnConflict, Update,
+    is_default,
+};
+use crate::state::row_arena::RowArena;
+
+/// A statement that changes rows.
+#[derive(Clone)]
+pub enum Change {
+    /// INSERT.
+    Insert(Insert),
+    /// UPDATE.
+    Update(Box<Update>),
+    /// DELETE.
+    Delete(Delete),
+    /// TRUNCATE of one table.
+    Truncate(Name),
+    /// COPY FROM, with the rows already read.
+    Copy(Name, Vec<String>, Vec<RecordBatch>),
+}
+
+/// A statement that changes rows, with all it needs to run again.
+#[derive(Clone)]
+pub struct Modification {
+    /// The database.
+    pub shared: Arc<Shared>,
+    pub change: Change,
+    pub parameters: Parameters,
+    pub interrupt: Interrupt,
+}
+
+/// What a modification comes to, for one version.
+pub struct Modified {
+    /// The writes, one a relation.
+    pub writes: Vec<Write>,
+    /// The relations read on the way.
+    pub reads: BTreeSet<RelationId>,
+    /// Rows the statement reports as changed; `None` where only the door knows.
+    pub rows: Option<u64>,
+}
+
+impl Modification {
+    /// The writes this statement makes of `version` with `overlays` on top.
+    pub fn writes(&self, version: &Arc<Version>, overlays: &Overlays) -> Result<Modified> {
+        let reader = Reader::new(&self.shared, version.clone(), overlays.clone(), &self.parameters, &self.interrupt);
+        match &self.change {
+            Change::Insert(insert) => self.insert(insert, &reader),
+            Change::Update(update) => self.update(update, &reader),
+            Change::Delete(delete) => self.delete(delete, &reader),
+            Change::Truncate(name) => {
+                let delete = Delete { relation: name.clone(), alias: None, using: Vec::new(), selection: None };
+                self.delete(&delete, &reader)
+            }
+            Change::Copy(name, columns, batches) => self.copy(name, columns, batches, &reader),
+        }
+    }
+
+    fn insert(&self, insert: &Insert, reader: &Reader<'_>) -> Result<Modified> {
+        let relation = writable(&reader.version.catalog, &insert.relation)?;
+        let (batches, reads, names) = match &insert.source {
+            InsertSource::DefaultValues => {
+                let options = RecordBatchOptions::new().with_row_count(Some(1));
+                let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+                (vec![one], BTreeSet::new(), Vec::new())
+            }
+            InsertSource::Query(query) => {
+                let query = self.with_defaults(query, insert, &relation)?;
+                let planned = reader.plan(&query)?;
+                let names = planned.schema.fields().iter().map(|field| field.name().clone()).collect();
+                (reader.collect(&planned)?, planned.relations.clone(), names)
+            }
+        };
+        let explicit = match (&insert.source, insert.by_name) {
+            (InsertSource::DefaultValues, _) => Some(Vec::new()),
+            (_, true) => Some(names),
+            (_, false) if insert.columns.is_empty() => None,
+            (_, false) => Some(insert.columns.clone()),
+        };
+        let rows = self.shape(&relation, explicit.as_deref(), &batches, reader)?;
+        let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        let Some(on_conflict) = &insert.on_conflict else {
+            return Ok(Modified { writes: vec![Write::inserts(relation.id, rows)], reads, rows: Some(count) });
+        };
+        let write = self.upsert(&relation, on_conflict, rows)?;
+        Ok(Modified { writes: vec![write], reads, rows: None })
+    }
+
+    /// VALUES with the keyword DEFAULT replaced by what it stands for.
+    fn with_defaults(&self, query: &ast::Query, insert: &Insert, relation: &Relation) -> Result<ast::Query> {
+        let mut query = query.clone();
+        let ast::SetExpr::Values(values) = query.body.as_mut() else { return Ok(query) };
+        for row in &mut values.rows {
+            let row: &mut Vec<ast::Expr> = row.as_mut();
+            for (position, value) in row.iter_mut().enumerate().filter(|(_, value)| is_default(value)) {
+                let column = match insert.columns.get(position) {
+                    Some(name) => column_of(relation, name)?,
+                    None => position,
+                };
+                *value = match relation.defaults.get(column).and_then(Option::as_ref) {
+                    Some(text) => sql::parse_expression(text)?,
+                    None => sql::parse_expression("NULL")?,
+                };
+            }
+        }
+        Ok(query)
+    }
+
+    /// Result columns as whole rows of `relation`: named columns in their places, defaults in the others.
+    fn shape(
+        &self,
+        relation: &Relation,
+        names: Option<&[String]>,
+        batches: &[RecordBatch],
+        reader: &Reader<'_>,
+    ) -> Result<Vec<RecordBatch>> {
+        let fields = relation.schema.fields();
+        let given = batches.first().map_or(0, RecordBatch::num_columns);
+        let wanted = names.map_or(fields.len(), <[_]>::len);
+        if !batches.is_empty() && given != wanted {
+            let more = if given > wanted { "more" } else { "fewer" };
+            return Err(Error::invalid(format!(
+                "INSERT into \"{}\" has {more} values than columns: {given} for {wanted}",
+                relation.name
+            ))
+            .with_sqlstate("42601"));
+        }
+        let mut sources = vec![None; fields.len()];
+        for place in 0..wanted {
+            let column = names.map_or(Ok(place), |names| column_of(relation, &names[place]))?;
+            if sources[column].replace(place).is_some() {
+                return Err(Error::invalid(format!("column \"{}\" is named twice", fields[column].name()))
+                    .with_sqlstate("42701"));
+            }
+        }
+        let defaults = self.defaults(relation, &sources, reader)?;
+        batches.iter().map(|batch| shape_batch(relation, batch, &sources, &defaults)).collect()
+    }
+
+    /// One-row arrays for the columns that are not given.
+    fn defaults(
+        &self,
+        relation: &Relation,
+        sources: &[Option<usize>],
+        reader: &Reader<'_>,
+    ) -> Result<Vec<Option<ArrayRef>>> {
+        let missing = |column: usize| sources[column].is_none();
+        (0..sources.len())
+            .map(|column| match relation.defaults.get(column).and_then(Option::as_ref) {
+                Some(text) if missing(column) => reader.constant(text).map(Some),
+                _ => Ok(None),
+            })
+            .collect()
+    }
+
+    fn update(&self, update: &Update, reader: &Reader<'_>) -> Result<Modified> {
+        let relation = mutable(&reader.version.catalog, &update.relation)?;
+        for assignment in &update.assignments {
+            column_of(&relation, &assignment.column).map_err(|error| match assignment.position {
+                Some(position) => error.at(position),
+                None => error,
+            })?;
+        }
+        let planned = reader.plan_update(&relation, update)?;
+        let (mut deletes, mut inserts) = (Vec::new(), Vec::new());
+        let width = relation.schema.fields().len();
+        for batch in reader.collect(&planned)? {
+            deletes.extend_from_slice(first_row_ids(&batch)?.values());
+            let behind: Vec<_> = (1..=width).map(Some).collect();
+            inserts.push(shape_batch(&relation, &batch, &behind, &vec![None; width])?);
+        }
+        let rows = deletes.len() as u64;
+        let mut once = deletes.clone();
+        once.sort_unstable();
+        once.dedup();
+        if once.len() < deletes.len() {
+            return Err(Error::invalid(format!("UPDATE of \"{}\" matches a row more than once", relation.name))
+                .with_sqlstate("21000")
+                .with_hint("make the FROM relation unique in the columns of the join"));
+        }
+        Ok(self.modified(relation.id, deletes, inserts, planned.relations, rows))
+    }
+
+    fn delete(&self, delete: &Delete, reader: &Reader<'_>) -> Result<Modified> {
+        let relation = mutable(&reader.version.catalog, &delete.relation)?;
+        let planned = reader.plan_delete(&relation, delete)?;
+        let mut deletes = Vec::new();
+        for batch in reader.collect(&planned)? {
+            deletes.extend_from_slice(first_row_ids(&batch)?.values());
+        }
+        deletes.sort_unstable();
+        deletes.dedup();
+        let rows = deletes.len() as u64;
+        Ok(self.modified(relation.id, deletes, Vec::new(), planned.relations, rows))
+    }
+
+    fn modified(
+        &self,
+        relation: RelationId,
+        deletes: Vec<u64>,
+        inserts: Vec<RecordBatch>,
+        mut reads: BTreeSet<RelationId>,
+        rows: u64,
+    ) -> Modified {
+        reads.insert(relation);
+        Modified { writes: vec![Write { relation, deletes, inserts, upsert: None }], reads, rows: Some(rows) }
+    }
+
+    fn copy(&self, name: &Name, columns: &[String], batches: &[RecordBatch], reader: &Reader<'_>) -> Result<Modified> {
+        let relation = writable(&reader.version.catalog, name)?;
+        let names = (!columns.is_empty()).then_some(columns);
+        let rows = self.shape(&relation, names, batches, reader)?;
+        let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        Ok(Modified { writes: vec![Write::inserts(relation.id, rows)], reads: BTreeSet::new(), rows: Some(count) })
+    }
+
+    fn upsert(&self, relation: &Arc<Relation>, clause: &OnConflict, rows: Vec<RecordBatch>) -> Result<Write> {
+        let columns = clause.columns.iter().map(|name| column_of(relation, name)).collect::<Result<Vec<_>>>()?;
+        let update = match &clause.action {
+            ConflictClause::Nothing => None,
+            ConflictClause::Update { assignments, selection } => {
+                Some(self.conflict_action(relation, assignments, selection.as_ref())?)
+            }
+        };
+        let rows = compute::concat_batches(&relation.schema, &rows)?;
+        let columns = match columns.is_empty() && update.is_some() {
+            true => relation.primary_key.clone(),
+            false => columns,
+        };
+        Ok(Write {
+            relation: relation.id,
+            deletes: Vec::new(),
+            inserts: Vec::new(),
+            upsert: Some(Upsert { columns, rows, update }),
+        })
+    }
+
+    /// `DO UPDATE SET ..` as a query over the existing rows with the offered ones beside them.
+    fn conflict_action(
+        &self,
+        relation: &Arc<Relation>,
+        assignments: &[Assignment],
+        selection: Option<&ast::Expr>,
+    ) -> Result<ConflictAction> {
+        let beside = Arc::new(beside(relation));
+        let mut catalog = Catalog::default();
+        catalog.insert(beside.clone())?;
+        let query = conflict_query(relation, assignments, selection)?;
+        let (shared, parameters, interrupt) = (self.shared.clone(), self.parameters.clone(), self.interrupt.clone());
+        let relation = relation.clone();
+        Ok(Arc::new(move |existing: &RecordBatch, offered: &RecordBatch| {
+            let mut arena = RowArena::new(beside.schema.clone());
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..existing.num_rows() as i64));
+            let columns = existing.columns().iter().chain(offered.columns()).cloned().chain([numbers]).collect();
+            arena.append(RecordBatch::try_new(beside.schema.clone(), columns)?, &Weights::Ones)?;
+            let mut version = Version::empty(shared.version().time_us);
+            version.catalog = Arc::new(catalog.clone());
+            let reader = Reader::new(&shared, Arc::new(version), Overlays::new(), &parameters, &interrupt)
+                .over(Snapshots { kept: [(beside.id, arena.snapshot(0))].into() });
+            let planned = reader.plan(&query)?;
+            let batches = reader.collect(&planned)?;
+            let all = compute::concat_batches(&planned.schema, &batches)?;
+            split_conflict_result(&relation, &all)
+        }))
+    }
+}
+
+/// The pseudo relation of an upsert: the relation's columns, the offered ones as `__excluded_x`, a row number.
+fn beside(relation: &Relation) -> Relation {
+    let own = relation.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let offered = relation
+        .schema
+        .fields()
+        .iter()
+        .map(|field| Field::new(format!("__excluded_{}", field.name()), field.data_type().clone(), true));
+    let number = Field::new("__row", DataType::Int64, false);
+    let fields: Vec<Field> = own.chain(offered).chain([number]).collect();
+    Relation {
+        id: RelationId(u64::MAX),
+        schema: Arc::new(Schema::new(fields)),
+        defaults: Vec::new(),
+        primary_key: Vec::new(),
+        unique: Vec::new(),
+        ..relation.clone()
+    }
+}
+
+/// `SELECT new columns.., keep, row number FROM relation`, with `excluded.x` resolved.
+fn conflict_query(
+    relation: &Relation,
+    assignments: &[Assignment],
+    selection: Option<&ast::Expr>,
+) -> Result<ast::Query> {
+    let mut values: Vec<ast::Expr> = relation
+        .schema
+        .fields()
+        .iter()
+        .map(|field| ast::Expr::Identifier(ast::Ident::with_quote('"', field.name().as_str())))
+        .collect();
+    for assignment in assignments {
+        let column = column_of(relation, &assignment.column)?;
+        values[column] = if is_default(&assignment.value) {
+            let text = relation.defaults.get(column).and_then(Option::as_deref).unwrap_or("NULL");
+            sql::parse_expression(text)?
+        } else {
+            assignment.value.clone()
+        };
+    }
+    values.push(selection.cloned().map_or_else(|| sql::parse_expression("true"), Ok)?);
+    values.push(sql::parse_expression("__row")?);
+    let _ = ast::visit_expressions_mut(&mut values, |expr| {
+        if let ast::Expr::CompoundIdentifier(parts) = expr
+            && let [scope, column] = parts.as_slice()
+            && scope.value.eq_ignore_ascii_case("excluded")
+        {
+            let name = if column.quote_style.is_some() { column.value.clone() } else { column.value.to_lowercase() };
+            *expr = ast::Expr::Identifier(ast::Ident::with_quote('"', format!("__excluded_{name}")));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    let mut query = sql::parse_query(&format!("SELECT 1 FROM \"{}\"", relation.name.replace('"', "\"\"")))?;
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = values
+            .into_iter()
+            .enumerate()
+            .map(|(n, expr)| ast::SelectItem::ExprWithAlias { expr, alias: ast::Ident::new(format!("c{n}")) })
+            .collect();
+    }
+    Ok(*query)
+}
+
+/// The result of [`conflict_query`] in row order: new rows, and which of them replace.
+fn split_conflict_result(relation: &Relation, all: &RecordBatch) -> Result<(RecordBatch, BooleanArray)> {
+    let width = relation.schema.fields().len();
+    let order = compute::sort_to_indices(all.column(width + 1).as_primitive::<Int64Type>(), None, None)?;
+    let all = compute::take_record_batch(all, &order)?;
+    let keep = compute::cast(all.column(width), &DataType::Boolean)?.as_boolean().clone();
+    let keep = if keep.null_count() > 0 { compute::prep_null_mask_filter(&keep) } else { keep };
+    let rows = shape_batch(relation, &all, &(0..width).map(Some).collect::<Vec<_>>(), &vec![None; width])?;
+    Ok((rows, keep))
+}
+
+/// Takes columns from their places in `batch`, in the types of `relation`.
+fn shape_batch(
+    relation: &Relation,
+    batch: &RecordBatch,
+    sources: &[Option<usize>],
+    defaults: &[Option<ArrayRef>],
+) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let columns = relation
+        .schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(column, field)| match (sources[column], &defaults[column]) {
+            (Some(place), _) => assign(batch.column(place), field.data_type())
+                .map_err(|error| error.context(format!("column \"{}\"", field.name()))),
+            (None, Some(default)) => {
+                let one = assign(default, field.data_type())
+                    .map_err(|error| error.context(format!("default of column \"{}\"", field.name())))?;
+                Ok(compute::take(&one, &UInt32Array::from(vec![0; rows]), None)?)
+            }
+            (None, None) => Ok(arrow::array::new_null_array(field.data_type(), rows)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for (field, column) in relation.schema.fields().iter().zip(&columns) {
+        if !field.is_nullable() && column.null_count() > 0 {
+            return Err(Error::new(
+                ErrorKind::Constraint,
+                format!("null value in column \"{}\" of \"{}\" violates its NOT NULL", field.name(), relation.name),
+            )
+            .with_sqlstate("23502"));
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(relation.schema.clone(), columns, &options)?)
+}
+
+/// The position of a column of `relation`, or an error with the nearest name.
+pub fn column_of(relation: &Relation, name: &str) -> Result<usize> {
+    relation.schema.index_of(name).map_err(|_| {
+        let error =
+            Error::new(ErrorKind::NotFound, format!("column \"{name}\" of \"{}\" does not exist", relation.name))
+                .with_sqlstate("42703");
+        match nearest(name, relation.schema.fields().iter().map(|field| field.name().as_str())) {
+            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    })
+}
+
+/// A relation that takes inserts.
+pub fn writable(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
+    let relation = resolve(catalog, name)?;
+    match relation.kind {
+        RelationKind::Table | RelationKind::Stream => Ok(relation),
+        kind => Err(Error::invalid(format!("\"{}\" is a {}: it cannot be written", relation.name, kind.name()))
+            .with_sqlstate("42809")
+            .with_hint("write to the relations its query reads")),
+    }
+}
+
+/// A relation whose rows can be changed.
+fn mutable(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
+    let relation = writable(catalog, name)?;
+    match relation.kind {
+        RelationKind::Stream => Err(append_only(&relation.name)),
+        _ => Ok(relation),
+    }
+}
+
+/// The relation of that name, with the place in the error.
+pub fn resolve(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
+    catalog.expect(&name.name).cloned().map_err(|error| match name.position {
+        Some(position) => error.at(position),
+        None => error,
+    })
+}
+
+/// The target of COPY FROM as a file reader wants it.
+pub fn copy_target(catalog: &Catalog, copy: &CopyFrom) -> Result<Arc<Schema>> {
+    let relation = writable(catalog, &copy.relation)?;
+    if copy.columns.is_empty() {
+        return Ok(relation.schema.clone());
+    }
+    let columns = copy.columns.iter().map(|name| column_of(&relation, name)).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(relation.schema.project(&columns)?))
+}

@@ -1,0 +1,81 @@
+//! EXPLAIN: what a statement will do, and what a view does.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::base::error::{Error, Result};
+use crate::continuous::lower::lower;
+use crate::db::connection::Connection;
+use crate::db::dml::resolve;
+use crate::db::read::Reader;
+use crate::db::transaction::Overlays;
+use crate::db::view::Upkeep;
+use crate::plan::catalog::RelationKind;
+use crate::plan::context::Parameters;
+use crate::sql::statement::{Explain, ExplainTarget, Name, Statement};
+
+/// Runs an EXPLAIN; one row a line.
+pub fn explain(connection: &Connection, explain: &Explain, parameters: &Parameters) -> Result<RecordBatch> {
+    let text = match &explain.target {
+        ExplainTarget::MaterializedView(name) => explain_view(connection, name, explain.analyze)?,
+        ExplainTarget::Window(_) => {
+            return Err(Error::unsupported("EXPLAIN WINDOW does not exist yet: watermarks do not move"));
+        }
+        ExplainTarget::Statement(statement) => explain_statement(connection, statement, explain, parameters)?,
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let schema = Schema::new(vec![Field::new("plan", DataType::Utf8View, false)]);
+    Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(StringViewArray::from(lines))])?)
+}
+
+fn explain_statement(
+    connection: &Connection,
+    statement: &Statement,
+    explain: &Explain,
+    parameters: &Parameters,
+) -> Result<String> {
+    let continuous = |query| {
+        let version = connection.version();
+        let shared = &connection.database.shared;
+        let reader = Reader::new(shared, version, Overlays::new(), parameters, &connection.interrupt);
+        lower(&reader.continuous().plan(query)?).map(|spec| spec.explain())
+    };
+    connection.with_reader(parameters, |reader| match statement {
+        Statement::Query { query, .. } => reader.explain(&reader.plan(query)?, explain.analyze),
+        Statement::Update(update) if !explain.analyze => {
+            let relation = resolve(&reader.version.catalog, &update.relation)?;
+            Ok(format!("Update {}\n{}", relation.name, reader.explain(&reader.plan_update(&relation, update)?, false)?))
+        }
+        Statement::Delete(delete) if !explain.analyze => {
+            let relation = resolve(&reader.version.catalog, &delete.relation)?;
+            Ok(format!("Delete {}\n{}", relation.name, reader.explain(&reader.plan_delete(&relation, delete)?, false)?))
+        }
+        Statement::CreateView(create) if create.materialized => continuous(&create.query),
+        Statement::Subscribe(clause) => continuous(&clause.query),
+        _ => Err(Error::unsupported("EXPLAIN shows queries, UPDATE, DELETE, views and subscriptions")),
+    })
+}
+
+fn explain_view(connection: &Connection, name: &Name, analyze: bool) -> Result<String> {
+    let version = connection.version();
+    let relation = resolve(&version.catalog, name)?;
+    if relation.kind != RelationKind::MaterializedView {
+        return Err(Error::invalid(format!("\"{}\" is a {}", relation.name, relation.kind.name()))
+            .with_sqlstate("42809")
+            .with_hint("EXPLAIN SELECT * FROM it shows how it is read"));
+    }
+    let id = relation.id;
+    connection.database.sequencer.task(move |sequencer| {
+        let view = sequencer.views.get(&id).ok_or_else(|| Error::internal("a view without state"))?;
+        let mut text = match (&view.upkeep, analyze) {
+            (Upkeep::Maintained(maintained), true) => view.spec.explain_with(&maintained.circuit.stats()),
+            _ => view.spec.explain(),
+        };
+        if matches!(view.upkeep, Upkeep::Lazy) {
+            text.push_str("\nnot kept: computed when it is first read in a version");
+        }
+        Ok(text)
+    })
+}

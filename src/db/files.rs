@@ -1,0 +1,148 @@
+//! Files in SQL: `FROM 'file'`, `read_csv(..)`, COPY in both directions, under the opener's access policy.
+//!
+//! The readers and writers are `connector`'s; this file only hands SQL's options to them and their rows to plans.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use crate::base::access::FileAccess;
+use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
+use crate::connector::format::FileFormat;
+use crate::connector::options::{OptionValue, ReadOptions, WriteOptions};
+use crate::connector::relation::{self, FileRelation};
+use crate::connector::writer;
+use crate::db::read::Reader;
+use crate::db::sequencer::Shared;
+use crate::db::system::query_of;
+use crate::db::value::Value;
+use crate::plan::context::{Arguments, FileSources};
+use crate::plan::source::{RowIterator, RowSource};
+use crate::sql::statement::{CopyFrom, CopyTo, Options};
+
+/// Rows a batch read from a file holds.
+const BATCH_ROWS: usize = 8192;
+
+/// The files a query may read.
+pub struct Files<'a> {
+    pub access: &'a FileAccess,
+    pub interrupt: &'a Interrupt,
+}
+
+impl FileSources for Files<'_> {
+    fn file(&self, path: &str) -> Result<Arc<dyn RowSource>> {
+        let options = ReadOptions { interrupt: Some(self.interrupt.clone()), ..ReadOptions::default() };
+        let relation = relation::open(path, None, &options, self.access)?;
+        Ok(Arc::new(FileRows(relation)))
+    }
+
+    fn function(&self, name: &str, arguments: &Arguments) -> Option<Result<Arc<dyn RowSource>>> {
+        let format = match name {
+            "read_csv" | "read_csv_auto" => Some(FileFormat::Csv),
+            "read_json" | "read_json_auto" => Some(FileFormat::Json),
+            "read_ndjson" => Some(FileFormat::Ndjson),
+            "read_parquet" => Some(FileFormat::Parquet),
+            "read_arrow" => Some(FileFormat::Arrow),
+            "read_file" => None,
+            _ => return None,
+        };
+        Some(self.call(name, format, arguments))
+    }
+}
+
+impl Files<'_> {
+    fn call(&self, name: &str, format: Option<FileFormat>, arguments: &Arguments) -> Result<Arc<dyn RowSource>> {
+        let [paths] = arguments.positional.as_slice() else {
+            return Err(Error::invalid(format!("{name} takes one path, then options as name => value")));
+        };
+        let paths = match option_value(paths, 0)? {
+            OptionValue::Text(path) => vec![path],
+            OptionValue::List(paths) => paths
+                .into_iter()
+                .map(|path| match path {
+                    OptionValue::Text(path) => Ok(path),
+                    _ => Err(Error::invalid(format!("{name}: a path is a text"))),
+                })
+                .collect::<Result<_>>()?,
+            _ => return Err(Error::invalid(format!("{name}: the path is a text"))),
+        };
+        let named: Vec<(&str, OptionValue)> = arguments
+            .named
+            .iter()
+            .map(|(key, value)| Ok((key.as_str(), option_value(value, 0)?)))
+            .collect::<Result<_>>()?;
+        let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)))?;
+        options.interrupt = Some(self.interrupt.clone());
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        Ok(Arc::new(FileRows(relation::open_all(&paths, format, &options, self.access)?)))
+    }
+}
+
+/// A constant argument as an option.
+fn option_value(array: &ArrayRef, row: usize) -> Result<OptionValue> {
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let items = list.value(row);
+        return (0..items.len()).map(|item| option_value(&items, item)).collect::<Result<_>>().map(OptionValue::List);
+    }
+    if let Some(fields) = array.as_struct_opt() {
+        let named = fields.fields().iter().zip(fields.columns());
+        return named
+            .map(|(field, column)| Ok((field.name().clone(), option_value(column, row)?)))
+            .collect::<Result<_>>()
+            .map(OptionValue::Map);
+    }
+    match Value::from_array(array, row)? {
+        Value::Boolean(value) => Ok(OptionValue::Boolean(value)),
+        Value::Integer(value) => Ok(OptionValue::Integer(value)),
+        Value::Text(value) => Ok(OptionValue::Text(value)),
+        Value::Null => Ok(OptionValue::Text(String::new())),
+        _ => Err(Error::invalid("an option is a text, a number, a boolean, a list or a struct")),
+    }
+}
+
+/// A file as rows of a plan.
+#[derive(Debug)]
+struct FileRows(FileRelation);
+
+impl RowSource for FileRows {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn scan(&self, projection: Option<&[usize]>) -> Result<RowIterator> {
+        self.0.read(projection, BATCH_ROWS)
+    }
+
+    fn row_count(&self) -> Option<usize> {
+        self.0.row_count().and_then(|rows| usize::try_from(rows).ok())
+    }
+}
+
+/// The rows of COPY FROM, read into the types of its target.
+pub fn read_for(
+    shared: &Shared,
+    copy: &CopyFrom,
+    target: &SchemaRef,
+    interrupt: &Interrupt,
+) -> Result<Vec<RecordBatch>> {
+    let values = texts(&copy.options);
+    let mut options = ReadOptions::parse(values.iter().map(|(key, value)| (*key, value)))?;
+    options.interrupt = Some(interrupt.clone());
+    let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &shared.access)?;
+    relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()
+}
+
+/// COPY TO: writes a relation or query to a file; returns the rows.
+pub fn copy_to(reader: &Reader<'_>, copy: &CopyTo) -> Result<u64> {
+    let planned = reader.plan(&query_of(reader, &copy.source)?)?;
+    let values = texts(&copy.options);
+    let options = WriteOptions::parse(values.iter().map(|(key, value)| (*key, value)))?;
+    let batches = reader.stream(&planned)?;
+    writer::write(&copy.path, None, &options, &planned.schema, batches, &reader.shared.access)
+}
+
+fn texts(options: &Options) -> Vec<(&str, OptionValue)> {
+    options.iter().map(|(key, value)| (key.as_str(), OptionValue::Text(value.clone()))).collect()
+}

@@ -1,0 +1,116 @@
+//! Settings: what SET changes.
+//!
+//! Most belong to the session; `memory_limit` belongs to the database. Every setting has a name, a value as text and
+//! a sentence on what it does, shown by SHOW SETTINGS and `eddy.settings`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::db::sequencer::Shared;
+use crate::plan::catalog::nearest;
+
+/// The settings of a session.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How long a statement may run; no limit if `None`.
+    pub statement_timeout: Option<Duration>,
+    /// The time zone for display; only UTC exists.
+    application_name: String,
+}
+
+/// Name and meaning of every setting.
+const KNOWN: [(&str, &str); 4] = [
+    ("application_name", "a name for the session, shown nowhere but here"),
+    ("memory_limit", "bytes that relations, views and queries of the database may hold"),
+    ("statement_timeout", "how long a statement may run; 0 means for ever"),
+    ("timezone", "the time zone of TIMESTAMPTZ; always UTC"),
+];
+
+impl Settings {
+    /// Sets one setting, or resets it where there is no value.
+    pub fn set(&mut self, shared: &Arc<Shared>, name: &str, value: Option<&str>) -> Result<()> {
+        match name {
+            "statement_timeout" => {
+                let timeout = value.map(parse_duration).transpose()?;
+                self.statement_timeout = timeout.filter(|timeout| !timeout.is_zero());
+            }
+            "memory_limit" => {
+                let limit = value.map(parse_bytes).transpose()?.flatten();
+                shared.budget.set_limit(limit);
+                shared.engine.set_memory_limit(limit)?;
+            }
+            "application_name" => self.application_name = value.unwrap_or_default().to_string(),
+            "timezone" | "time zone" => {
+                if value.is_some_and(|value| !value.eq_ignore_ascii_case("utc")) {
+                    return Err(Error::unsupported("the time zone is always UTC"));
+                }
+            }
+            unknown => {
+                let error =
+                    Error::new(ErrorKind::NotFound, format!("unknown setting \"{unknown}\"")).with_sqlstate("42704");
+                return Err(match nearest(unknown, KNOWN.iter().map(|(name, _)| *name)) {
+                    Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+                    None => error.with_hint("SHOW SETTINGS lists them"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Name, value and meaning of every setting.
+    pub fn list(&self, shared: &Shared) -> Vec<(&'static str, String, &'static str)> {
+        let value = |name: &str| match name {
+            "application_name" => self.application_name.clone(),
+            "memory_limit" => shared.budget.limit().map_or_else(|| "none".into(), |bytes| bytes.to_string()),
+            "statement_timeout" => {
+                self.statement_timeout.map_or_else(|| "0".into(), |timeout| format!("{} ms", timeout.as_millis()))
+            }
+            _ => "UTC".into(),
+        };
+        KNOWN.iter().map(|(name, meaning)| (*name, value(name), *meaning)).collect()
+    }
+}
+
+/// `'10 s'`, `'500 ms'`, `'1 minute'`; a bare number is milliseconds, as in PostgreSQL.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let (number, unit) = split_number(text)?;
+    let ms = match unit.as_str() {
+        "" | "ms" | "millisecond" | "milliseconds" => 1.0,
+        "us" | "microseconds" => 0.001,
+        "s" | "sec" | "second" | "seconds" => 1e3,
+        "m" | "min" | "minute" | "minutes" => 60e3,
+        "h" | "hour" | "hours" => 3_600e3,
+        "d" | "day" | "days" => 86_400e3,
+        _ => return Err(Error::invalid(format!("'{text}' is not a duration")).with_hint("for example '10 s'")),
+    };
+    Duration::try_from_secs_f64(number * ms / 1e3)
+        .map_err(|_| Error::invalid(format!("'{text}' is not a duration")).with_hint("for example '10 s'"))
+}
+
+/// `'2 GB'`, `'512 MiB'`, `'none'`; a bare number is bytes.
+pub fn parse_bytes(text: &str) -> Result<Option<usize>> {
+    if text.eq_ignore_ascii_case("none") || text == "-1" {
+        return Ok(None);
+    }
+    let (number, unit) = split_number(text)?;
+    let scale = match unit.as_str() {
+        "" | "b" | "bytes" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(Error::invalid(format!("'{text}' is not a size")).with_hint("for example '2 GB'")),
+    };
+    Ok(Some((number * scale) as usize))
+}
+
+fn split_number(text: &str) -> Result<(f64, String)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].parse().map_err(|_| Error::invalid(format!("'{text}' does not begin with a number")))?;
+    Ok((number, text[end..].trim().to_lowercase()))
+}

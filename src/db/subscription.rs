@@ -1,0 +1,252 @@
+//! Subscriptions: the changes of a query or relation, epoch by epoch, handed to another thread.
+//!
+//! The sequencer pushes one [`SubscriptionEvent`] an epoch that changed something into a bounded queue; the reader
+//! takes them in order. Within an event the change is consolidated: every row stands once, with its net weight.
+//! A full queue blocks the sequencer (nothing is ever dropped) until the reader takes an event or goes away.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parking_lot::{Condvar, Mutex};
+
+use crate::base::change::{ChangeBatch, Weights};
+use crate::base::error::{Error, ErrorKind, Result};
+
+/// Rows a subscription holds for a slow reader before the sequencer waits.
+const QUEUE_ROWS: usize = 4 << 20;
+
+/// What an event tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The rows that are in the result when the subscription starts, each with a positive weight.
+    Snapshot,
+    /// The net difference of one epoch.
+    Change,
+    /// An epoch passed without a change (only with `progress = true`).
+    Progress,
+    /// The query has no answer from this epoch on; the text says why. Changes are held back until it recovers.
+    Failed(String),
+}
+
+/// One step of a subscription.
+#[derive(Debug, Clone)]
+pub struct SubscriptionEvent {
+    /// The epoch that published it.
+    pub epoch: u64,
+    /// What it tells.
+    pub kind: EventKind,
+    /// The consolidated change; empty for progress and failure.
+    pub changes: ChangeBatch,
+}
+
+impl SubscriptionEvent {
+    /// The event as SQL shows it: `_epoch` (UBIGINT), `_weight` (BIGINT), then the query's columns.
+    pub fn as_record_batch(&self) -> Result<RecordBatch> {
+        let rows = self.changes.num_rows();
+        let weights = match self.changes.weights() {
+            Weights::Ones => Int64Array::from(vec![1; rows]),
+            Weights::Signed(weights) => Int64Array::new(weights.clone(), None),
+        };
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(vec![self.epoch; rows])), Arc::new(weights)];
+        columns.extend(self.changes.rows().columns().iter().cloned());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(event_schema(&self.changes.schema()), columns, &options)?)
+    }
+}
+
+/// The columns of [`SubscriptionEvent::as_record_batch`] for a query's columns.
+pub fn event_schema(schema: &Schema) -> SchemaRef {
+    let mut fields = vec![Field::new("_epoch", DataType::UInt64, false), Field::new("_weight", DataType::Int64, false)];
+    fields.extend(schema.fields().iter().map(|field| field.as_ref().clone()));
+    Arc::new(Schema::new(fields))
+}
+
+/// The queue between the sequencer and one reader.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+    /// The last epoch the sequencer finished with this subscription attached.
+    progress: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    events: VecDeque<SubscriptionEvent>,
+    rows: usize,
+    /// The reader is gone or cancelled; nothing more is wanted.
+    closed: bool,
+    /// Nothing more will come, and why.
+    ended: Option<String>,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(epoch: u64) -> Arc<Self> {
+        Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), progress: AtomicU64::new(epoch) })
+    }
+
+    /// Hands over an event, waiting while the queue is full; false once nobody reads any more.
+    pub fn push(&self, event: SubscriptionEvent) -> bool {
+        let mut state = self.state.lock();
+        while state.rows >= QUEUE_ROWS && !state.closed {
+            self.changed.wait(&mut state);
+        }
+        if state.closed {
+            return false;
+        }
+        state.rows += event.changes.num_rows() + 1;
+        state.events.push_back(event);
+        drop(state);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Says that `epoch` has passed.
+    pub fn advance(&self, epoch: u64) {
+        self.progress.store(epoch, Ordering::Release);
+    }
+
+    /// Ends the subscription after what is queued.
+    pub fn end(&self, reason: &str) {
+        self.state.lock().ended = Some(reason.to_string());
+        self.changed.notify_all();
+    }
+
+    /// Says that nothing more is wanted.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    fn pop(&self, until: Option<Instant>) -> Result<Option<SubscriptionEvent>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(event) = state.events.pop_front() {
+                state.rows -= event.changes.num_rows() + 1;
+                drop(state);
+                self.changed.notify_all();
+                return Ok(Some(event));
+            }
+            if state.closed {
+                return Err(Error::new(ErrorKind::Cancelled, "subscription cancelled"));
+            }
+            if let Some(reason) = &state.ended {
+                return Err(Error::new(ErrorKind::NotFound, format!("subscription ended: {reason}")));
+            }
+            match until {
+                None => self.changed.wait(&mut state),
+                Some(until) => {
+                    if self.changed.wait_until(&mut state, until).timed_out() && state.events.is_empty() {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Changes of a query, in order of epochs.
+///
+/// As an iterator it waits for the next event and ends when the subscription is cancelled or its relation dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    queue: Arc<Queue>,
+    schema: SchemaRef,
+}
+
+impl Subscription {
+    pub(super) fn new(queue: Arc<Queue>, schema: SchemaRef) -> Self {
+        Subscription { queue, schema }
+    }
+
+    /// The columns of the query; [`SubscriptionEvent::as_record_batch`] puts `_epoch` and `_weight` before them.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] after a cancel, [`ErrorKind::NotFound`] once the relation is gone.
+    pub fn recv(&self) -> Result<SubscriptionEvent> {
+        self.queue.pop(None)?.ok_or_else(|| Error::internal("a wait without end ended"))
+    }
+
+    /// Waits for the next event at most `timeout`; `None` when it passed.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<SubscriptionEvent>> {
+        self.queue.pop(Some(Instant::now() + timeout))
+    }
+
+    /// The next event if one is there.
+    pub fn try_recv(&self) -> Result<Option<SubscriptionEvent>> {
+        self.queue.pop(Some(Instant::now()))
+    }
+
+    /// The last epoch that is complete here: every change up to it is in the queue or was taken.
+    pub fn progress(&self) -> u64 {
+        self.queue.progress.load(Ordering::Acquire)
+    }
+
+    /// A handle that ends the subscription from another thread.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(self.queue.clone())
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Result<SubscriptionEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Ok(event) => Some(Ok(event)),
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::NotFound) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Ends a [`Subscription`] from another thread.
+#[derive(Debug, Clone)]
+pub struct CancelHandle(Arc<Queue>);
+
+impl CancelHandle {
+    /// Ends the subscription; a waiting reader returns.
+    pub fn cancel(&self) {
+        self.0.close();
+    }
+}
+
+/// Several batches of one schema as one.
+pub fn concat_changes(schema: &SchemaRef, batches: &[ChangeBatch]) -> Result<ChangeBatch> {
+    match batches {
+        [] => Ok(ChangeBatch::empty(schema.clone())),
+        [one] => Ok(one.clone()),
+        many => {
+            let rows = compute::concat_batches(&many[0].schema(), many.iter().map(ChangeBatch::rows))?;
+            if many.iter().all(|batch| *batch.weights() == Weights::Ones) {
+                return Ok(ChangeBatch::inserts(rows));
+            }
+            let weights: Vec<i64> =
+                many.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| batch.weights().get(row))).collect();
+            ChangeBatch::try_new(rows, Weights::Signed(weights.into()))
+        }
+    }
+}

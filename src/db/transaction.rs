@@ -1,0 +1,145 @@
+//! Open transactions: one version plus the transaction's own writes.
+//!
+//! An [`Overlay`] holds what a transaction wrote to one relation and nobody else sees. Reads see the version it began
+//! with and the overlay on top. At COMMIT the overlays become one commit, which passes the door only if nothing that
+//! was read has changed since; there is no lock and no waiting.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::db::rows::row_ids;
+use crate::db::sequencer::Commit;
+use crate::db::table::{TableState, Write};
+use crate::db::version::{Contents, Version};
+use crate::plan::catalog::RelationId;
+use crate::storage::log::RelationWrite;
+
+/// Row ids from here on name rows of the overlay, counted from its first row.
+pub const OVERLAY_ROWS: u64 = 1 << 63;
+
+/// What a transaction wrote, by relation.
+pub type Overlays = HashMap<RelationId, Overlay>;
+
+/// What a transaction wrote to one relation.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    /// Rows of the version that it deleted.
+    pub deleted: Arc<HashSet<u64>>,
+    /// Rows that it inserted and did not delete again.
+    pub inserted: Vec<RecordBatch>,
+}
+
+impl Overlay {
+    /// Adds a write; its deletes may name rows of the version and of this overlay.
+    pub fn add(&mut self, write: &Write) -> Result<()> {
+        let (own, kept): (Vec<u64>, Vec<u64>) = write.deletes.iter().partition(|&&id| id >= OVERLAY_ROWS);
+        if !own.is_empty() {
+            self.remove(&own.into_iter().map(|id| id - OVERLAY_ROWS).collect())?;
+        }
+        if !kept.is_empty() {
+            Arc::make_mut(&mut self.deleted).extend(kept);
+        }
+        self.inserted.extend(write.inserts.iter().filter(|batch| batch.num_rows() > 0).cloned());
+        Ok(())
+    }
+
+    fn remove(&mut self, rows: &HashSet<u64>) -> Result<()> {
+        let mut start = 0;
+        for batch in &mut self.inserted {
+            let keep: BooleanArray =
+                (0..batch.num_rows() as u64).map(|row| Some(!rows.contains(&(start + row)))).collect();
+            start += batch.num_rows() as u64;
+            *batch = compute::filter_record_batch(batch, &keep)?;
+        }
+        self.inserted.retain(|batch| batch.num_rows() > 0);
+        Ok(())
+    }
+}
+
+/// A transaction between BEGIN and COMMIT.
+pub struct OpenTransaction {
+    /// What it reads.
+    pub version: Arc<Version>,
+    /// What it wrote.
+    pub overlays: Overlays,
+    /// The relations it read.
+    pub reads: BTreeSet<RelationId>,
+    /// Whether a statement failed; only ROLLBACK is possible then.
+    pub failed: bool,
+    /// Whether it may write.
+    pub read_only: bool,
+}
+
+impl OpenTransaction {
+    /// A transaction over `version`.
+    pub fn new(version: Arc<Version>, read_only: bool) -> Self {
+        OpenTransaction { version, overlays: Overlays::new(), reads: BTreeSet::new(), failed: false, read_only }
+    }
+
+    /// Adds a statement's writes.
+    pub fn add(&mut self, writes: &[Write]) -> Result<()> {
+        if self.read_only && !writes.is_empty() {
+            return Err(Error::new(ErrorKind::Transaction, "this transaction is read only").with_sqlstate("25006"));
+        }
+        writes.iter().try_for_each(|write| self.overlays.entry(write.relation).or_default().add(write))
+    }
+
+    /// The transaction as one commit; `None` if it wrote nothing.
+    pub fn into_commit(self) -> Option<Commit> {
+        let writes: Vec<Write> = self
+            .overlays
+            .into_iter()
+            .map(|(relation, overlay)| Write {
+                relation,
+                deletes: overlay.deleted.iter().copied().collect(),
+                inserts: overlay.inserted,
+                upsert: None,
+            })
+            .filter(|write| write.rows() > 0)
+            .collect();
+        if writes.is_empty() {
+            return None;
+        }
+        // Deleted rows were read, and a row can be deleted by one commit only.
+        let deleted = writes.iter().filter(|write| !write.deletes.is_empty()).map(|write| write.relation);
+        let reads = self.reads.into_iter().chain(deleted).collect();
+        Some(Commit { read_epoch: self.version.epoch, reads, writes, again: None })
+    }
+}
+
+/// Decides an upsert inside a transaction, where there is no index over version and overlay: one is made for it.
+pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
+    if write.upsert.is_none() {
+        return Ok(write);
+    }
+    let id = write.relation;
+    let relation = version.catalog.by_id(id).ok_or_else(|| Error::internal("a write to a relation that is gone"))?;
+    let Contents::Kept(snapshot) = &version.entry(id)?.contents else {
+        return Err(Error::internal("a write to a view"));
+    };
+    let overlay = overlays.get(&id).cloned().unwrap_or_default();
+    let mut table = TableState::new(relation.clone())?;
+    let mut ids = Vec::new();
+    let mut load = |batch: RecordBatch| {
+        let inserts = vec![batch];
+        table.apply(&RelationWrite { relation: id.0, deletes: Vec::new(), inserts }, 0).map(drop)
+    };
+    for chunk in 0..snapshot.chunks() {
+        let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
+        let numbers = row_ids(&batch)?;
+        let keep: BooleanArray = numbers.values().iter().map(|id| Some(!overlay.deleted.contains(id))).collect();
+        ids.extend(numbers.values().iter().filter(|id| !overlay.deleted.contains(id)));
+        let columns: Vec<usize> = (0..batch.num_columns() - 1).collect();
+        let rows = compute::filter_record_batch(&batch.project(&columns)?, &keep)?;
+        load(rows.with_schema(relation.schema.clone())?)?;
+    }
+    ids.extend((OVERLAY_ROWS..).take(overlay.inserted.iter().map(RecordBatch::num_rows).sum()));
+    overlay.inserted.into_iter().try_for_each(load)?;
+    let settled = table.admit(write)?;
+    let deletes = settled.deletes.iter().map(|&row| ids[row as usize]).collect();
+    Ok(Write { relation: id, deletes, inserts: settled.inserts, upsert: None })
+}

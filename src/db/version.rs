@@ -1,0 +1,104 @@
+//! A version: everything there is, as of one epoch.
+//!
+//! A [`Version`] is immutable and cheap to publish: only the entries of changed relations are new, all others are
+//! shared with the version before. Whoever holds one reads the same contents for ever. It does not hold running
+//! circuits or indexes; those belong to the sequencer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::plan::catalog::{Catalog, RelationId};
+use crate::state::snapshot::Snapshot;
+
+/// Why a view has no answer.
+#[derive(Debug, Clone)]
+pub struct ViewFailure {
+    /// The name of the view where the failure arose.
+    pub view: String,
+    /// The error.
+    pub message: String,
+    /// Its SQLSTATE.
+    pub sqlstate: &'static str,
+    /// The first offending row as text, where a row is at fault.
+    pub row: Option<String>,
+    /// Whether the view was detached: its state is gone until REFRESH.
+    pub detached: bool,
+}
+
+impl ViewFailure {
+    /// The error a reader of `relation` gets.
+    pub fn to_error(&self, relation: &str) -> Error {
+        let row = self.row.as_ref().map(|row| format!(", for the row {row}")).unwrap_or_default();
+        let on = if self.view == relation { String::new() } else { format!(" (in view \"{}\" below it)", self.view) };
+        let error =
+            Error::new(ErrorKind::ViewFailed, format!("view \"{relation}\" has failed{on}: {}{row}", self.message))
+                .with_sqlstate(self.sqlstate);
+        match self.detached {
+            true => error.with_hint(format!("REFRESH MATERIALIZED VIEW {} rebuilds it", self.view)),
+            false => error.with_hint("correct or delete the row and the view recovers by itself"),
+        }
+    }
+}
+
+/// The contents of one relation in one version.
+#[derive(Debug)]
+pub enum Contents {
+    /// Kept rows: tables, streams and maintained views.
+    Kept(Snapshot),
+    /// A view that is computed when it is first read in this version.
+    Lazy(Mutex<Option<Snapshot>>),
+}
+
+/// One relation's entry in a version.
+#[derive(Debug)]
+pub struct Entry {
+    /// The rows.
+    pub contents: Contents,
+    /// The epoch that last changed them.
+    pub changed: u64,
+    /// Why the relation cannot be read, if it cannot.
+    pub failure: Option<Arc<ViewFailure>>,
+}
+
+/// Everything there is, as of one epoch.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// The epoch.
+    pub epoch: u64,
+    /// The epoch's time: microseconds since 1970 (UTC), never decreasing.
+    pub time_us: i64,
+    /// The definitions.
+    pub catalog: Arc<Catalog>,
+    /// The contents of every relation but plain views.
+    pub entries: HashMap<RelationId, Arc<Entry>>,
+}
+
+impl Version {
+    /// A version with nothing in it.
+    pub fn empty(time_us: i64) -> Self {
+        Version { epoch: 0, time_us, catalog: Arc::new(Catalog::default()), entries: HashMap::new() }
+    }
+
+    /// The entry of a relation, failed or not.
+    pub fn entry(&self, id: RelationId) -> Result<&Arc<Entry>> {
+        self.entries.get(&id).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("relation {} does not exist at epoch {}", self.name(id), self.epoch),
+            )
+        })
+    }
+
+    /// The epoch in which a relation last changed; 0 if it does not exist.
+    pub fn changed(&self, id: RelationId) -> u64 {
+        self.entries.get(&id).map_or(0, |entry| entry.changed)
+    }
+
+    /// The relation's name, or its number where it has none any more.
+    pub fn name(&self, id: RelationId) -> String {
+        self.catalog.by_id(id).map_or_else(|| id.to_string(), |relation| relation.name.clone())
+    }
+}
