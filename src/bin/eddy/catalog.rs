@@ -4,9 +4,7 @@
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::DataType;
-use eddydb::Result;
-
-use crate::engine::{Connection, Outcome};
+use eddydb::{Connection, Outcome, Result};
 
 /// The names of all relations and of their columns, each once. Without an answer there are none: Tab is no place for
 /// errors.

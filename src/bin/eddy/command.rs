@@ -173,7 +173,12 @@ fn watch(shell: &mut Shell, view: &str) -> Flow {
             let added = watches.add(shell.connection(), view);
             shell.watches = watches;
             match added {
-                Ok(()) => Ok(()),
+                Ok(()) => {
+                    if shell.is_interactive() {
+                        eprintln!("watching {view}");
+                    }
+                    Ok(())
+                }
                 Err(error) => shell.fail(&error.to_string()),
             }
         }

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use crate::engine;
 use crate::lexer::{Kind, first_token};
 
 /// One thing to do.
@@ -107,7 +106,7 @@ impl Pieces {
     fn statements(&mut self) -> bool {
         let mut taken = 0;
         let mut line = self.line;
-        for span in engine::split(&self.buffer) {
+        for span in eddydb::split(&self.buffer) {
             let begin = taken + blank_prefix(&self.buffer[taken..], Blank::Semicolons);
             if !span.complete || self.buffer[begin..].starts_with(is_command_mark) {
                 break;
@@ -137,7 +136,7 @@ pub fn read_pieces<E: From<io::Error>>(
 ) -> Result<(), E> {
     let mut pieces = Pieces::default();
     let mut bytes = vec![];
-    let mut chunk = vec![0; 64 * 1024];
+    let mut chunk = vec![0; 1 << 20];
     loop {
         let read = match reader.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -229,7 +228,7 @@ pub fn is_complete(text: &str) -> bool {
     if text[blank..].is_empty() || text[blank..].starts_with(is_command_mark) {
         return true;
     }
-    engine::split(text).last().is_some_and(|span| span.complete)
+    eddydb::split(text).last().is_some_and(|span| span.complete)
 }
 
 #[cfg(test)]

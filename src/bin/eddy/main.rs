@@ -19,7 +19,6 @@ mod catalog;
 mod command;
 mod demo;
 mod editor;
-mod engine;
 mod input;
 mod interactive;
 mod interrupt;
@@ -31,8 +30,9 @@ mod watch;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use eddydb::{Connection, Database};
+
 use crate::arguments::{Arguments, Work};
-use crate::engine::{Connection, Database};
 use crate::interrupt::{EXIT_INTERRUPTED, Interrupts};
 use crate::print::{Format, Style};
 use crate::shell::{Flow, Settings, Shell, Stop};
@@ -55,10 +55,12 @@ fn main() -> ExitCode {
 }
 
 fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
-    match arguments.database.as_deref() {
-        None | Some(":memory:") => Database::in_memory()?.connect(),
-        Some(directory) => Database::open(directory)?.connect(),
-    }
+    let database = match arguments.database.as_deref() {
+        Some(directory) if !arguments.in_memory() => Database::open(directory)?,
+        _ if arguments.safe => Database::builder().no_file_access().build()?,
+        _ => Database::in_memory()?,
+    };
+    database.connect()
 }
 
 /// Does what the command line asks for; only without any work is there a prompt, or standard input to read.

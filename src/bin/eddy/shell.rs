@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use eddydb::{Error, ErrorKind};
+use eddydb::{ArrowRows, Connection, Error, ErrorKind, EventKind, Outcome, Subscription, SubscriptionEvent};
 
 use crate::command;
-use crate::engine::{ArrowRows, Connection, EventKind, Outcome, Subscription, SubscriptionEvent};
 use crate::input::{Piece, Pieces, read_pieces};
 use crate::interrupt::Interrupts;
 use crate::lexer::first_word;
@@ -240,13 +239,13 @@ impl Shell {
                 }
                 Ok(())
             }
-            Outcome::Done => {
+            Outcome::Subscription(subscription) => self.print_subscription(subscription),
+            _ => {
                 if self.interactive {
                     eprintln!("ok");
                 }
                 Ok(())
             }
-            Outcome::Subscription(subscription) => self.print_subscription(subscription),
         }
     }
 
@@ -268,7 +267,7 @@ impl Shell {
     }
 
     /// Prints changes as they come, until Ctrl-C or until the subscription ends.
-    fn print_subscription(&mut self, mut subscription: Subscription) -> Result<(), Problem> {
+    fn print_subscription(&mut self, subscription: Subscription) -> Result<(), Problem> {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut printer = streaming(self.settings.format, with_epoch(&subscription.schema()), self.style);
         let result = loop {

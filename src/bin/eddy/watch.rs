@@ -4,7 +4,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::engine::{Connection, Outcome, Subscription};
+use eddydb::{Connection, Outcome, Subscription};
+
 use crate::print::{Format, Printer, Style, streaming};
 use crate::shell::{Settings, tell, with_epoch};
 

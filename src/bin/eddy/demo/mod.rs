@@ -15,10 +15,9 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, RecordBatch};
-use eddydb::{Error, Result};
+use eddydb::{Connection, Error, Outcome, Result};
 
 use self::screen::{Panel, Screen, bars};
-use crate::engine::{Connection, Outcome};
 use crate::print::value::{formatter, is_null, is_number};
 use crate::shell::{Flow, Shell, Stop};
 
@@ -49,6 +48,8 @@ struct View {
     name: &'static str,
     about: &'static str,
     query: &'static str,
+    /// What the columns on the screen are.
+    title: &'static str,
     /// What of it is seen while it changes.
     shown: &'static str,
     height: usize,
@@ -60,6 +61,7 @@ const VIEWS: [View; 5] = [
         about: "delay by carrier, its name by a join",
         query: "SELECT a.name AS carrier, count(*) AS flights, avg(f.dep_delay) AS mean_delay, max(f.dep_delay) AS worst \
                 FROM flights f JOIN airlines a ON a.carrier = f.carrier GROUP BY a.name",
+        title: "flights, mean minutes late",
         shown: "SELECT carrier, flights, round(mean_delay, 1) AS mean_delay FROM delays \
                 ORDER BY flights DESC, carrier LIMIT 6",
         height: 6,
@@ -68,6 +70,7 @@ const VIEWS: [View; 5] = [
         name: "routes",
         about: "the busiest routes, from 200 flights on",
         query: "SELECT origin, dest, count(*) AS flights FROM flights GROUP BY origin, dest HAVING count(*) >= 200",
+        title: "flights, from 200 on",
         shown: "SELECT origin, dest, flights FROM routes ORDER BY flights DESC, origin, dest LIMIT 6",
         height: 6,
     },
@@ -76,6 +79,7 @@ const VIEWS: [View; 5] = [
         about: "planes seen, by manufacturer",
         query: "SELECT p.manufacturer, count(DISTINCT f.tailnum) AS planes, count(*) AS flights \
                 FROM flights f JOIN planes p ON p.tailnum = f.tailnum GROUP BY p.manufacturer",
+        title: "planes, flights",
         shown: "SELECT manufacturer, planes, flights FROM makers ORDER BY planes DESC, manufacturer LIMIT 4",
         height: 4,
     },
@@ -84,6 +88,7 @@ const VIEWS: [View; 5] = [
         about: "flights by airport and hour (UTC)",
         query: "SELECT origin, extract(hour FROM sched_ts) AS hour, count(*) AS flights FROM flights \
                 GROUP BY origin, extract(hour FROM sched_ts)",
+        title: "flights by hour (UTC)",
         shown: "SELECT origin, CAST(hour AS BIGINT) AS hour, flights FROM hours ORDER BY origin, hour",
         height: 3,
     },
@@ -92,6 +97,7 @@ const VIEWS: [View; 5] = [
         about: "a view on a view: the busiest hour",
         query: "SELECT origin, max(flights) AS busiest, min(flights) AS quietest, count(*) AS hours \
                 FROM hours GROUP BY origin",
+        title: "busiest, quietest, hours",
         shown: "SELECT origin, busiest, quietest, hours FROM rush ORDER BY origin",
         height: 3,
     },
@@ -247,7 +253,7 @@ impl Demo<'_> {
             .iter()
             .map(|view| {
                 let (right, rows) = self.cells(view.shown)?;
-                let title = format!("{}: {}", view.name, view.about);
+                let title = format!("{}: {}", view.name, view.title);
                 if view.name == "hours" {
                     let rows = by_hour(&rows);
                     return Ok(Panel { title, rows, right: vec![false, false], height: view.height });
