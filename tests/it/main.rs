@@ -1,5 +1,8 @@
 //! The integration tests of the package, in one binary because linking is what they cost.
 
+mod oracle;
+#[path = "../sql/random.rs"]
+mod random;
 #[cfg(feature = "shell")]
 mod shell;
 mod tidy;

@@ -1,8 +1,8 @@
 //! The `continuous` and `late` modes: every query is kept as a materialized view.
 //!
 //! In `continuous`, CREATE TABLE moves to the front of the file (behind a DROP of the same name, never above a SET),
-//! each query becomes a view at the earliest place where its relations exist, and only then the data comes, INSERTs
-//! cut into steps of 1, 7, 1000 or all rows, runs of INSERTs sometimes in one transaction. In `late`, everything stays
+//! each query becomes a view at the earliest place where its relations exist, and only then the data comes, the rows
+//! of successive INSERTs in steps of 1, 7, 1000 or all, sometimes all of them in one transaction. In `late`, everything stays
 //! and the view is created where its query stands, over filled relations; later changes flow into it all the same.
 //!
 //! At each query's place the view must hold the expected rows. In between, views are compared with their own text run
@@ -27,6 +27,9 @@ use crate::transform::{self, Effect, Verdict, ViewPlan};
 
 /// How many views share a replay.
 const GROUP: usize = 100;
+
+/// How many steps of one or seven rows a run of INSERTs begins with.
+const SMALL_STEPS: usize = 40;
 
 /// The time a file may spend on comparing views between its queries.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -264,12 +267,21 @@ impl<'a> Replay<'a> {
                 moved.entry(self.outline.slots[at]).or_default().push(at);
             }
         }
-        for at in 0..self.range.end {
+        let mut at = 0;
+        while at < self.range.end {
             for &early in moved.get(&at).into_iter().flatten() {
                 self.unwrap_transaction();
                 self.early(early);
             }
-            self.record(at);
+            let run = self.insert_run(at, &moved);
+            if run > 1 {
+                let result = self.insert(at..at + run);
+                (at..at + run).for_each(|at| self.note(at, result.clone()));
+                self.compare_views(usize::MAX);
+            } else {
+                self.record(at);
+            }
+            at += run.max(1);
             if !self.keep_going && self.failures > 0 {
                 return;
             }
@@ -333,7 +345,7 @@ impl<'a> Replay<'a> {
                 self.note(at, result);
             }
             (_, Effect::Insert) => {
-                let result = self.insert(at);
+                let result = self.insert(at..at + 1);
                 self.note(at, result);
                 self.compare_views(usize::MAX);
             }
@@ -396,30 +408,51 @@ impl<'a> Replay<'a> {
         compare::check(rows, types.len(), expected, sort).map_err(|text| format!("{text}\n  in the view: {sql}"))
     }
 
-    /// Runs an INSERT in pieces of a random size.
-    fn insert(&mut self, at: usize) -> Result<(), String> {
-        let record = &self.script.records[at];
-        let connection = record.connection.clone();
-        let Some((head, rows)) = transform::insert_pieces(&record.sql) else { return Ok(()) };
-        let own = self.session.in_transaction(&connection) && !self.wrapped;
+    /// How many records from `at` on are INSERTs into one relation that may be taken together.
+    fn insert_run(&self, at: usize, moved: &BTreeMap<usize, Vec<usize>>) -> usize {
+        let records = &self.script.records;
+        let head = |at: usize| {
+            let record = records.get(at).filter(|record| !record.skipped)?;
+            let insert = self.outline.effects[at] == Effect::Insert && at < self.range.end;
+            let (head, _) = transform::insert_pieces(&record.sql).filter(|_| insert)?;
+            Some((head, record.connection.as_str()))
+        };
+        let Some(first) = head(at) else { return 0 };
+        (at + 1..).take_while(|next| head(*next) == Some(first) && !moved.contains_key(next)).count() + 1
+    }
+
+    /// Runs the INSERTs of these records, their rows in steps of a random size.
+    fn insert(&mut self, records: std::ops::Range<usize>) -> Result<(), String> {
+        let script = self.script;
+        let records = &script.records[records];
+        let Some(first) = records.first() else { return Ok(()) };
+        let Some((head, _)) = transform::insert_pieces(&first.sql) else { return Ok(()) };
+        let pieces = records.iter().filter_map(|record| transform::insert_pieces(&record.sql));
+        let rows: Vec<&str> = pieces.flat_map(|(_, rows)| rows).collect();
+        let connection = first.connection.as_str();
+        let own = self.session.in_transaction(connection) && !self.wrapped;
         if !own && !self.wrapped && connection == "default" && self.random.one_in(4) {
             self.session.run("default", "BEGIN").map_err(|failure| failure.text)?;
             self.wrapped = true;
         }
         let size = [1, 7, 1000, usize::MAX][self.random.below(4)];
+        // Long runs would take one step per row and view: only their beginning is cut small.
+        let (small, rest) = rows.split_at(rows.len().min(SMALL_STEPS.saturating_mul(size)));
         let mut changed = 0;
-        for piece in rows.chunks(size.min(rows.len().max(1))) {
+        for piece in small.chunks(size.min(rows.len().max(1))).chain(rest.chunks(1000)) {
             let sql = format!("{head} {}", piece.join(", "));
-            let answer = self.session.run(&connection, &sql).map_err(|failure| failure.text)?;
+            let answer = self.session.run(connection, &sql).map_err(|failure| failure.text)?;
             changed += answer.finish().map_err(|failure| failure.text)?;
             if piece.len() < rows.len() {
                 self.compare_views(2);
             }
         }
-        match &record.kind {
-            Kind::Statement(StatementExpect::Count(count)) if *count != changed => {
-                Err(format!("expected {count} rows changed, found {changed}"))
-            }
+        let expected = records.iter().map(|record| match &record.kind {
+            Kind::Statement(StatementExpect::Count(count)) => Some(*count),
+            _ => None,
+        });
+        match expected.sum::<Option<u64>>() {
+            Some(count) if count != changed => Err(format!("expected {count} rows changed, found {changed}")),
             _ => Ok(()),
         }
     }

@@ -1,23 +1,34 @@
 //! The engine behind the runner: the only file that names the crate under test.
 //!
-//! Until the database layer exists it opens nothing, and the runner says so and runs nothing.
+//! A panic of the engine is an error like any other here, so that one bad record does not take the run with it; a
+//! statement that runs longer than [`DEADLINE`] is interrupted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use eddydb::{Database, EventKind, Outcome};
+
+/// How long one statement may run.
+const DEADLINE: &str = "SET statement_timeout = '60 s'";
 
 /// Whether there is a database to test.
-pub const AVAILABLE: bool = false;
+pub const AVAILABLE: bool = true;
 
 /// A database.
-pub struct Engine;
+pub struct Engine(Database);
 
 /// A connection.
-pub struct Connection;
+pub struct Connection(eddydb::Connection);
 
-/// A subscription.
-pub struct Subscription;
+/// A subscription, with the commits it has told of so far.
+pub struct Subscription {
+    inner: eddydb::Subscription,
+    commits: usize,
+    epoch: u64,
+}
 
 /// One step of a subscription.
-#[allow(dead_code)]
 pub enum Event {
     /// The number of the commit, counted from the subscription's first, and its rows: weight, then columns.
     Changes(usize, RecordBatch),
@@ -34,7 +45,6 @@ pub struct Table {
 }
 
 /// What a statement gives.
-#[allow(dead_code)]
 pub enum Answer {
     /// Rows.
     Rows(Table),
@@ -50,7 +60,7 @@ pub enum Answer {
 pub struct Failure {
     /// Its SQLSTATE.
     pub sqlstate: String,
-    /// SQLSTATE, message, position and hint.
+    /// `[SQLSTATE] message`, the line with a caret, the hint.
     pub text: String,
 }
 
@@ -59,47 +69,98 @@ impl Failure {
     pub fn of(text: &str) -> Failure {
         Failure { sqlstate: String::new(), text: text.to_string() }
     }
+
+    fn from(error: &eddydb::Error, sql: &str) -> Failure {
+        let sqlstate = error.sqlstate().to_string();
+        let shown: String = sql.chars().take(2000).collect();
+        Failure { text: format!("[{sqlstate}] {}", error.render(&shown)), sqlstate }
+    }
 }
 
 impl Answer {
-    /// Reads the answer to its end; gives the number of changed rows.
+    /// The number of changed rows; rows count too.
     pub fn finish(self) -> Result<u64, Failure> {
-        Ok(if let Answer::Changed(count) = self { count } else { 0 })
+        match self {
+            Answer::Rows(table) => Ok(table.batches.iter().map(|batch| batch.num_rows() as u64).sum()),
+            Answer::Changed(count) => Ok(count),
+            Answer::Done | Answer::Subscription(_) => Ok(0),
+        }
     }
 }
 
 impl Engine {
     /// A fresh, empty database.
     pub fn open() -> Result<Engine, Failure> {
-        Err(Failure::of("there is no database yet"))
+        let database = Database::builder().target_partitions(2).build();
+        database.map(Engine).map_err(|error| Failure::from(&error, ""))
     }
 
     /// A connection to it.
     pub fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection)
+        let connection = self.0.connect().map_err(|error| Failure::from(&error, ""))?;
+        connection.run(DEADLINE).map_err(|error| Failure::from(&error, DEADLINE))?;
+        Ok(Connection(connection))
     }
 }
 
 impl Connection {
-    /// Runs one statement.
-    pub fn run(&self, _sql: &str) -> Result<Answer, Failure> {
-        Err(Failure::of("there is no database yet"))
+    /// Runs one statement to its end.
+    pub fn run(&self, sql: &str) -> Result<Answer, Failure> {
+        let run = || match self.0.run(sql)? {
+            Outcome::Rows(rows) => {
+                let columns = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+                Ok(Answer::Rows(Table { columns, batches: rows.collect::<eddydb::Result<Vec<_>>>()? }))
+            }
+            Outcome::Changed(count) => Ok(Answer::Changed(count)),
+            Outcome::Subscription(inner) => {
+                Ok(Answer::Subscription(Subscription { inner, commits: 0, epoch: u64::MAX }))
+            }
+            _ => Ok(Answer::Done),
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(answer) => answer.map_err(|error: eddydb::Error| Failure::from(&error, sql)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+                Err(Failure::of(&format!("PANIC: {text}")))
+            }
+        }
     }
 
     /// The notices since the last call.
     pub fn notices(&self) -> Vec<String> {
-        Vec::new()
+        self.0.take_notices()
     }
 }
 
 impl Subscription {
-    /// The events received since the last call.
-    pub fn take(&mut self, _quiet: bool) -> Result<Vec<Event>, Failure> {
-        Ok(Vec::new())
+    /// The events received since the last call. Changes are there once their commit has returned; a subscriber that
+    /// expects some (`quiet` is false) is given a moment all the same.
+    pub fn take(&mut self, quiet: bool) -> Result<Vec<Event>, Failure> {
+        let mut events = Vec::new();
+        let wait = if quiet { Duration::ZERO } else { Duration::from_millis(500) };
+        let mut next = self.inner.recv_timeout(wait);
+        while let Some(event) = next.map_err(|error| Failure::from(&error, ""))? {
+            match event.kind {
+                EventKind::Failed(_) => events.push(Event::Failed),
+                EventKind::Progress => {}
+                _ => {
+                    if self.epoch != event.epoch {
+                        (self.epoch, self.commits) = (event.epoch, self.commits + 1);
+                    }
+                    let batch = event.as_record_batch().map_err(|error| Failure::from(&error, ""))?;
+                    let columns: Vec<usize> = (1..batch.num_columns()).collect();
+                    let batch = batch.project(&columns).map_err(|error| Failure::of(&error.to_string()))?;
+                    events.push(Event::Changes(self.commits, batch));
+                }
+            }
+            next = self.inner.try_recv();
+        }
+        Ok(events)
     }
 
     /// The last epoch the subscription has seen.
     pub fn epoch(&self) -> u64 {
-        0
+        self.epoch
     }
 }
