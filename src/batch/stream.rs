@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -18,6 +18,7 @@ use futures::Stream;
 use futures::channel::mpsc::Receiver;
 use tokio::task::AbortHandle;
 
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
@@ -95,7 +96,7 @@ fn wait<T>(interrupt: &Interrupt, mut poll: impl FnMut(&mut Context<'_>) -> Poll
             return Ok(value);
         }
         interrupt.check()?;
-        let left = interrupt.deadline().map_or(LOOK_EVERY, |at| at.saturating_duration_since(Instant::now()));
+        let left = interrupt.deadline().map_or(LOOK_EVERY, |at| at.saturating_duration_since(SystemClock.instant()));
         thread::park_timeout(left.min(LOOK_EVERY));
     }
 }

@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::change::{ChangeBatch, Weights};
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{Error, ErrorKind, Result};
 
 /// Rows a subscription holds for a slow reader before the sequencer waits.
@@ -186,12 +187,12 @@ impl Subscription {
 
     /// Waits for the next event at most `timeout`; `None` when it passed.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<SubscriptionEvent>> {
-        self.queue.pop(Some(Instant::now() + timeout))
+        self.queue.pop(Some(SystemClock.instant() + timeout))
     }
 
     /// The next event if one is there.
     pub fn try_recv(&self) -> Result<Option<SubscriptionEvent>> {
-        self.queue.pop(Some(Instant::now()))
+        self.queue.pop(Some(SystemClock.instant()))
     }
 
     /// The last epoch that is complete here: every change up to it is in the queue or was taken.

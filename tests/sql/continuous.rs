@@ -414,8 +414,9 @@ impl<'a> Replay<'a> {
         let head = |at: usize| {
             let record = records.get(at).filter(|record| !record.skipped)?;
             let insert = self.outline.effects[at] == Effect::Insert && at < self.range.end;
-            let (head, _) = transform::insert_pieces(&record.sql).filter(|_| insert)?;
-            Some((head, record.connection.as_str()))
+            let (head, rows) = transform::insert_pieces(&record.sql).filter(|_| insert)?;
+            // The rows of one VALUES share their types: only rows that spell their values alike go together.
+            Some((head, rows.first().map(|row| transform::literal_kinds(row)), record.connection.as_str()))
         };
         let Some(first) = head(at) else { return 0 };
         (at + 1..).take_while(|next| head(*next) == Some(first) && !moved.contains_key(next)).count() + 1

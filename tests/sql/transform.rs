@@ -436,3 +436,17 @@ pub fn insert_pieces(sql: &str) -> Option<(&str, Vec<&str>)> {
     }
     Some((&sql[..tokens[values].end()], rows))
 }
+
+/// How the values of a row are spelt: one letter a token.
+pub fn literal_kinds(row: &str) -> String {
+    let letter = |token: &Token<'_>| match token.kind {
+        Kind::Text => 't',
+        Kind::Number if token.text.bytes().all(|byte| byte.is_ascii_digit()) => 'i',
+        Kind::Number => 'r',
+        Kind::Word if token.is("null") => 'n',
+        Kind::Word | Kind::Quoted => 'w',
+        Kind::Symbol => 's',
+    };
+    // A sign does not change the type.
+    scan(row).iter().filter(|token| !token.symbol("-") && !token.symbol("+")).map(letter).collect()
+}
