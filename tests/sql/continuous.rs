@@ -419,7 +419,7 @@ impl<'a> Replay<'a> {
             Some((head, rows.first().map(|row| transform::literal_kinds(row)), record.connection.as_str()))
         };
         let Some(first) = head(at) else { return 0 };
-        (at + 1..).take_while(|next| head(*next) == Some(first) && !moved.contains_key(next)).count() + 1
+        (at + 1..).take_while(|next| head(*next).as_ref() == Some(&first) && !moved.contains_key(next)).count() + 1
     }
 
     /// Runs the INSERTs of these records, their rows in steps of a random size.
