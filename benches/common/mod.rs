@@ -1,4 +1,7 @@
 //! What all benchmarks share: arguments, measuring, the JSON line, DataFusion's own plan as baseline.
+//! No benchmark uses all of it.
+
+#![allow(dead_code)]
 
 use std::sync::Arc;
 

@@ -54,6 +54,7 @@ impl FileAccess {
         Self::without_roots(true, true)
     }
 
+    #[cfg(test)]
     /// Reads anywhere, writes nowhere.
     pub fn read_only() -> Self {
         Self::without_roots(true, false)
@@ -69,6 +70,7 @@ impl FileAccess {
         FileAccess(Arc::new(RwLock::new(State { policy, roots: None, locked: false })))
     }
 
+    #[cfg(test)]
     /// Replaces the policy; refused once locked.
     pub fn set(&self, policy: AccessPolicy) -> Result<()> {
         let roots = resolve_roots(&policy)?;
@@ -80,19 +82,16 @@ impl FileAccess {
         Ok(())
     }
 
+    #[cfg(test)]
     /// Makes the policy immutable.
     pub fn lock(&self) {
         self.0.write().locked = true;
     }
 
+    #[cfg(test)]
     /// Whether the policy is immutable.
     pub fn is_locked(&self) -> bool {
         self.0.read().locked
-    }
-
-    /// The policy now.
-    pub fn policy(&self) -> AccessPolicy {
-        self.0.read().policy.clone()
     }
 
     /// The path that may be read for `path`; an error if it does not exist or the policy forbids it.

@@ -176,11 +176,6 @@ impl Engine {
         *self.state.write() = Arc::new(session_state(&options)?);
         Ok(())
     }
-
-    /// The bytes that running queries hold now.
-    pub fn memory_used(&self) -> usize {
-        self.state.read().runtime_env().memory_pool.reserved()
-    }
 }
 
 /// DataFusion's physical rules without its second filter push-down: it moves a filter on one side of an outer join to

@@ -56,6 +56,7 @@ pub struct ScanInput {
 }
 
 impl ScanInput {
+    #[cfg(test)]
     /// Committed rows alone.
     pub fn of(snapshot: Snapshot) -> Self {
         ScanInput { snapshot, deleted: None, inserted: vec![] }

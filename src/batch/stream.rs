@@ -42,12 +42,7 @@ pub struct BatchStream {
     pub(crate) done: bool,
 }
 
-impl BatchStream {
-    /// The columns of every batch.
-    pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-}
+impl BatchStream {}
 
 impl Iterator for BatchStream {
     type Item = Result<RecordBatch>;

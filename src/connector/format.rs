@@ -61,22 +61,6 @@ impl FileFormat {
         let format = stem.rsplit_once('.').and_then(|(_, extension)| by_word(extension));
         (format, compression)
     }
-
-    /// The name as SQL writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            FileFormat::Csv => "csv",
-            FileFormat::Json => "json",
-            FileFormat::Ndjson => "ndjson",
-            FileFormat::Parquet => "parquet",
-            FileFormat::Arrow => "arrow",
-        }
-    }
-
-    /// Whether the format is text, which may be compressed as a whole.
-    pub fn is_text(self) -> bool {
-        matches!(self, FileFormat::Csv | FileFormat::Json | FileFormat::Ndjson)
-    }
 }
 
 fn by_word(word: &str) -> Option<FileFormat> {

@@ -182,11 +182,6 @@ impl FileRelation {
     pub fn row_count(&self) -> Option<u64> {
         self.files.iter().try_fold(0u64, |sum, part| sum.checked_add(part.source.row_count()?))
     }
-
-    /// The paths of the files, in reading order.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|part| part.source.path())
-    }
 }
 
 /// A batch of the file's columns `order` as the `wanted` columns, each in its canonical type.

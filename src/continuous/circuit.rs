@@ -149,6 +149,7 @@ impl Circuit {
         Ok(output)
     }
 
+    #[cfg(test)]
     /// How many rows fail now, counted with their weights.
     pub fn error_total(&self) -> i64 {
         self.errors.values().map(|(_, weight)| weight.max(&0)).sum()

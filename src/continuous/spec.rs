@@ -185,11 +185,13 @@ impl CircuitSpec {
         matches!(node.operator, OperatorSpec::Recompute { .. })
     }
 
+    #[cfg(test)]
     /// Whether any part is recomputed.
     pub fn recomputes(&self) -> bool {
         self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Recompute { .. }))
     }
 
+    #[cfg(test)]
     /// Whether the result depends on the time of the step.
     pub fn uses_now(&self) -> bool {
         self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Recompute { uses_now: true, .. }))
@@ -210,6 +212,7 @@ impl CircuitSpec {
         inputs.into_iter().collect()
     }
 
+    #[cfg(test)]
     /// Whether the result only ever grows.
     pub fn append_only(&self) -> bool {
         self.nodes[self.root].append_only

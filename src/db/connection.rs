@@ -317,7 +317,7 @@ impl Connection {
             open.reads.extend(planned.relations.iter().copied());
         } else if planned.uses_now {
             // The clock is an input like any other: time moves by a commit that everybody sees.
-            let version = self.database.sequencer.task(|sequencer| sequencer.tick())?;
+            let version = self.database.sequencer.task(crate::db::sequencer::Sequencer::tick)?;
             let none = Overlays::new();
             let reader = Reader::new(&self.database.shared, version, none, reader.parameters(), &self.interrupt);
             return Ok(Outcome::Rows(ArrowRows::new(planned.schema.clone(), reader.stream(planned)?)));
@@ -338,7 +338,7 @@ impl Connection {
         if let Some(open) = session.transaction.as_mut() {
             let settled = modified.writes.into_iter().map(|write| settle(&version, &overlays, write));
             let writes = settled.collect::<Result<Vec<_>>>()?;
-            let rows = modified.rows.unwrap_or_else(|| writes.iter().map(|w| inserted_rows(w)).sum());
+            let rows = modified.rows.unwrap_or_else(|| writes.iter().map(inserted_rows).sum());
             open.reads.extend(modified.reads);
             open.add(&writes)?;
             return Ok(Outcome::Changed(rows));

@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same reader, expanding every materialized view: recomputes from tables and streams alone.
-    pub fn from_scratch(mut self) -> Self {
+    pub fn expanded(mut self) -> Self {
         let views = self.version.catalog.relations().filter(|r| r.kind == RelationKind::MaterializedView);
         self.inline = views.map(|relation| relation.id).collect();
         self

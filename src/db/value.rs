@@ -179,7 +179,6 @@ macro_rules! to_values {
 }
 
 to_values! {
-    Value: value => value;
     bool: Value::Boolean(value) => value;
     f64: Value::Double(value) => value, Value::Integer(value) => value as f64,
          Value::Decimal { unscaled, scale } => unscaled as f64 / 10f64.powi(i32::from(scale));
@@ -212,6 +211,12 @@ impl<T: FromValue> FromValue for Option<T> {
             Value::Null => Ok(None),
             other => T::from_value(other).map(Some),
         }
+    }
+}
+
+impl FromValue for Value {
+    fn from_value(value: Value) -> Result<Self> {
+        Ok(value)
     }
 }
 

@@ -56,7 +56,7 @@ pub fn verify(connection: &Connection, name: &Name) -> Result<RecordBatch> {
             changes.push(ChangeBatch::inserts(canonical_batch(&rows, &relation.schema)?));
         }
     }
-    let fresh = reader().from_scratch();
+    let fresh = reader().expanded();
     let text = relation.query.as_deref().ok_or_else(|| Error::internal("a view without a query"))?;
     let planned = fresh.plan(sql::parse_query(text)?.as_ref())?;
     for batch in fresh.stream(&planned)? {
@@ -105,10 +105,4 @@ fn describe(differing: &[ChangeBatch]) -> String {
         }
     }
     lines.join("\n")
-}
-
-/// Rows as text, for failures that name one.
-pub fn row_text(batch: &RecordBatch, row: usize) -> String {
-    let values: Vec<String> = batch.columns().iter().map(|column| display(column, row)).collect();
-    format!("({})", values.join(", "))
 }

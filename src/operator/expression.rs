@@ -52,6 +52,7 @@ impl Expression {
         Ok(Expression { physical, data_type })
     }
 
+    #[cfg(test)]
     /// The column at `index`.
     pub fn column(name: &str, index: usize, data_type: DataType) -> Self {
         Expression { physical: Arc::new(Column::new(name, index)), data_type }

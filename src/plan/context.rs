@@ -55,10 +55,12 @@ pub trait FileSources {
     fn function(&self, name: &str, arguments: &Arguments) -> Option<Result<Arc<dyn RowSource>>>;
 }
 
+#[cfg(test)]
 /// No files may be read.
 #[derive(Debug, Clone, Copy)]
 pub struct NoFiles;
 
+#[cfg(test)]
 impl FileSources for NoFiles {
     fn file(&self, path: &str) -> Result<Arc<dyn RowSource>> {
         Err(Error::new(ErrorKind::Io, format!("reading the file '{path}' is not allowed here")).with_sqlstate("42501"))
@@ -112,6 +114,7 @@ pub struct PlanContext<'a> {
 }
 
 impl<'a> PlanContext<'a> {
+    #[cfg(test)]
     /// A context of relations and functions alone: no files, no system tables, no views, nothing expanded.
     pub fn new(catalog: &'a Catalog, functions: &'a FunctionRegistry) -> Self {
         PlanContext {

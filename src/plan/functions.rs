@@ -33,6 +33,9 @@ use crate::plan::context::SqlTypes;
 use crate::plan::relation_planner::Relations;
 use crate::plan::windows;
 
+/// From argument columns to a result column of the same length.
+pub type ColumnFunction = Arc<dyn Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync>;
+
 /// A scalar function written by the user, on columns.
 pub struct UserFunction {
     /// Its name; calls are matched without regard to case.
@@ -44,7 +47,7 @@ pub struct UserFunction {
     /// Whether equal arguments always give equal results; a function that is not so is refused in views.
     pub deterministic: bool,
     /// Gives one result a row; all arguments have the same length.
-    pub function: Arc<dyn Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync>,
+    pub function: ColumnFunction,
 }
 
 /// All functions by name, and how the binder uses them.
@@ -151,11 +154,6 @@ impl FunctionRegistry {
         self.aggregate(name).cloned().ok_or_else(|| Error::internal(format!("no built-in aggregate \"{name}\"")))
     }
 
-    /// The scalar function of that name, which must be built in.
-    pub fn expect_scalar(&self, name: &str) -> Result<Arc<ScalarUDF>> {
-        self.scalar(name).cloned().ok_or_else(|| Error::internal(format!("no built-in function \"{name}\"")))
-    }
-
     /// The window function of that name.
     pub fn window(&self, name: &str) -> Option<&Arc<WindowUDF>> {
         self.window.get(&name.to_lowercase())
@@ -187,11 +185,6 @@ impl FunctionRegistry {
     /// The names of all window functions.
     pub fn window_names(&self) -> Vec<String> {
         self.window.keys().cloned().collect()
-    }
-
-    /// The names of all table functions that read no file.
-    pub fn table_names(&self) -> Vec<String> {
-        self.table.keys().cloned().collect()
     }
 
     /// The error for a function that does not exist, with the nearest name as a hint.

@@ -107,7 +107,7 @@ impl OptimizerRule for SingleDistinct {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
         let distinct = match &plan {
-            LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().all(|expr| is_distinct(expr)),
+            LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().all(is_distinct),
             _ => false,
         };
         match distinct {

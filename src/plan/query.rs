@@ -69,11 +69,6 @@ pub fn plan_query(query: &ast::Query, context: &PlanContext<'_>) -> Result<Query
     plan_with(query, context, false, Target::Own)
 }
 
-/// The query cast to the columns of `target` by position, as an assignment does it: what does not fit is an error.
-pub fn plan_query_as(query: &ast::Query, context: &PlanContext<'_>, target: &SchemaRef) -> Result<Query> {
-    plan_with(query, context, false, Target::Schema(target))
-}
-
 /// The columns a plan is made to have.
 #[derive(Clone, Copy)]
 pub(crate) enum Target<'a> {

@@ -33,6 +33,5 @@ mod types;
 mod update;
 mod window_call;
 
-pub use parser::{ParsedStatement, parse, parse_expression, parse_query};
+pub use parser::{parse, parse_expression, parse_query};
 pub use split::{StatementSpan, split};
-pub use types::column_type;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::EddyDialect;
 use super::error::{located, syntax, unsupported};

@@ -67,6 +67,7 @@ impl ColumnStore {
         Ok(ColumnStore { columns, free: vec![], used: 0 })
     }
 
+    #[cfg(test)]
     /// Stores every row and sets `slots` to where.
     pub fn push(&mut self, columns: &[ArrayRef], rows: usize, slots: &mut Vec<u32>) -> Result<()> {
         let prepared = self.prepare(columns, rows)?;

@@ -111,6 +111,7 @@ impl KeyTable {
         delegate!(&self.keys, exists => usize::from(*exists), table => table.len())
     }
 
+    #[cfg(test)]
     /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -124,11 +125,6 @@ impl KeyTable {
     /// The bytes held.
     pub fn size(&self) -> usize {
         delegate!(&self.keys, _ => 0, table => table.size())
-    }
-
-    /// The types of the key columns.
-    pub fn types(&self) -> &[DataType] {
-        &self.types
     }
 
     fn check(&self, keys: &[ArrayRef], rows: usize) -> Result<()> {

@@ -71,15 +71,7 @@ impl Postings {
         moved
     }
 
-    /// Replaces the slot at `position`, which must exist.
-    pub fn replace(&mut self, group: u32, position: u32, slot: u32) {
-        if (group as usize) < self.entries.len()
-            && let Some(place) = self.list_mut(group).get_mut(position as usize)
-        {
-            *place = slot;
-        }
-    }
-
+    #[cfg(test)]
     /// Empties a group's list.
     pub fn clear(&mut self, group: u32) {
         if let Some(entry) = self.entries.get_mut(group as usize) {

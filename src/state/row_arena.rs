@@ -61,11 +61,6 @@ impl RowArena {
         }
     }
 
-    /// The columns.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// Adds rows, whose weights must be positive, and returns their ids. On an error nothing is added.
     pub fn append(&mut self, batch: RecordBatch, weights: &Weights) -> Result<Range<u64>> {
         let rows = batch.num_rows();
@@ -105,6 +100,7 @@ impl RowArena {
         Ok(())
     }
 
+    #[cfg(test)]
     /// The id the next row will have: every id is below.
     pub fn high(&self) -> u64 {
         self.high

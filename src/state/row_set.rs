@@ -66,6 +66,7 @@ impl RowSet {
         Ok(RowSet { arena: RowArena::new(schema), columns, keyed, index, rows: vec![], marks: vec![] })
     }
 
+    #[cfg(test)]
     /// Applies a change, consolidated over its step, at `epoch`.
     pub fn apply(&mut self, change: &ChangeBatch, epoch: u64) -> Result<()> {
         self.apply_all(std::slice::from_ref(change), epoch)

@@ -42,21 +42,18 @@ impl Snapshot {
         Snapshot { schema, epoch, high, rows, sealed, tail }
     }
 
-    /// No rows of the given columns.
-    pub fn empty(schema: SchemaRef, epoch: u64) -> Self {
-        Snapshot { schema, epoch, high: 0, rows: 0, sealed: Arc::default(), tail: Arc::from([]) }
-    }
-
     /// The columns.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
+    #[cfg(test)]
     /// The epoch whose rows these are.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
+    #[cfg(test)]
     /// Every id is below this.
     pub fn high(&self) -> u64 {
         self.high

@@ -182,7 +182,8 @@ fn filters_above_outer_joins_stay_on_their_side() {
         (Some(2), Some(0)),
         (Some(3), Some(0)),
     ];
-    let column = |get: fn(&(Option<i64>, Option<i64>)) -> Option<i64>| ints(&rows.iter().map(get).collect::<Vec<_>>());
+    type Row = (Option<i64>, Option<i64>);
+    let column = |get: fn(&Row) -> Option<i64>| ints(&rows.iter().map(get).collect::<Vec<_>>());
     world.add("r", &[("a", column(|row| row.0)), ("b", column(|row| row.1))]);
     let sql = "SELECT s.c0, count(*), max(s.c1) FROM (SELECT y.b AS c0, 1 - y.a AS c1 FROM r AS x \
                RIGHT JOIN r AS y ON y.a = x.b FULL JOIN r AS z ON z.a = y.a AND z.a > y.b \

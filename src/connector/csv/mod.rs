@@ -69,11 +69,6 @@ impl CsvSource {
         Ok(source)
     }
 
-    /// Whether the first row named the columns.
-    pub fn has_header(&self) -> bool {
-        self.header
-    }
-
     /// The first row where the sniffer saw none: the file is empty, or its first row is longer than the sample.
     fn first_row(&self) -> Result<Option<Vec<String>>> {
         let mut records = Records::default();

@@ -41,7 +41,7 @@ use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
 pub use datafusion_face::{aggregate_functions, from_udf};
-pub use function::{AggregateCall, AggregateFunction, create, result_type};
+pub use function::{AggregateCall, AggregateFunction, create};
 pub use sum::average_of_integers;
 
 /// The state of one aggregate call for all its groups.

@@ -4,12 +4,9 @@
 //! parameters whose values are known; before a run, [`bind`] replaces what is left. The plan a driver gets from
 //! [`bind`] has no placeholders.
 
-use arrow::array::{ArrayRef, PrimitiveArray};
-use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
-use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
@@ -58,9 +55,4 @@ fn parameter(parameters: &Parameters, id: &str) -> Result<ScalarValue> {
         Some(value) => scalar_value(value),
         None => Err(Error::invalid(format!("no value was given for the parameter {id}")).with_sqlstate("07002")),
     }
-}
-
-/// The epoch's time as a column of one value, for whoever evaluates expressions itself.
-pub fn now_value(now_us: i64) -> ArrayRef {
-    Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(now_us, 1).with_timezone("UTC"))
 }

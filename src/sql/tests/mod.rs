@@ -5,8 +5,9 @@ mod friendly;
 mod limits;
 mod statements;
 
+use super::parse;
+use super::parser::ParsedStatement;
 use super::statement::Statement;
-use super::{ParsedStatement, parse};
 
 /// The one statement of a text.
 fn one(text: &str) -> Statement {

@@ -164,7 +164,7 @@ fn groups_can_be_emitted_bit_by_bit_and_rows_turned_into_states() {
     let keep = arrow::array::BooleanArray::from_iter((0..9000).map(|n| Some(n % 11 > 0)));
     for function in AggregateFunction::ALL {
         let call = AggregateCall { append_only: true, ..call(function, &[DataType::Float64], false) };
-        let Ok(result) = super::super::result_type(function, &call.arguments) else { continue };
+        let Ok(result) = super::super::function::result_type(function, &call.arguments) else { continue };
         let new = || AllGroups::try_new(call.clone(), result.clone()).unwrap();
         let groups: Vec<usize> = (0..9000).collect();
         let (mut whole, mut parts, mut merged) = (new(), new(), new());

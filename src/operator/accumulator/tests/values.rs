@@ -170,7 +170,7 @@ fn variances_are_exact() {
 
 #[test]
 fn wrong_arguments_are_errors() {
-    assert_eq!(super::super::result_type(F::Sum, &[DataType::Utf8View]).unwrap_err().sqlstate(), "42883");
+    assert_eq!(super::super::function::result_type(F::Sum, &[DataType::Utf8View]).unwrap_err().sqlstate(), "42883");
     assert!(create(&call(F::Avg, &[], false)).is_err());
     let mut sum = accumulator(F::Sum, &DataType::Int64);
     let array = column(Int64Array::from(vec![1, 2]));
