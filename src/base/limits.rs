@@ -70,6 +70,11 @@ impl MemoryBudget {
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<InterruptState>);
 
+/// The moment `timeout` from now; none where it is too far away to be told.
+pub fn deadline_after(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
 #[derive(Debug, Default)]
 struct InterruptState {
     cancelled: AtomicBool,
@@ -88,7 +93,7 @@ impl Interrupt {
     /// Clears an earlier cancellation and sets the time the next statement may take.
     pub fn start(&self, timeout: Option<Duration>) {
         self.0.cancelled.store(false, Ordering::SeqCst);
-        *self.0.deadline.lock() = timeout.map(|timeout| (Instant::now() + timeout, timeout));
+        *self.0.deadline.lock() = timeout.and_then(|timeout| Some((deadline_after(timeout)?, timeout)));
     }
 
     /// Whether the statement was cancelled.
@@ -99,6 +104,11 @@ impl Interrupt {
     /// The moment the statement must have ended, if there is one.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline.lock().map(|(at, _)| at)
+    }
+
+    /// The time left until the deadline; `None` if there is none.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// An error if the statement was cancelled or ran past its deadline.

@@ -18,7 +18,6 @@ use futures::Stream;
 use futures::channel::mpsc::Receiver;
 use tokio::task::AbortHandle;
 
-use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
@@ -91,7 +90,7 @@ fn wait<T>(interrupt: &Interrupt, mut poll: impl FnMut(&mut Context<'_>) -> Poll
             return Ok(value);
         }
         interrupt.check()?;
-        let left = interrupt.deadline().map_or(LOOK_EVERY, |at| at.saturating_duration_since(SystemClock.instant()));
+        let left = interrupt.remaining().unwrap_or(LOOK_EVERY);
         thread::park_timeout(left.min(LOOK_EVERY));
     }
 }

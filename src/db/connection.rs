@@ -229,29 +229,30 @@ impl Connection {
             S::CopyTo(copy) => {
                 self.with_reader(parameters, |reader| files::copy_to(reader, copy).map(Outcome::Changed))
             }
-            S::Begin { read_only } => self.begin_transaction(*read_only),
-            S::Commit => self.commit_transaction(),
-            S::Rollback => self.rollback_transaction(),
-            S::Prepare { name, statement, .. } => {
-                let taken = self.session.lock().prepared.insert(name.clone(), statement.as_ref().clone());
-                match taken {
-                    None => Ok(Outcome::Done),
-                    Some(old) => {
-                        self.session.lock().prepared.insert(name.clone(), old);
-                        Err(Error::new(ErrorKind::AlreadyExists, format!("prepared statement \"{name}\" exists"))
-                            .with_sqlstate("42P05")
-                            .with_hint(format!("DEALLOCATE {name} frees the name")))
-                    }
-                }
+            S::Subscribe(clause) => {
+                self.refuse_in_transaction("SUBSCRIBE")?;
+                subscribe::subscribe(self, clause, parameters).map(Outcome::Subscription)
             }
-            S::Execute { name, arguments } => self.execute_prepared(name, arguments, parameters, text),
-            S::Deallocate { name } => self.deallocate(name.as_deref()),
-            S::Set { name, value } => self.set(name, Some(value)),
-            S::Reset { name: Some(name) } => self.set(name, None),
-            S::Reset { name: None } => {
-                self.session.lock().settings = Settings::default();
-                Ok(Outcome::Done)
+            S::Show(_) | S::Describe { .. } | S::Summarize { .. } | S::Explain(_) | S::Verify { .. } => {
+                self.look(statement, parameters)
             }
+            S::CreateRelation(_)
+            | S::CreateView(_)
+            | S::CreateIndex(_)
+            | S::Drop(_)
+            | S::AlterAddColumn(_)
+            | S::Refresh { .. } => {
+                self.refuse_in_transaction("a change of the catalog")?;
+                ddl::run(self, statement, text).map(|()| Outcome::Done)
+            }
+            control => self.control(control, parameters, text),
+        }
+    }
+
+    /// Statements that look at the database.
+    fn look(&self, statement: &Statement, parameters: &Parameters) -> Result<Outcome> {
+        use Statement as S;
+        match statement {
             S::Show(show) => self.with_reader(parameters, |reader| {
                 system::show(&self.database.shared, &reader.version, &self.settings(), show).map(rows_outcome)
             }),
@@ -264,9 +265,25 @@ impl Connection {
             }),
             S::Explain(explain) => explain::explain(self, explain, parameters).map(rows_outcome),
             S::Verify { name } => verify::verify(self, name).map(rows_outcome),
-            S::Subscribe(clause) => {
-                self.refuse_in_transaction("SUBSCRIBE")?;
-                subscribe::subscribe(self, clause, parameters).map(Outcome::Subscription)
+            _ => Err(Error::internal("a statement that does not look at anything")),
+        }
+    }
+
+    /// Transactions, prepared statements, settings, and what does not exist yet.
+    fn control(&self, statement: &Statement, parameters: &Parameters, text: &str) -> Result<Outcome> {
+        use Statement as S;
+        match statement {
+            S::Begin { read_only } => self.begin_transaction(*read_only),
+            S::Commit => self.commit_transaction(),
+            S::Rollback => self.rollback_transaction(),
+            S::Prepare { name, statement, .. } => self.prepare_named(name, statement),
+            S::Execute { name, arguments } => self.execute_prepared(name, arguments, parameters, text),
+            S::Deallocate { name } => self.deallocate(name.as_deref()),
+            S::Set { name, value } => self.set(name, Some(value)),
+            S::Reset { name: Some(name) } => self.set(name, None),
+            S::Reset { name: None } => {
+                self.session.lock().settings = Settings::default();
+                Ok(Outcome::Done)
             }
             S::Checkpoint => {
                 self.notice("this database is in memory: there is nothing to checkpoint");
@@ -280,12 +297,19 @@ impl Connection {
             S::CreateExternalTable(_) => Err(Error::unsupported("external tables do not exist yet").with_hint(
                 "read the file in place (FROM 'file.parquet') or CREATE TABLE .. AS SELECT * FROM 'file.parquet'",
             )),
-            ddl => {
-                self.refuse_ddl()?;
-                ddl::run(self, ddl, text)?;
-                Ok(Outcome::Done)
-            }
+            _ => Err(Error::unsupported("this statement does not run yet")),
         }
+    }
+
+    fn prepare_named(&self, name: &str, statement: &Statement) -> Result<Outcome> {
+        let mut session = self.session.lock();
+        if session.prepared.contains_key(name) {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("prepared statement \"{name}\" exists"))
+                .with_sqlstate("42P05")
+                .with_hint(format!("DEALLOCATE {name} frees the name")));
+        }
+        session.prepared.insert(name.to_string(), statement.clone());
+        Ok(Outcome::Done)
     }
 
     /// The version the next statement reads: the transaction's, or the current one.
@@ -384,10 +408,6 @@ impl Connection {
             self.notice("there is no transaction to roll back");
         }
         Ok(Outcome::Done)
-    }
-
-    fn refuse_ddl(&self) -> Result<()> {
-        self.refuse_in_transaction("a change of the catalog")
     }
 
     fn refuse_in_transaction(&self, what: &str) -> Result<()> {

@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::change::{ChangeBatch, Weights};
-use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::deadline_after;
 
 /// Rows a subscription holds for a slow reader before the sequencer waits.
 const QUEUE_ROWS: usize = 4 << 20;
@@ -77,6 +77,15 @@ pub struct Queue {
     progress: AtomicU64,
 }
 
+/// How long a reader waits for an event.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// Not at all.
+    No,
+    /// Until then; for ever where no moment is given.
+    Until(Option<Instant>),
+}
+
 #[derive(Debug, Default)]
 struct QueueState {
     events: VecDeque<SubscriptionEvent>,
@@ -131,7 +140,7 @@ impl Queue {
         self.state.lock().closed
     }
 
-    fn pop(&self, until: Option<Instant>) -> Result<Option<SubscriptionEvent>> {
+    fn pop(&self, wait: Wait) -> Result<Option<SubscriptionEvent>> {
         let mut state = self.state.lock();
         loop {
             if let Some(event) = state.events.pop_front() {
@@ -146,9 +155,10 @@ impl Queue {
             if let Some(reason) = &state.ended {
                 return Err(Error::new(ErrorKind::NotFound, format!("subscription ended: {reason}")));
             }
-            match until {
-                None => self.changed.wait(&mut state),
-                Some(until) => {
+            match wait {
+                Wait::No => return Ok(None),
+                Wait::Until(None) => self.changed.wait(&mut state),
+                Wait::Until(Some(until)) => {
                     if self.changed.wait_until(&mut state, until).timed_out() && state.events.is_empty() {
                         return Ok(None);
                     }
@@ -182,17 +192,17 @@ impl Subscription {
     /// # Errors
     /// [`ErrorKind::Cancelled`] after a cancel, [`ErrorKind::NotFound`] once the relation is gone.
     pub fn recv(&self) -> Result<SubscriptionEvent> {
-        self.queue.pop(None)?.ok_or_else(|| Error::internal("a wait without end ended"))
+        self.queue.pop(Wait::Until(None))?.ok_or_else(|| Error::internal("a wait without end ended"))
     }
 
     /// Waits for the next event at most `timeout`; `None` when it passed.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<SubscriptionEvent>> {
-        self.queue.pop(Some(SystemClock.instant() + timeout))
+        self.queue.pop(Wait::Until(deadline_after(timeout)))
     }
 
     /// The next event if one is there.
     pub fn try_recv(&self) -> Result<Option<SubscriptionEvent>> {
-        self.queue.pop(Some(SystemClock.instant()))
+        self.queue.pop(Wait::No)
     }
 
     /// The last epoch that is complete here: every change up to it is in the queue or was taken.

@@ -35,7 +35,10 @@ pub fn text(columns: &[ArrayRef], row: usize) -> String {
         .iter()
         .map(|column| match column.is_null(row) {
             true => "NULL".to_string(),
-            false => format!("'{}'", ArrayFormatter::try_new(column.as_ref(), &options).unwrap().value(row)),
+            false => format!(
+                "'{}'",
+                ArrayFormatter::try_new(column.as_ref(), &options).expect("a type that prints").value(row)
+            ),
         })
         .collect();
     values.join(",")
@@ -88,7 +91,8 @@ pub fn random_rows(random: &mut Random, rows: usize, distinct: u64) -> RecordBat
             })
         })
         .collect();
-    RecordBatch::try_new(schema(), vec![Arc::new(ints), Arc::new(strings), Arc::new(floats)]).unwrap()
+    RecordBatch::try_new(schema(), vec![Arc::new(ints), Arc::new(strings), Arc::new(floats)])
+        .expect("columns of one length")
 }
 
 fn pick(random: &mut Random, distinct: u64) -> Option<u64> {

@@ -275,7 +275,7 @@ impl<'a> Shape<'a> {
             match &items {
                 Some(items) => {
                     let named = |item: &&[Token<'_>]| output_name(item).as_deref() == Some(name.as_str());
-                    if let Some(at) = items.iter().position(|item| named(item)) {
+                    if let Some(at) = items.iter().position(named) {
                         return Some(Target::Position(at + 1));
                     }
                 }

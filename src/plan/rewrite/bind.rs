@@ -6,7 +6,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::Transformed;
-use datafusion::logical_expr::{Expr, LogicalPlan, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
@@ -16,7 +16,7 @@ use crate::plan::rewrite::rewrite_expressions;
 
 /// Clock functions become the placeholder of the epoch's time, known parameters become literals.
 pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Result<LogicalPlan> {
-    rewrite_expressions(plan, &mut |expr| {
+    let bound = rewrite_expressions(plan, &mut |expr| {
         if let Some(resolved) = clock_functions::resolve(&expr) {
             return Ok(Transformed::yes(resolved));
         }
@@ -28,7 +28,20 @@ pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Res
             _ => Ok(Transformed::no(expr)),
         }
     })
-    .map_err(from_datafusion)
+    .map_err(from_datafusion)?;
+    match parameters {
+        Some(parameters) if !parameters.positional.is_empty() || !parameters.named.is_empty() => retype(bound),
+        _ => Ok(bound),
+    }
+}
+
+/// A parameter without a value has no type; with its value the columns above it get theirs.
+fn retype(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let retyped = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build().map(Transformed::yes),
+        other => other.recompute_schema().map(Transformed::yes),
+    });
+    retyped.map(|plan| plan.data).map_err(from_datafusion)
 }
 
 /// The plan with every placeholder replaced: the epoch's time in microseconds since 1970, and the parameters.

@@ -23,7 +23,7 @@ fn on_small_stack(text: String) -> (Option<ErrorKind>, f64) {
 }
 
 /// Without optimisation everything takes some ten times as long.
-const SECONDS_MAX: f64 = if cfg!(debug_assertions) { 5.0 } else { 1.0 };
+const SECONDS_MAX: f64 = if cfg!(debug_assertions) { 30.0 } else { 1.0 };
 
 #[track_caller]
 fn refused(text: String) {
@@ -106,7 +106,7 @@ fn large_texts() {
     let rows = vec!["(1, 'some text', 2.5, NULL, TIMESTAMP '2026-01-01 00:00:00')"; 10_000].join(", ");
     let parsed = parse(&format!("INSERT INTO t VALUES {rows}")).expect("parses");
     assert_eq!(parsed.len(), 1);
-    assert!(start.elapsed().as_secs_f64() < 3.0, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs_f64() < SECONDS_MAX, "{:?}", start.elapsed());
     let (kind, seconds) = on_small_stack(" ".repeat(5_000_001) + "SELECT 1");
     assert!(kind.is_none() && seconds < SECONDS_MAX, "{seconds} s");
     refused(format!("SELECT 1{}", " ".repeat(6_000_000)) + "+ 1");
@@ -114,7 +114,7 @@ fn large_texts() {
     let (kind, seconds) = on_small_stack("(".repeat(4_000_000));
     assert!(kind == Some(ErrorKind::Resource), "{seconds} s");
     let (_, seconds) = on_small_stack("SELECT 1;".repeat(100_000));
-    assert!(seconds < 10.0, "{seconds} s");
+    assert!(seconds < 10.0 * SECONDS_MAX, "{seconds} s");
 }
 
 #[test]
