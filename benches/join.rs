@@ -10,6 +10,9 @@ use datafusion::arrow::array::{Int64Array, RecordBatch};
 
 const SQL: &str = "SELECT d.id, d.x, f.v FROM f JOIN d ON f.k = d.id";
 
+/// A relation and its batches.
+type Side<'a> = (&'a str, &'a [RecordBatch]);
+
 fn main() -> eddydb::Result<()> {
     let arguments = Arguments::parse();
     let keys = arguments.rows(1_000_000);
@@ -27,7 +30,7 @@ fn main() -> eddydb::Result<()> {
         batch(vec![("k", Arc::new(k)), ("v", Arc::new(v))])
     });
     // Fan-out 1: each fact finds one row. Fan-out 10: each row of the small side finds ten facts.
-    let order: [(&str, [(&str, &[RecordBatch]); 2]); 2] =
+    let order: [(&str, [Side; 2]); 2] =
         [("fan_out_1", [("d", &dimension), ("f", &facts)]), ("fan_out_10", [("f", &facts), ("d", &dimension)])];
     for (case, sides) in order {
         if !arguments.wants(case) {
@@ -41,7 +44,7 @@ fn main() -> eddydb::Result<()> {
     Ok(())
 }
 
-fn run(sides: &[(&str, &[RecordBatch]); 2]) -> eddydb::Result<(f64, usize)> {
+fn run(sides: &[Side; 2]) -> eddydb::Result<(f64, usize)> {
     let (_database, connection) = database()?;
     for (name, batches) in sides {
         connection.execute_batch(&format!("CREATE STREAM {name} ({})", column_list(&batches[0].schema())))?;
