@@ -58,6 +58,7 @@ pub struct ScanInput {
 impl ScanInput {
     #[cfg(test)]
     /// Committed rows alone.
+    #[cfg(test)]
     pub fn of(snapshot: Snapshot) -> Self {
         ScanInput { snapshot, deleted: None, inserted: vec![] }
     }

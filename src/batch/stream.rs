@@ -41,8 +41,6 @@ pub struct BatchStream {
     pub(crate) done: bool,
 }
 
-impl BatchStream {}
-
 impl Iterator for BatchStream {
     type Item = Result<RecordBatch>;
 

@@ -57,6 +57,7 @@ pub trait FileSources {
 
 #[cfg(test)]
 /// No files may be read.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub struct NoFiles;
 
@@ -113,6 +114,7 @@ pub struct PlanContext<'a> {
     pub parameters: Option<&'a Parameters>,
 }
 
+#[cfg(test)]
 impl<'a> PlanContext<'a> {
     #[cfg(test)]
     /// A context of relations and functions alone: no files, no system tables, no views, nothing expanded.

@@ -1,6 +1,7 @@
-//! What is known of a plan's rows without running it: how many, whether they can be retracted, what is unique.
+//! How many rows a plan can have, known without running it.
 //!
-//! All answers are conservative: `false`, `None` or an empty list mean "not known". Unique keys count NULLs as equal.
+//! All answers are conservative: `false` or `None` mean "not known". What depends on how relations change (append-only,
+//! unique keys) is kept on the nodes of a circuit, one layer up.
 
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Aggregate, Distinct, JoinType, LogicalPlan};
