@@ -52,7 +52,7 @@ pub enum Outcome {
 pub struct Connection {
     pub(super) database: Database,
     pub(super) interrupt: Interrupt,
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
 }
 
 struct Session {
@@ -66,7 +66,7 @@ impl Connection {
     pub(super) fn new(database: Database) -> Self {
         let settings = Settings::default();
         let session = Session { transaction: None, prepared: HashMap::new(), settings, notices: Vec::new() };
-        Connection { database, interrupt: Interrupt::default(), session: Mutex::new(session) }
+        Connection { database, interrupt: Interrupt::default(), session: Arc::new(Mutex::new(session)) }
     }
 
     /// Runs one statement, whatever it is.
@@ -339,7 +339,17 @@ impl Connection {
     fn rows(&self, reader: &Reader<'_>, planned: &Query) -> Result<Outcome> {
         if let Some(open) = self.session.lock().transaction.as_mut() {
             open.reads.extend(planned.relations.iter().copied());
-        } else if planned.uses_now {
+            let session = self.session.clone();
+            let batches = reader.stream(planned)?.inspect(move |batch| {
+                if batch.is_err()
+                    && let Some(open) = session.lock().transaction.as_mut()
+                {
+                    open.failed = true;
+                }
+            });
+            return Ok(Outcome::Rows(ArrowRows::new(planned.schema.clone(), batches)));
+        }
+        if planned.uses_now {
             // The clock is an input like any other: time moves by a commit that everybody sees.
             let version = self.database.sequencer.task(crate::db::sequencer::Sequencer::tick)?;
             let none = Overlays::new();

@@ -238,7 +238,7 @@ fn create_view(connection: &Connection, create: &CreateView, text: &str) -> Resu
     }
     let prepared = prepare_view(connection, &version, create, kind)?;
     if let Some(old) = &existing {
-        check_replacement(&version.catalog, old, &prepared.relation)?;
+        check_replacement(&version, old, &prepared.relation)?;
     }
     let text = text.to_string();
     let read = prepared.relation.dependencies.clone();
@@ -301,7 +301,9 @@ fn prepare_view(
     let text = relation.query.as_deref().unwrap_or_default();
     let planned = reader.continuous().plan(sql::parse_query(text)?.as_ref())?;
     let spec = Arc::new(lower(&planned)?);
-    let built = match spec.is_recomputed_whole() || planned.uses_now {
+    // What others read change by change is kept whatever it costs.
+    let read = version.catalog.get(&relation.name).and_then(|old| version.catalog.dependents(old.id).next());
+    let built = match (spec.is_recomputed_whole() || planned.uses_now) && read.is_none() {
         true => None,
         false => Some(build(connection, version, &relation, &spec)?),
     };
@@ -380,8 +382,9 @@ fn with_columns(text: &str, names: &[String], schema: &Schema) -> String {
 }
 
 /// Whether `new` may take the place of `old` under the views that read it.
-fn check_replacement(catalog: &Catalog, old: &Relation, new: &Relation) -> Result<()> {
-    let same = old.schema.fields().len() <= new.schema.fields().len()
+fn check_replacement(version: &Version, old: &Relation, new: &Relation) -> Result<()> {
+    let catalog = &version.catalog;
+    let same = old.schema.fields().len() == new.schema.fields().len()
         && old
             .schema
             .fields()
@@ -391,13 +394,31 @@ fn check_replacement(catalog: &Catalog, old: &Relation, new: &Relation) -> Resul
     if reaches(catalog, new, old.id) {
         return Err(Error::invalid(format!("\"{}\" would read itself", old.name)));
     }
+    let expanded = version.entries.get(&old.id).is_none_or(|entry| matches!(entry.contents, Contents::Lazy(_)));
+    if expanded && let Some(reader) = materialized_reader(catalog, old.id) {
+        // Its circuit runs the old text; it would have to be built anew in the same epoch.
+        return Err(Error::new(
+            ErrorKind::Dependency,
+            format!("materialized view \"{}\" runs the query of \"{}\" as its own", reader.name, old.name),
+        )
+        .with_hint("drop it first and create it again afterwards"));
+    }
     match catalog.dependents(old.id).next() {
         Some(reader) if !same => Err(Error::new(
             ErrorKind::Dependency,
-            format!("\"{}\" reads columns of \"{}\" that would be gone", reader.name, old.name),
-        )),
+            format!("\"{}\" reads \"{}\", whose columns would change", reader.name, old.name),
+        )
+        .with_hint("names, types and number of its columns must stay, or drop the reader first")),
         _ => Ok(()),
     }
+}
+
+/// A materialized view that reads `id`, through any number of views.
+fn materialized_reader(catalog: &Catalog, id: RelationId) -> Option<&Arc<Relation>> {
+    catalog.dependents(id).find_map(|reader| match reader.kind {
+        RelationKind::MaterializedView => Some(reader),
+        _ => materialized_reader(catalog, reader.id),
+    })
 }
 
 fn reaches(catalog: &Catalog, from: &Relation, target: RelationId) -> bool {
@@ -660,10 +681,16 @@ impl Sequencer {
         };
         let change = match (&before, &upkeep) {
             (Some(ViewState { upkeep: Upkeep::Maintained(old), .. }), Upkeep::Maintained(new)) => {
-                difference(old, new, epoch)?
+                if same_types(&old.contents.arena().snapshot(epoch).schema(), &relation.schema) {
+                    difference(old, new, epoch)?
+                } else {
+                    self.end_subscriptions(relation.id, "has other columns now");
+                    Vec::new()
+                }
             }
             _ => Vec::new(),
         };
+        self.republish.insert(relation.id);
         self.views.insert(relation.id, ViewState { relation, spec, upkeep });
         Ok(change)
     }
@@ -700,17 +727,23 @@ impl Sequencer {
         catalog.remove(relation.id);
         self.tables.remove(&relation.id);
         self.views.remove(&relation.id);
+        self.end_subscriptions(relation.id, "was dropped");
+        Ok(())
+    }
+
+    /// Ends what follows a relation.
+    fn end_subscriptions(&mut self, id: RelationId, reason: &str) {
+        let name = self.shared.version().name(id);
         self.subscribers.retain(|subscriber| {
             let follows = match &subscriber.target {
-                Target::Relation(id) => *id == relation.id,
-                Target::Query { spec, .. } => spec.inputs().contains(&relation.id),
+                Target::Relation(followed) => *followed == id,
+                Target::Query { spec, .. } => spec.inputs().contains(&id),
             };
             if follows {
-                subscriber.queue.end(&format!("\"{}\" was dropped", relation.name));
+                subscriber.queue.end(&format!("\"{name}\" {reason}"));
             }
             !follows
         });
-        Ok(())
     }
 
     /// Puts each view behind those it reads.
@@ -735,6 +768,11 @@ fn visit(catalog: &Catalog, relation: &Relation, done: &mut BTreeSet<RelationId>
     order.push(relation.id);
 }
 
+/// Whether rows of one schema can stand beside rows of the other.
+fn same_types(one: &Schema, other: &Schema) -> bool {
+    one.fields().iter().map(|field| field.data_type()).eq(other.fields().iter().map(|field| field.data_type()))
+}
+
 /// What turns one view's contents into another's.
 fn difference(old: &Maintained, new: &Maintained, epoch: u64) -> Result<Vec<crate::base::change::ChangeBatch>> {
     let mut batches = Vec::new();
@@ -742,7 +780,9 @@ fn difference(old: &Maintained, new: &Maintained, epoch: u64) -> Result<Vec<crat
         let snapshot = contents.arena().snapshot(epoch);
         for chunk in 0..snapshot.chunks() {
             if let Some(rows) = snapshot.read_chunk(chunk, None, false)? {
-                let rows = rows.with_schema(new.contents.arena().snapshot(epoch).schema())?;
+                let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+                let schema = new.contents.arena().snapshot(epoch).schema();
+                let rows = RecordBatch::try_new_with_options(schema, rows.columns().to_vec(), &options)?;
                 batches.push(match sign {
                     1 => crate::base::change::ChangeBatch::inserts(rows),
                     _ => crate::base::change::ChangeBatch::deletes(rows),

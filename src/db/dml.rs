@@ -123,10 +123,7 @@ impl Modification {
                     Some(name) => column_of(relation, name)?,
                     None => position,
                 };
-                *value = match relation.defaults.get(column).and_then(Option::as_ref) {
-                    Some(text) => sql::parse_expression(text)?,
-                    None => sql::parse_expression("NULL")?,
-                };
+                *value = default_of(relation, column)?;
             }
         }
         Ok(query)
@@ -181,13 +178,17 @@ impl Modification {
 
     fn update(&self, update: &Update, reader: &Reader<'_>) -> Result<Modified> {
         let relation = mutable(&reader.version.catalog, &update.relation)?;
-        for assignment in &update.assignments {
-            column_of(&relation, &assignment.column).map_err(|error| match assignment.position {
+        let mut update = update.clone();
+        for assignment in &mut update.assignments {
+            let column = column_of(&relation, &assignment.column).map_err(|error| match assignment.position {
                 Some(position) => error.at(position),
                 None => error,
             })?;
+            if is_default(&assignment.value) {
+                assignment.value = default_of(&relation, column)?;
+            }
         }
-        let planned = reader.plan_update(&relation, update)?;
+        let planned = reader.plan_update(&relation, &update)?;
         let (mut deletes, mut inserts) = (Vec::new(), Vec::new());
         let width = relation.schema.fields().len();
         for batch in reader.collect(&planned)? {
@@ -325,11 +326,9 @@ fn conflict_query(
         .collect();
     for assignment in assignments {
         let column = column_of(relation, &assignment.column)?;
-        values[column] = if is_default(&assignment.value) {
-            let text = relation.defaults.get(column).and_then(Option::as_deref).unwrap_or("NULL");
-            sql::parse_expression(text)?
-        } else {
-            assignment.value.clone()
+        values[column] = match is_default(&assignment.value) {
+            true => default_of(relation, column)?,
+            false => assignment.value.clone(),
         };
     }
     values.push(selection.cloned().map_or_else(|| sql::parse_expression("true"), Ok)?);
@@ -401,6 +400,11 @@ fn shape_batch(
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(relation.schema.clone(), columns, &options)?)
+}
+
+/// What the keyword DEFAULT stands for in a column.
+fn default_of(relation: &Relation, column: usize) -> Result<ast::Expr> {
+    sql::parse_expression(relation.defaults.get(column).and_then(Option::as_deref).unwrap_or("NULL"))
 }
 
 /// The position of a column of `relation`, or an error with the nearest name.

@@ -121,8 +121,12 @@ pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         let from = sql_type_name(array.data_type());
         arrow::compute::cast_with_options(array, data_type, &options).map_err(|error| {
             let error = Error::from(error);
-            let kind = if error.kind() == ErrorKind::Internal { ErrorKind::Type } else { error.kind() };
-            let sqlstate = if kind == ErrorKind::Type { kind.sqlstate() } else { error.sqlstate() };
+            let (kind, sqlstate) = match (error.kind(), arrow::compute::can_cast_types(array.data_type(), data_type)) {
+                (_, false) => (ErrorKind::Type, ErrorKind::Type.sqlstate()),
+                // The types fit, so it is the value that does not.
+                (ErrorKind::Internal, true) => (ErrorKind::Data, "22003"),
+                (kind, true) => (kind, error.sqlstate()),
+            };
             Error::new(kind, format!("cannot store {from} as {}: {}", sql_type_name(data_type), error.message()))
                 .with_sqlstate(sqlstate)
         })?

@@ -214,7 +214,12 @@ impl<'a> Binder<'a> {
             let path = constant_text(name, arguments.first())?;
             return Ok(self.external(path.clone(), self.context.files.file(&path)?));
         }
-        let simplified = arguments.into_iter().map(fold_constant).collect::<Result<Vec<_>>>()?;
+        // The alias is the argument's name; folding would drop it.
+        let fold = |argument: Expr| match argument {
+            Expr::Alias(alias) => Ok(fold_constant(*alias.expr)?.alias(alias.name)),
+            value => fold_constant(value),
+        };
+        let simplified = arguments.into_iter().map(fold).collect::<Result<Vec<_>>>()?;
         if let Some(source) = self.context.functions.table_source(name, &simplified) {
             return source;
         }
