@@ -235,6 +235,8 @@ impl From<arrow::error::ArrowError> for Error {
                 ErrorKind::Data
             }
             A::CsvError(_) | A::JsonError(_) => ErrorKind::Data,
+            // Arrow has no class of its own for a decimal that does not fit.
+            A::InvalidArgumentError(text) if is_decimal_overflow(text) => ErrorKind::Data,
             A::IoError(_, _) | A::IpcError(_) | A::ParquetError(_) => ErrorKind::Io,
             A::MemoryError(_) => ErrorKind::Resource,
             A::NotYetImplemented(_) => ErrorKind::Unsupported,
@@ -243,6 +245,7 @@ impl From<arrow::error::ArrowError> for Error {
         let sqlstate = match &error {
             A::DivideByZero => "22012",
             A::ArithmeticOverflow(_) => "22003",
+            A::InvalidArgumentError(text) if is_decimal_overflow(text) => "22003",
             A::CastError(_) | A::ParseError(_) => "22P02",
             _ => kind.sqlstate(),
         };
@@ -252,6 +255,10 @@ impl From<arrow::error::ArrowError> for Error {
         };
         Error::new(kind, message).with_sqlstate(sqlstate).with_source(error)
     }
+}
+
+fn is_decimal_overflow(text: &str) -> bool {
+    text.contains("to store in a Decimal")
 }
 
 impl From<std::io::Error> for Error {
