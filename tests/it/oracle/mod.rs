@@ -174,7 +174,8 @@ fn compare(connection: &Connection, number: usize, sql: &str, tally: &mut Tally)
         }
         (view, batch) => {
             // View and batch may differ in whether they fail, but neither may fail by a defect.
-            let defect = |rows: Result<_, String>| rows.err().filter(|reason| reason.starts_with("[XX000]"));
+            let is_defect = |reason: &String| reason.starts_with("[XX000]") || reason.contains("panicked");
+            let defect = |rows: Result<_, String>| rows.err().filter(is_defect);
             match defect(view).or(defect(batch)) {
                 Some(reason) => Err(format!("view v{number}: {reason}")),
                 None => Ok(()),
