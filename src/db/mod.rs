@@ -20,6 +20,8 @@ mod subscribe;
 pub mod subscription;
 mod system;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transaction;
 pub mod value;
 mod verify;

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::db::database::Database;
 use crate::db::sequencer::Sequencer;
 use crate::db::view::Changes;
-use crate::storage::log::{LogRecord, RelationWrite};
+use crate::storage::log::LogRecord;
 
 /// Applies `records` in order to an empty database.
 pub fn replay(database: &Database, records: &[LogRecord]) -> Result<()> {
@@ -24,30 +24,32 @@ pub fn replay(database: &Database, records: &[LogRecord]) -> Result<()> {
                 connection.run(sql)?;
                 expect_epoch(database, *epoch)?;
             }
-            LogRecord::Tick { epoch, time_us } => apply(database, *epoch, *time_us, Vec::new())?,
-            LogRecord::Commit { epoch, time_us, writes } => {
-                let mut commits = vec![writes.clone()];
-                while let Some(LogRecord::Commit { epoch: next, writes, .. }) = records.peek()
-                    && next == epoch
-                {
-                    commits.push(writes.clone());
-                    records.next();
+            LogRecord::Tick { epoch, .. } => apply(database, *epoch, vec![record.clone()])?,
+            LogRecord::Commit { epoch, .. } => {
+                let mut commits = vec![record.clone()];
+                while let Some(more) = records.next_if(|next| next.epoch() == *epoch) {
+                    commits.push(more.clone());
                 }
-                apply(database, *epoch, *time_us, commits)?;
+                apply(database, *epoch, commits)?;
             }
         }
     }
     database.sequencer.task(Sequencer::end_replay)
 }
 
-fn apply(database: &Database, epoch: u64, time_us: i64, commits: Vec<Vec<RelationWrite>>) -> Result<()> {
+/// Publishes the records of one epoch.
+fn apply(database: &Database, epoch: u64, records: Vec<LogRecord>) -> Result<()> {
     database.sequencer.task(move |sequencer| {
         let mut changes = Changes::new();
-        for writes in &commits {
-            sequencer.apply(writes, epoch, &mut changes)?;
-            sequencer.record(&LogRecord::Commit { epoch, time_us, writes: writes.clone() })?;
+        let mut now_us = sequencer.time_us();
+        for record in &records {
+            if let LogRecord::Commit { writes, .. } = record {
+                sequencer.apply(writes, epoch, &mut changes)?;
+            }
+            now_us = record.time_us();
+            sequencer.record(record)?;
         }
-        sequencer.finish(&mut changes, epoch, time_us, None)
+        sequencer.finish(&mut changes, epoch, now_us, None)
     })?;
     expect_epoch(database, epoch)
 }

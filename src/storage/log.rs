@@ -61,6 +61,15 @@ impl LogRecord {
             LogRecord::Commit { epoch, .. } | LogRecord::Ddl { epoch, .. } | LogRecord::Tick { epoch, .. } => *epoch,
         }
     }
+
+    /// The time of that epoch, in microseconds since 1970 (UTC).
+    pub fn time_us(&self) -> i64 {
+        match self {
+            LogRecord::Commit { time_us, .. } | LogRecord::Ddl { time_us, .. } | LogRecord::Tick { time_us, .. } => {
+                *time_us
+            }
+        }
+    }
 }
 
 /// Takes records in order.

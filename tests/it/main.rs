@@ -1,5 +1,6 @@
 //! The integration tests of the package, in one binary because linking is what they cost.
 
+mod api;
 mod oracle;
 #[path = "../sql/random.rs"]
 mod random;
