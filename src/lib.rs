@@ -56,3 +56,8 @@ pub use db::value::{FromValue, Params, Value};
 pub use plan::functions::{ColumnFunction, UserFunction};
 pub use sql::{StatementSpan, split};
 pub use storage::log::{Log, LogRecord, MemoryLog, RelationWrite};
+
+/// The examples of the README are run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
