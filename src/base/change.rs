@@ -147,6 +147,11 @@ impl ChangeBatch {
         self.rows.num_rows() == 0
     }
 
+    /// Whether every row is inserted once, so that nothing in the batch can cancel.
+    pub fn is_ones(&self) -> bool {
+        self.weights == Weights::Ones
+    }
+
     /// The rows and weights apart.
     pub fn into_parts(self) -> (RecordBatch, Weights) {
         (self.rows, self.weights)

@@ -151,6 +151,8 @@ pub struct Subscriber {
     progress: bool,
     /// Changes held back while the target fails.
     held: Vec<ChangeBatch>,
+    /// Whether nothing in what is held cancels.
+    held_is_net: bool,
     failed: bool,
 }
 
@@ -412,7 +414,10 @@ impl Sequencer {
         subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         let run = |plan: &_| recompute(&self.shared, self.snapshots(epoch), time_us, plan);
         let cx = StepContext { now_us: time_us, recompute: &run };
-        let events = subscribers.iter_mut().map(|subscriber| subscriber.event(changes, failures, &cx, epoch)).collect();
+        let events = subscribers
+            .iter_mut()
+            .map(|subscriber| subscriber.event(changes, &self.views, failures, &cx, epoch))
+            .collect();
         self.subscribers = subscribers;
         events
     }
@@ -549,19 +554,20 @@ impl Group {
 impl Subscriber {
     /// Somebody who reads `queue`, from the next epoch on.
     pub fn new(queue: Arc<Queue>, target: Target, schema: SchemaRef, progress: bool) -> Self {
-        Subscriber { queue, target, schema, progress, held: Vec::new(), failed: false }
+        Subscriber { queue, target, schema, progress, held: Vec::new(), held_is_net: true, failed: false }
     }
 
     /// What this subscriber is told about an epoch, if anything.
     fn event(
         &mut self,
         changes: &Changes,
+        views: &HashMap<RelationId, ViewState>,
         failures: &Failures,
         cx: &StepContext<'_>,
         epoch: u64,
     ) -> Option<SubscriptionEvent> {
         let event = |kind, changes| Some(SubscriptionEvent { epoch, kind, changes });
-        let failure = match self.advance(changes, failures, cx) {
+        let failure = match self.advance(changes, views, failures, cx) {
             Ok(failure) => failure,
             Err(error) => Some(error.message().to_string()),
         };
@@ -570,8 +576,7 @@ impl Subscriber {
             return (!told).then(|| event(EventKind::Failed(reason), ChangeBatch::empty(self.schema.clone())))?;
         }
         self.failed = false;
-        let held = consolidate(&std::mem::take(&mut self.held));
-        match held.and_then(|batches| concat_changes(&self.schema, &batches)) {
+        match self.settled().and_then(|batches| concat_changes(&self.schema, &batches)) {
             Ok(changes) if !changes.is_empty() => event(EventKind::Change, changes),
             Ok(changes) if self.progress => event(EventKind::Progress, changes),
             Ok(_) => None,
@@ -582,18 +587,38 @@ impl Subscriber {
         }
     }
 
+    /// What is held, with nothing in it that cancels; nothing is held afterwards.
+    fn settled(&mut self) -> Result<Vec<ChangeBatch>> {
+        let held = std::mem::take(&mut self.held);
+        match std::mem::replace(&mut self.held_is_net, true) || held.iter().all(ChangeBatch::is_ones) {
+            true => Ok(held),
+            false => consolidate(&held),
+        }
+    }
+
     /// Adds the epoch's change of the target to what is held; says why the target has no answer, if it has none.
-    fn advance(&mut self, changes: &Changes, failures: &Failures, cx: &StepContext<'_>) -> Result<Option<String>> {
+    fn advance(
+        &mut self,
+        changes: &Changes,
+        views: &HashMap<RelationId, ViewState>,
+        failures: &Failures,
+        cx: &StepContext<'_>,
+    ) -> Result<Option<String>> {
         let message = |failure: &Arc<ViewFailure>| failure.message.clone();
         match &mut self.target {
             Target::Relation(id) => {
-                self.held.extend(changes.get(id).into_iter().flatten().cloned());
+                let change = changes.get(id).cloned().unwrap_or_default();
+                // A view's change is net; a table's may hold a row that went and came back.
+                self.held_is_net &= change.is_empty() || (self.held.is_empty() && views.contains_key(id));
+                self.held.extend(change);
                 Ok(failures.get(id).map(message))
             }
             Target::Query { circuit, spec } => {
                 let inputs = inputs_of(spec, changes);
                 if !inputs.is_empty() {
-                    self.held.extend(guarded(|| circuit.step(&inputs, cx))?.changes);
+                    let output = guarded(|| circuit.step(&inputs, cx))?;
+                    self.held_is_net &= output.consolidated && self.held.is_empty();
+                    self.held.extend(output.changes);
                 }
                 let below = spec.inputs().iter().find_map(|id| failures.get(id)).map(message);
                 Ok(circuit_failure(circuit, "subscription").map(|failure| failure.message).or(below))

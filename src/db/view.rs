@@ -115,7 +115,8 @@ impl Maintained {
     }
 
     fn keep(&mut self, changes: Vec<ChangeBatch>, consolidated: bool, epoch: u64) -> Result<Vec<ChangeBatch>> {
-        let changes = if consolidated { changes } else { consolidate(&changes)? };
+        let net = consolidated || changes.iter().all(ChangeBatch::is_ones);
+        let changes = if net { changes } else { consolidate(&changes)? };
         self.contents.apply_all(&changes, epoch)?;
         Ok(changes)
     }
