@@ -42,7 +42,8 @@ pub fn plan_update(
         Some(value) => value.clone(),
         None => column_of(&name, field.name()),
     });
-    let list = std::iter::once(column_of(&name, ROW_ID)).chain(columns).collect();
+    let names = std::iter::once(ROW_ID).chain(relation.schema.fields().iter().map(|field| field.name().as_str()));
+    let list = std::iter::once(column_of(&name, ROW_ID)).chain(columns).zip(names).collect();
     let mut fields = vec![Arc::new(Field::new(ROW_ID, DataType::UInt64, false))];
     fields.extend(relation.schema.fields().iter().cloned());
     let schema = Arc::new(Schema::new(fields));
@@ -60,7 +61,7 @@ pub fn plan_delete(
     context: &PlanContext<'_>,
 ) -> Result<Query> {
     let name = target_name(relation, alias);
-    let list = vec![column_of(&name, ROW_ID)];
+    let list = vec![(column_of(&name, ROW_ID), ROW_ID)];
     let schema = Arc::new(Schema::new(vec![Field::new(ROW_ID, DataType::UInt64, false)]));
     let query = select(list, target(relation, name), using, selection)?;
     plan_with(&query, context, true, Target::Schema(&schema))
@@ -108,9 +109,9 @@ fn target(relation: &Relation, name: Ident) -> TableWithJoins {
     TableWithJoins { relation, joins: vec![] }
 }
 
-/// `SELECT list FROM target, others WHERE selection`.
+/// `SELECT list AS names FROM target, others WHERE selection`.
 fn select(
-    list: Vec<ast::Expr>,
+    list: Vec<(ast::Expr, &str)>,
     target: TableWithJoins,
     others: &[TableWithJoins],
     selection: Option<&ast::Expr>,
@@ -120,7 +121,8 @@ fn select(
     let parser = Parser::new(&GenericDialect {}).try_with_sql("SELECT 1");
     let mut query = *parser.and_then(|mut parser| parser.parse_query()).map_err(internal)?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
-        select.projection = list.into_iter().map(ast::SelectItem::UnnamedExpr).collect();
+        let named = |(expr, name)| ast::SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+        select.projection = list.into_iter().map(named).collect();
         select.from = std::iter::once(target).chain(others.iter().cloned()).collect();
         select.selection = selection.cloned();
     }

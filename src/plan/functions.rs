@@ -31,6 +31,9 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::clock_functions;
 use crate::plan::context::SqlTypes;
 use crate::plan::relation_planner::Relations;
+use crate::plan::rewrite::asof;
+use crate::plan::rewrite::outer_reference::CompoundNames;
+use crate::plan::syntax::NAMED_CAST;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -69,13 +72,15 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames)];
+        expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),
             higher_order: HashMap::new(),
             aggregate: HashMap::new(),
             window: HashMap::new(),
             table: HashMap::new(),
-            expr_planners: SessionStateDefaults::default_expr_planners(),
+            expr_planners,
             relation_planners: vec![Arc::new(Relations)],
             type_planner: Arc::new(SqlTypes),
             session: SessionStateBuilder::new().with_config(options.as_ref().clone().into()).build(),
@@ -86,6 +91,14 @@ impl FunctionRegistry {
         }
         for function in clock_functions::functions().into_iter().chain(windows::functions()) {
             registry.add_scalar(function);
+        }
+        registry.add_scalar(asof::function());
+        registry
+            .add_scalar(Arc::new(ScalarUDF::from(NamedCast { signature: Signature::any(1, Volatility::Immutable) })));
+        for (name, other) in OTHER_NAMES {
+            if let Some(function) = registry.scalar.get(other).cloned() {
+                registry.scalar.entry(name.to_string()).or_insert(function);
+            }
         }
         for function in SessionStateDefaults::default_higher_order_functions() {
             registry.higher_order.insert(function.name().to_lowercase(), function);
@@ -236,6 +249,18 @@ impl Debug for FunctionRegistry {
     }
 }
 
+/// Names that PostgreSQL or DuckDB know for functions that DataFusion calls otherwise.
+const OTHER_NAMES: [(&str, &str); 8] = [
+    ("sign", "signum"),
+    ("ceiling", "ceil"),
+    ("char_length", "character_length"),
+    ("len", "length"),
+    ("ucase", "upper"),
+    ("lcase", "lower"),
+    ("list_value", "make_array"),
+    ("gen_random_uuid", "uuid"),
+];
+
 /// DataFusion's settings as every statement uses them.
 pub(crate) fn options() -> Arc<ConfigOptions> {
     let mut options = ConfigOptions::default();
@@ -244,10 +269,42 @@ pub(crate) fn options() -> Arc<ConfigOptions> {
     options.optimizer.skip_failed_rules = false;
     // Decorrelation makes columns nullable that are never NULL; the check would refuse such plans as defective.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // It knows DataFusion's own min and max, and fails on keys of floats.
+    options.optimizer.enable_topk_aggregation = false;
     options.sql_parser.collect_spans = true;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".to_string());
     Arc::new(options)
+}
+
+/// The value of its argument, under a name of its own.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NamedCast {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for NamedCast {
+    fn name(&self) -> &str {
+        NAMED_CAST
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> datafusion::common::Result<String> {
+        // An expression's display names the type of a cast; its schema name does not.
+        Ok(args.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> datafusion::common::Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let [argument] = take_function_args(NAMED_CAST, args.args)?;
+        Ok(argument)
+    }
 }
 
 /// DataFusion's face of a [`UserFunction`].

@@ -7,7 +7,7 @@
 //! - [`catalog`]: what exists, as plain data.
 //! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
 //! - [`source`]: what a scan may read.
-//! - [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
+//! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`optimizer`], [`rewrite`]: from a bound plan to the shared plan.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
@@ -25,4 +25,5 @@ pub mod query;
 pub mod relation_planner;
 pub mod rewrite;
 pub mod source;
+pub mod syntax;
 pub mod windows;

@@ -3,7 +3,7 @@
 //! 1. DataFusion's binder resolves names ([`crate::plan::context`]); what it would ignore is refused.
 //! 2. Clock functions become placeholders, known parameters become literals.
 //! 3. IN and EXISTS as values become counts; scalar subqueries are made to have one row.
-//! 4. The analyzer settles types; then integer arithmetic is checked.
+//! 4. The analyzer settles types; then integer arithmetic is checked and compared values are made canonical.
 //! 5. A root projection gives columns unique names and canonical types.
 //! 6. The optimiser decorrelates, pushes down and prunes; what is still a subquery is refused.
 //! 7. Ties are broken on what is left.
@@ -29,8 +29,11 @@ use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;
 use crate::plan::optimizer;
-use crate::plan::rewrite::{bind, checked_arithmetic, scalar_subquery, subquery_value, ties};
+use crate::plan::rewrite::{
+    asof, bind, canonical_values, checked_arithmetic, outer_reference, scalar_subquery, subquery_value, ties,
+};
 use crate::plan::source::RelationSource;
+use crate::plan::syntax;
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -102,16 +105,23 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     refuse(query)?;
     let mut query = query.clone();
     clock_functions::call_clock(&mut query);
+    syntax::rewrite(&mut query, &|name| {
+        let relation = binder.context.catalog.get(name)?;
+        Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
+    })?;
     let options = ParserOptions::new().with_collect_spans(true);
     let bound = SqlToRel::new_with_options(binder, options)
         .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
         .map_err(error)?;
-    let prepared = bind::prepare(bound, binder.context.parameters)?;
+    let resolved = outer_reference::resolve(bound)?;
+    let prepared = bind::prepare(resolved, binder.context.parameters)?;
     let valued = subquery_value::count_where_valued(prepared, functions)?;
     let single = scalar_subquery::make_single_row(valued, functions)?;
     let analyzed = optimizer::analyze(single, functions).map_err(error)?;
     let checked = checked_arithmetic::check_arithmetic(analyzed)?;
-    let rooted = root(checked, target)?;
+    let canonical = canonical_values::make_canonical(checked)?;
+    let joined = asof::lower_joins(canonical, functions)?;
+    let rooted = root(joined, target)?;
     let optimized = optimizer::optimize(rooted, functions, &binder.aliases).map_err(error)?;
     refuse_subqueries(&optimized)?;
     ties::break_ties(optimized)
@@ -124,21 +134,6 @@ fn refuse(query: &ast::Query) -> Result<()> {
         type Break = Error;
 
         fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
-            let mut selects = vec![query.body.as_ref()];
-            while let Some(body) = selects.pop() {
-                match body {
-                    ast::SetExpr::SetOperation { left, right, .. } => selects.extend([left.as_ref(), right.as_ref()]),
-                    ast::SetExpr::Select(select) => {
-                        let joins = select.from.iter().flat_map(|table| &table.joins);
-                        for join in joins {
-                            if let ast::JoinOperator::AsOf { .. } = join.join_operator {
-                                return ControlFlow::Break(Error::unsupported("ASOF JOIN is not supported yet"));
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
             if !query.locks.is_empty() {
                 return ControlFlow::Break(Error::unsupported("SELECT .. FOR UPDATE is not supported"));
             }

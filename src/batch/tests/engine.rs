@@ -72,6 +72,12 @@ fn update_and_delete_are_queries_over_row_ids() {
     let filter = selection("b = 'z'");
     let update = plan_update(&relation, None, &assignments, &[], filter.as_ref(), &context).expect("valid");
     assert_eq!(run(update), ["3 12 z"]);
+    let own = [
+        ("b".to_string(), selection("CAST(a AS TEXT)").expect("an expression")),
+        ("a".to_string(), selection("a").expect("an expression")),
+    ];
+    let same = plan_update(&relation, None, &own, &[], filter.as_ref(), &context).expect("valid");
+    assert_eq!(run(same), ["3 2 2"]);
     let missing = [("nope".to_string(), selection("1").expect("an expression"))];
     let error = plan_update(&relation, None, &missing, &[], None, &context).expect_err("no such column");
     assert_eq!(error.sqlstate(), "42703");

@@ -361,3 +361,165 @@ fn exact_sums_reach_batch() {
     assert_eq!(world.rows("SELECT sum(x) FROM f"), ["1.0"]);
     assert_eq!(world.rows("SELECT sum(x) FROM (SELECT * FROM f UNION ALL SELECT * FROM f) AS g"), ["2.0"]);
 }
+
+#[test]
+fn any_and_all_are_three_valued() {
+    let world = World::usual();
+    let known = "(SELECT a FROM t WHERE a IS NOT NULL)";
+    assert_eq!(world.sorted(&format!("SELECT DISTINCT a FROM t WHERE a >= ALL {known}")), ["2"]);
+    assert_eq!(world.sorted(&format!("SELECT DISTINCT a FROM t WHERE a < ANY {known}")), ["1"]);
+    assert_eq!(world.sorted("SELECT DISTINCT a FROM t WHERE a >= ALL (SELECT a FROM u)"), Vec::<String>::new());
+    assert_eq!(world.sorted("SELECT DISTINCT a FROM t WHERE a < ANY (SELECT a FROM u)"), ["1", "2"]);
+    assert_eq!(
+        world.sorted("SELECT DISTINCT a FROM t WHERE a > ALL (SELECT a FROM u WHERE a > 9)"),
+        ["1", "2", "NULL"]
+    );
+    assert_eq!(world.sorted("SELECT DISTINCT a FROM t WHERE a = ANY (SELECT a FROM u)"), ["1"]);
+    assert_eq!(world.sorted("SELECT DISTINCT a FROM t WHERE a <> ALL (SELECT a FROM u WHERE a > 0)"), ["2"]);
+    assert_eq!(world.sorted("SELECT DISTINCT a FROM t WHERE NOT a = ALL (SELECT a FROM u)"), ["1", "2"]);
+    assert_eq!(world.sorted("SELECT a FROM u WHERE a <> ANY (SELECT 1)"), ["3"]);
+}
+
+#[test]
+fn intervals_compare_by_length() {
+    let world = World::new();
+    assert_eq!(
+        world.rows("SELECT INTERVAL '2400 hours' > INTERVAL '1 day', INTERVAL '24 hours' = INTERVAL '1 day'"),
+        ["true true"]
+    );
+    let sql = "SELECT TIMESTAMP '2024-06-01 00:00:00' - TIMESTAMP '2024-01-01 00:00:00' > INTERVAL '100 days'";
+    assert_eq!(world.rows(sql), ["true"]);
+    let sql = "SELECT INTERVAL '30 hours' BETWEEN INTERVAL '1 day' AND INTERVAL '2 days'";
+    assert_eq!(world.rows(sql), ["true"]);
+}
+
+#[test]
+fn computed_floats_have_one_zero_and_one_nan() {
+    let mut world = World::new();
+    world.add("f", &[("x", doubles(&[Some(0.0), Some(f64::NAN), Some(1.0), None]))]);
+    assert_eq!(world.sorted("SELECT x FROM f UNION SELECT -x FROM f"), ["-1.0", "0.0", "1.0", "NULL", "NaN"]);
+    assert_eq!(world.rows("SELECT count(*) FROM f WHERE -x = 0.0"), ["1"]);
+    assert_eq!(world.rows("SELECT count(*) FROM f AS a JOIN f AS b ON a.x = -b.x"), ["2"]);
+    assert_eq!(
+        world.rows("SELECT count(DISTINCT y) FROM (SELECT x AS y FROM f UNION ALL SELECT -x FROM f) AS g"),
+        ["4"]
+    );
+    assert_eq!(world.rows("SELECT -x, count(*) FROM f GROUP BY -x ORDER BY -x DESC LIMIT 1 OFFSET 1").len(), 1);
+    assert_eq!(world.rows("SELECT x FROM f WHERE -x IN (0.0)"), ["0.0"]);
+}
+
+#[test]
+fn a_relation_may_be_called_like_a_column() {
+    let mut world = World::usual();
+    world.add("b", &[("id", ints(&[Some(1), Some(2)]))]);
+    assert_eq!(world.sorted("SELECT id, (SELECT count(*) FROM t WHERE t.a = b.id) FROM b"), ["1 3", "2 1"]);
+    assert_eq!(world.sorted("SELECT id FROM b WHERE EXISTS (SELECT 1 FROM t WHERE t.a = b.id AND b = 'z')"), ["2"]);
+    let lateral = "SELECT id, n FROM b, LATERAL (SELECT count(*) AS n FROM t WHERE t.a = b.id) AS s";
+    assert_eq!(world.sorted(lateral), ["1 3", "2 1"]);
+    assert_eq!(world.error("SELECT b.id FROM t").sqlstate(), "42703");
+}
+
+#[test]
+fn outer_joins_with_using_have_the_column_that_is_not_null() {
+    let world = World::usual();
+    assert_eq!(
+        world.sorted("SELECT a, b FROM t FULL JOIN u USING (a)"),
+        ["1 x", "1 x", "1 y", "2 z", "3 NULL", "NULL NULL", "NULL n"]
+    );
+    assert_eq!(world.sorted("SELECT a, b FROM t RIGHT JOIN u USING (a)"), ["1 x", "1 x", "1 y", "3 NULL", "NULL NULL"]);
+    assert_eq!(
+        world.sorted("SELECT a, b FROM (SELECT * FROM t AS x RIGHT JOIN u USING (a) WHERE a = 3) AS s"),
+        ["3 NULL"]
+    );
+    assert_eq!(
+        world.rows("SELECT a, count(*) FROM t FULL JOIN u USING (a) GROUP BY a ORDER BY a"),
+        ["1 3", "2 1", "3 1", "NULL 2"]
+    );
+    assert_eq!(
+        world.error("SELECT * FROM t FULL JOIN u USING (a) JOIN u AS v USING (a)").kind(),
+        ErrorKind::Unsupported
+    );
+    assert_eq!(world.sorted("SELECT a FROM t LEFT JOIN u USING (a) WHERE a > 1"), ["2"]);
+}
+
+#[test]
+fn natural_outer_joins_and_is_distinct_from() {
+    let world = World::usual();
+    assert_eq!(
+        world.rows("SELECT a, count(*) FROM t NATURAL FULL JOIN u GROUP BY a ORDER BY a"),
+        ["1 3", "2 1", "3 1", "NULL 2"]
+    );
+    assert_eq!(
+        world.rows("SELECT true AND 1 IS NOT DISTINCT FROM 1 AND false, 1 IS DISTINCT FROM 2 AND true"),
+        ["false true"]
+    );
+    assert_eq!(
+        world.rows("SELECT true AND 1 IS DISTINCT FROM 1 OR true, NOT 1 IS DISTINCT FROM 1 OR false"),
+        ["true true"]
+    );
+    assert_eq!(world.sorted("SELECT a FROM u WHERE a IS DISTINCT FROM 3 AND a > 0"), ["1"]);
+}
+
+#[test]
+fn one_column_in_two_types() {
+    let world = World::usual();
+    assert_eq!(world.rows("SELECT sum(CAST(a AS BIGINT)), sum(CAST(a AS DOUBLE)) FROM t"), ["5 5.0"]);
+    assert_eq!(
+        world.sorted("SELECT a, CAST(a AS DOUBLE) AS d, count(*) FROM u GROUP BY a, CAST(a AS DOUBLE)"),
+        ["1 1.0 1", "3 3.0 1", "NULL NULL 1"]
+    );
+}
+
+#[test]
+fn long_integers_are_exact() {
+    let world = World::new();
+    assert_eq!(
+        world.rows("SELECT 12345678901234567890123456789012345678, 18446744073709551615"),
+        ["12345678901234567890123456789012345678 18446744073709551615"]
+    );
+}
+
+#[test]
+fn as_of_joins() {
+    let mut world = World::new();
+    let ts = |values: &[i64]| ints(&values.iter().map(|value| Some(*value)).collect::<Vec<_>>());
+    world.add(
+        "p",
+        &[
+            ("k", texts(&[Some("x"), Some("x"), Some("y"), None, Some("x")])),
+            ("t", ints(&[Some(5), Some(2), Some(9), Some(5), None])),
+            ("n", ts(&[1, 2, 3, 4, 5])),
+        ],
+    );
+    world.add(
+        "q",
+        &[
+            ("k", texts(&[Some("x"), Some("x"), Some("x"), Some("z"), None])),
+            ("t", ts(&[1, 5, 5, 1, 1])),
+            ("v", ts(&[10, 51, 50, 99, 98])),
+        ],
+    );
+    let rows = |sql: &str| {
+        let mut query = parse("SELECT 1").expect("valid");
+        let text = format!("SELECT n, v FROM p {sql}");
+        let parsed = sqlparser::parser::Parser::new(&sqlparser::dialect::SnowflakeDialect {})
+            .try_with_sql(&text)
+            .and_then(|mut parser| parser.parse_query())
+            .expect("valid");
+        query.body = parsed.body;
+        let planned = plan_query(&query, &world.context(None)).expect("can be planned");
+        let batches = world.engine.collect(&planned, world.relations(), &Binding::default(), &Interrupt::default());
+        let mut rows = show(&batches.expect("runs"));
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows("ASOF JOIN q MATCH_CONDITION (p.t >= q.t) ON p.k = q.k"), ["1 50", "2 10"]);
+    assert_eq!(rows("ASOF JOIN q MATCH_CONDITION (p.t > q.t) ON p.k = q.k"), ["1 10", "2 10"]);
+    assert_eq!(rows("ASOF JOIN q MATCH_CONDITION (p.t <= q.t) ON p.k = q.k"), ["1 50", "2 50"]);
+    assert_eq!(rows("ASOF JOIN q MATCH_CONDITION (q.t > p.t) ON p.k = q.k"), ["2 50"]);
+    assert_eq!(
+        rows("ASOF JOIN q MATCH_CONDITION (eddy_asof_left(p.t >= q.t)) ON p.k = q.k"),
+        ["1 50", "2 10", "3 NULL", "4 NULL", "5 NULL"]
+    );
+    assert_eq!(rows("ASOF JOIN q MATCH_CONDITION (p.t >= q.t) USING (k) WHERE v > 20"), ["1 50"]);
+}

@@ -3,9 +3,12 @@
 //! Each file states one meaning of the contract as a plan: checked integer arithmetic, scalar subqueries of one row,
 //! IN and EXISTS as values, joins with one row, set operations with multiplicities, ties. They keep names and types of every node's output.
 
+pub mod asof;
 pub mod bind;
+pub mod canonical_values;
 pub mod checked_arithmetic;
 pub mod compute_below;
+pub mod outer_reference;
 pub mod scalar_subquery;
 pub mod set_operations;
 pub mod single_row_join;

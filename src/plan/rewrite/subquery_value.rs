@@ -1,35 +1,35 @@
-//! IN and EXISTS as values: three-valued, wherever an expression may stand.
+//! IN, EXISTS, ANY and ALL as values: three-valued, wherever an expression may stand.
 //!
 //! As a condition of its own in WHERE, `x [NOT] IN (..)` becomes a semi join or a null-aware anti join, and EXISTS
 //! likewise: DataFusion does that well. Anywhere else it either cannot plan them or joins by a mark that is never
 //! NULL, so that `a = 2 OR a NOT IN (..)` keeps rows it should not. There they become counts: how many rows match, how
-//! many there are, how many of them are not NULL.
+//! many there are, how many of them are not NULL. `x > ANY (..)` and `x > ALL (..)` compare with the least or greatest
+//! row, since DataFusion's own rewrite of ALL is wrong.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans};
-use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery};
+use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err};
+use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    AggregateUDF, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
+    BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
 };
 
 use crate::base::error::Result;
-use crate::operator::error::from_datafusion;
+use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::rewrite::compute_below::compute_below;
 use crate::plan::rewrite::rewrite_node;
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
-    let count = functions.expect_aggregate("count")?;
     let plan = plan.transform_up_with_subqueries(compute_operands).data().map_err(from_datafusion)?;
     plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Filter(filter) => conditions(filter, &count),
+        LogicalPlan::Filter(filter) => conditions(filter, functions),
         node => {
             let schema = merge_schema(&node.inputs());
-            rewrite_node(node, &mut |expr| counted(expr, &schema, &count))
+            rewrite_node(node, &mut |expr| counted(expr, &schema, functions))
         }
     })
     .data()
@@ -46,16 +46,22 @@ fn compute_operands(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPl
             let expr = Box::new(below.column(*expr));
             Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
         }
+        Expr::SetComparison(comparison) if holds_subquery(&comparison.expr)? => {
+            let expr = Box::new(below.column(*comparison.expr));
+            Ok(Transformed::yes(Expr::SetComparison(SetComparison { expr, ..comparison })))
+        }
         other => Ok(Transformed::no(other)),
     })
 }
 
 fn holds_subquery(expr: &Expr) -> DataFusionResult<bool> {
-    expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))))
+    expr.exists(|expr| {
+        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
+    })
 }
 
 /// A filter keeps rows for which its condition is true, so NULL need only be told from false below a negation.
-fn conditions(filter: Filter, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<LogicalPlan>> {
+fn conditions(filter: Filter, functions: &FunctionRegistry) -> DataFusionResult<Transformed<LogicalPlan>> {
     let schema = filter.input.schema().clone();
     let mut changed = false;
     let conditions: Vec<Expr> = split_conjunction_owned(filter.predicate)
@@ -64,7 +70,7 @@ fn conditions(filter: Filter, count: &Arc<AggregateUDF>) -> DataFusionResult<Tra
             if is_own_condition(&condition) {
                 return Ok(condition);
             }
-            let condition = monotone(condition, &schema, count)?;
+            let condition = monotone(condition, &schema, functions)?;
             changed |= condition.transformed;
             Ok(condition.data)
         })
@@ -92,37 +98,38 @@ fn is_own_condition(condition: &Expr) -> bool {
 }
 
 /// Below AND and OR alone a mark that is false for NULL serves, except for NOT IN.
-fn monotone(condition: Expr, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<Expr>> {
+fn monotone(condition: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Transformed<Expr>> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let left = monotone(*left, schema, count)?;
-            let right = monotone(*right, schema, count)?;
+            let left = monotone(*left, schema, functions)?;
+            let right = monotone(*right, schema, functions)?;
             let changed = left.transformed || right.transformed;
             let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
             Ok(Transformed::new_transformed(both, changed))
         }
         Expr::Exists(_) => Ok(Transformed::no(condition)),
         Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(Transformed::no(condition)),
-        other => other.transform_up(|expr| counted(expr, schema, count)),
+        other => other.transform_up(|expr| counted(expr, schema, functions)),
     }
 }
 
-fn counted(expr: Expr, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Transformed<Expr>> {
+fn counted(expr: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) => {
-            let rows = count_of(subquery, lit(1i64), count)?;
+            let rows = aggregate_of("count", subquery, lit(1i64), functions)?;
             Ok(Transformed::yes(if negated { rows.eq(lit(0i64)) } else { rows.gt(lit(0i64)) }))
         }
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            let value = is_in(*expr, subquery, schema, count)?;
+            let value = is_in(*expr, subquery, schema, functions)?;
             Ok(Transformed::yes(if negated { not(value) } else { value }))
         }
+        Expr::SetComparison(comparison) => compare_with_set(comparison, schema, functions).map(Transformed::yes),
         other => Ok(Transformed::no(other)),
     }
 }
 
 /// `value IN (subquery)`: true, false or NULL.
-fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, count: &Arc<AggregateUDF>) -> DataFusionResult<Expr> {
+fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Expr> {
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let column = Expr::Column((qualifier, field).into());
     let mut outer = vec![];
@@ -147,9 +154,9 @@ fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, count: &Arc<Aggrega
         outer_ref_columns: references,
         spans: Spans::new(),
     };
-    let matches = count_of(matching, lit(1i64), count)?;
-    let all = count_of(subquery.clone(), lit(1i64), count)?;
-    let known = count_of(subquery, column, count)?;
+    let matches = aggregate_of("count", matching, lit(1i64), functions)?;
+    let all = aggregate_of("count", subquery.clone(), lit(1i64), functions)?;
+    let known = aggregate_of("count", subquery, column, functions)?;
     let unknown = lit(ScalarValue::Boolean(None));
     when(matches.gt(lit(0i64)), lit(true))
         .when(all.clone().eq(lit(0i64)), lit(false))
@@ -157,9 +164,52 @@ fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, count: &Arc<Aggrega
         .otherwise(lit(false))
 }
 
-/// `(SELECT count(argument) FROM subquery)`.
-fn count_of(subquery: Subquery, argument: Expr, count: &Arc<AggregateUDF>) -> DataFusionResult<Expr> {
-    let call = AggregateFunction::new_udf(count.clone(), vec![argument], false, None, vec![], None);
+/// `value operator ANY|ALL (subquery)`: true, false or NULL.
+fn compare_with_set(
+    comparison: SetComparison,
+    schema: &DFSchema,
+    functions: &FunctionRegistry,
+) -> DataFusionResult<Expr> {
+    let SetComparison { expr, subquery, op, quantifier } = comparison;
+    let all = matches!(quantifier, SetQuantifier::All);
+    match (op, all) {
+        (Operator::Eq, false) => return is_in(*expr, subquery, schema, functions),
+        (Operator::NotEq, true) => return is_in(*expr, subquery, schema, functions).map(not),
+        _ => {}
+    }
+    let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
+    let column = Expr::Column((qualifier, field).into());
+    let with = |bound: &str| -> DataFusionResult<Expr> {
+        let bound = aggregate_of(bound, subquery.clone(), column.clone(), functions)?;
+        Ok(Expr::BinaryExpr(BinaryExpr::new(expr.clone(), op, Box::new(bound))))
+    };
+    // ANY asks whether the easiest row to pass passes, ALL whether the hardest does; for = and <> both ends decide.
+    let (decided, decision) = match (op, all) {
+        (Operator::Lt | Operator::LtEq, false) | (Operator::Gt | Operator::GtEq, true) => (with("max")?, !all),
+        (Operator::Lt | Operator::LtEq, true) | (Operator::Gt | Operator::GtEq, false) => (with("min")?, !all),
+        (Operator::NotEq, false) => (with("min")?.or(with("max")?), true),
+        (Operator::Eq, true) => (with("min")?.and(with("max")?), false),
+        (other, _) => return not_impl_err!("{other} with ANY or ALL"),
+    };
+    let decided = if decision { decided } else { not(decided) };
+    let rows = aggregate_of("count", subquery.clone(), lit(1i64), functions)?;
+    let known = aggregate_of("count", subquery.clone(), column.clone(), functions)?;
+    let unknown = lit(ScalarValue::Boolean(None));
+    when(decided, lit(decision))
+        .when(rows.clone().eq(lit(0i64)), lit(!decision))
+        .when(expr.is_null().or(known.lt(rows)), unknown)
+        .otherwise(lit(!decision))
+}
+
+/// `(SELECT aggregate(argument) FROM subquery)`.
+fn aggregate_of(
+    aggregate: &str,
+    subquery: Subquery,
+    argument: Expr,
+    functions: &FunctionRegistry,
+) -> DataFusionResult<Expr> {
+    let function = functions.expect_aggregate(aggregate).map_err(to_datafusion)?;
+    let call = AggregateFunction::new_udf(function, vec![argument], false, None, vec![], None);
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
         .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(call)])?
         .build()?;

@@ -1,0 +1,259 @@
+//! Equal values compare as equal: floats and intervals in one form before they are compared or become keys.
+//!
+//! Columns hold canonical floats (one zero, one NaN), but `-x`, `x * y` and functions make negative zeros and other
+//! NaNs, which DataFusion tells apart. So a computed float is made canonical where it becomes a column, is compared,
+//! or orders or groups rows. Intervals are compared by DataFusion field by field, so that 2400 hours are less than one
+//! day; here they are compared by length, a month being 30 days and a day 24 hours, as PostgreSQL does.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNanoType, IntervalUnit};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::{Column, DFSchema, Result as DataFusionResult};
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, Sort};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::base::error::Result;
+use crate::base::types::canonical_floats;
+use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::functions::one_argument;
+use crate::plan::rewrite::rewrite_node;
+
+/// Makes values canonical where a typed plan compares them or makes columns and keys of them.
+pub(crate) fn make_canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let node = rewrite_node(node, &mut |expr| compared(expr, &schema))?;
+        node.transform_data(|node| outputs(node, &schema))
+    })
+    .data()
+    .map_err(from_datafusion)
+}
+
+/// The operands of comparisons, and the keys inside window functions.
+fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
+    let wrap = |expr: Expr| canonical(expr, schema, true);
+    let boxed = |expr: Box<Expr>| wrap(*expr).update_data(Box::new);
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
+            let (left, right) = (boxed(left), boxed(right));
+            let changed = left.transformed || right.transformed;
+            let expr = Expr::BinaryExpr(BinaryExpr { left: left.data, op, right: right.data });
+            Ok(Transformed::new_transformed(expr, changed))
+        }
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let (expr, low, high) = (boxed(expr), boxed(low), boxed(high));
+            let changed = expr.transformed || low.transformed || high.transformed;
+            let expr = Between { expr: expr.data, negated, low: low.data, high: high.data };
+            Ok(Transformed::new_transformed(Expr::Between(expr), changed))
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let expr = boxed(expr);
+            let list: Vec<_> = list.into_iter().map(wrap).collect();
+            let changed = expr.transformed || list.iter().any(|item| item.transformed);
+            let list = list.into_iter().map(|item| item.data).collect();
+            Ok(Transformed::new_transformed(Expr::InList(InList { expr: expr.data, list, negated }), changed))
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            let expr = canonical(*expr, schema, false);
+            let changed = expr.transformed;
+            let expr = InSubquery { expr: Box::new(expr.data), subquery, negated };
+            Ok(Transformed::new_transformed(Expr::InSubquery(expr), changed))
+        }
+        Expr::WindowFunction(mut function) => {
+            let mut changed = false;
+            let keys = function.params.partition_by.iter_mut();
+            for key in keys.chain(function.params.order_by.iter_mut().map(|sort| &mut sort.expr)) {
+                let wrapped = canonical(std::mem::take(key), schema, false);
+                changed |= wrapped.transformed;
+                *key = wrapped.data;
+            }
+            Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Columns and keys that a node makes of computed floats; sort keys of intervals. Names stay.
+fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Projection(Projection { expr, input, schema: output, .. }) => {
+            let list: Vec<_> = expr.into_iter().map(|expr| named(expr, schema)).collect();
+            let changed = list.iter().any(|item| item.transformed);
+            let list = list.into_iter().map(|item| item.data).collect();
+            let projection = Projection::try_new_with_schema(list, input, output)?;
+            Ok(Transformed::new_transformed(LogicalPlan::Projection(projection), changed))
+        }
+        LogicalPlan::Aggregate(aggregate) if !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) => {
+            groups(aggregate, schema)
+        }
+        LogicalPlan::Sort(mut sort) => {
+            let keys: Vec<_> = sort
+                .expr
+                .into_iter()
+                .map(|key| canonical(key.expr.clone(), schema, true).update_data(|expr| Sort { expr, ..key }))
+                .collect();
+            let changed = keys.iter().any(|key| key.transformed);
+            sort.expr = keys.into_iter().map(|key| key.data).collect();
+            Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// An output column in canonical form, under its name.
+fn named(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::Alias(mut alias) => {
+            let inner = canonical(*alias.expr, schema, false);
+            alias.expr = Box::new(inner.data);
+            Transformed::new_transformed(Expr::Alias(alias), inner.transformed)
+        }
+        other => {
+            let (qualifier, name) = other.qualified_name();
+            let value = canonical(other, schema, false);
+            match value.transformed {
+                true => Transformed::yes(value.data.alias_qualified(qualifier, name)),
+                false => value,
+            }
+        }
+    }
+}
+
+/// Computed keys become columns of a projection below, so that the aggregate's output keeps their names.
+fn groups(mut aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let mut computed = vec![];
+    for key in &mut aggregate.group_expr {
+        let (qualifier, name) = key.qualified_name();
+        let value = canonical(key.clone(), schema, false);
+        if value.transformed {
+            computed.push(value.data.alias_qualified(qualifier.clone(), name.clone()));
+            *key = Expr::Column(Column::new(qualifier, name));
+        }
+    }
+    if computed.is_empty() {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    }
+    let keep = aggregate.input.schema().columns().into_iter().map(Expr::Column);
+    let list: Vec<Expr> = keep.chain(computed).collect();
+    let input = Projection::try_new(list, aggregate.input)?;
+    let input = Arc::new(LogicalPlan::Projection(input));
+    let aggregate = Aggregate::try_new_with_schema(input, aggregate.group_expr, aggregate.aggr_expr, aggregate.schema)?;
+    Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+}
+
+/// The expression with its value in canonical form, if it is of a type and kind that needs it.
+fn canonical(expr: Expr, schema: &DFSchema, intervals: bool) -> Transformed<Expr> {
+    let form = match expr.get_type(schema) {
+        Ok(DataType::Float32 | DataType::Float64) if !is_canonical(&expr) => Form::Float,
+        Ok(DataType::Interval(IntervalUnit::MonthDayNano)) if intervals => Form::IntervalLength,
+        _ => return Transformed::no(expr),
+    };
+    Transformed::yes(ScalarUDF::from(CanonicalForm::new(form)).call(vec![expr]))
+}
+
+/// Whether a float expression cannot give another zero or NaN than the canonical one.
+fn is_canonical(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::AggregateFunction(_) => true,
+        Expr::Literal(value, _) => match value {
+            datafusion::scalar::ScalarValue::Float64(Some(value)) => !value.is_nan() && value.to_bits() != 1 << 63,
+            datafusion::scalar::ScalarValue::Float32(Some(value)) => !value.is_nan() && value.to_bits() != 1 << 31,
+            value => value.is_null(),
+        },
+        Expr::Alias(alias) => is_canonical(&alias.expr),
+        Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<CanonicalForm>().is_some(),
+        _ => false,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    Float,
+    IntervalLength,
+}
+
+/// A value in the form in which equal values are equal.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CanonicalForm {
+    form: Form,
+    signature: Signature,
+}
+
+impl CanonicalForm {
+    fn new(form: Form) -> Self {
+        let signature = match form {
+            Form::Float => Signature::uniform(1, vec![DataType::Float64, DataType::Float32], Volatility::Immutable),
+            Form::IntervalLength => {
+                Signature::exact(vec![DataType::Interval(IntervalUnit::MonthDayNano)], Volatility::Immutable)
+            }
+        };
+        CanonicalForm { form, signature }
+    }
+}
+
+impl ScalarUDFImpl for CanonicalForm {
+    fn name(&self) -> &str {
+        match self.form {
+            Form::Float => "eddy_canonical",
+            Form::IntervalLength => "eddy_interval_length",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(match self.form {
+            Form::Float => types.first().cloned().unwrap_or(DataType::Float64),
+            Form::IntervalLength => DataType::Decimal128(38, 0),
+        })
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
+        let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let array = one_argument(self.name(), &args)?;
+        Ok(ColumnarValue::Array(match self.form {
+            Form::Float => canonical_floats(array),
+            Form::IntervalLength => interval_lengths(&array).map_err(to_datafusion)?,
+        }))
+    }
+}
+
+/// Lengths in nanoseconds.
+fn interval_lengths(array: &ArrayRef) -> Result<ArrayRef> {
+    const DAY: i128 = 86_400_000_000_000;
+    let intervals = array
+        .as_primitive_opt::<IntervalMonthDayNanoType>()
+        .ok_or_else(|| crate::base::error::Error::internal("an interval was expected"))?;
+    let lengths: Decimal128Array = intervals
+        .iter()
+        .map(|interval| {
+            interval.map(|interval| {
+                (i128::from(interval.months) * 30 + i128::from(interval.days)) * DAY + i128::from(interval.nanoseconds)
+            })
+        })
+        .collect();
+    debug_assert_eq!(lengths.len(), array.len());
+    Ok(Arc::new(lengths.with_precision_and_scale(38, 0)?))
+}

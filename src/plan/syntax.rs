@@ -1,0 +1,472 @@
+//! Rewrites of the syntax tree right before binding, for what DataFusion's binder would get wrong.
+//!
+//! - `a IS DISTINCT FROM b AND c` is an AND.
+//! - One column in two types has two names.
+//! - Integers too long for 64 bits are exact decimals, not doubles.
+//! - The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one.
+//! - `ASOF JOIN` becomes an ordinary join with a marked condition ([`crate::plan::rewrite::asof`]).
+//!
+//! The tree stays valid SQL; places in the text are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Value, VisitMut, VisitorMut,
+};
+
+use crate::base::error::{Error, Result};
+use crate::plan::rewrite::asof;
+
+/// The function around a cast that must not be called like its operand.
+pub(crate) const NAMED_CAST: &str = "eddy_cast";
+
+/// The function that the sql layer puts around the condition of ASOF LEFT JOIN.
+const ASOF_LEFT: &str = "eddy_asof_left";
+
+/// Gives the column names of a relation of the catalog.
+pub(crate) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
+
+/// Rewrites a query in place; `columns_of` knows the relations of the catalog.
+pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()> {
+    match query.visit(&mut Rewrite { columns_of, turned: false }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Rewrite<'a> {
+    columns_of: ColumnsOf<'a>,
+    /// Whether the expression visited last was turned, so that the one around it may have to be.
+    turned: bool,
+}
+
+impl VisitorMut for Rewrite<'_> {
+    type Break = Error;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        name_casts(select);
+        match joins(select, self.columns_of) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let SetExpr::Select(select) = query.body.as_ref()
+            && let Some(order_by) = &mut query.order_by
+            && let ast::OrderByKind::Expressions(keys) = &mut order_by.kind
+        {
+            for (name, merged) in merged_columns(select) {
+                // A key that names an output column means that one; it is merged already.
+                if !names_output(select, &name) {
+                    keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Value(value) = expr
+            && let Value::Number(digits, _) = &value.value
+            && (20..=38).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.parse::<u64>().is_err()
+        {
+            let precision = digits.len() as u64;
+            let text = Value::SingleQuotedString(digits.clone()).with_span(value.span);
+            *expr = Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(Expr::Value(text)),
+                data_type: ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(precision, 0)),
+                array: false,
+                format: None,
+            };
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.turned = turn(expr, self.turned);
+        ControlFlow::Continue(())
+    }
+}
+
+// ---- precedence of IS DISTINCT FROM ----
+
+/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`. Turns the AND or OR outwards, and
+/// further out where the tree around it binds tighter. Parentheses stay: they are nodes of their own.
+fn turn(expr: &mut Expr, turned_inside: bool) -> bool {
+    let inner = match expr {
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => right,
+        Expr::BinaryOp { op: ast::BinaryOperator::And, right, .. } if turned_inside && is_or(right) => right,
+        Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } if turned_inside => inner,
+        _ => return false,
+    };
+    if !matches!(inner.as_ref(), Expr::BinaryOp { op: ast::BinaryOperator::And | ast::BinaryOperator::Or, .. }) {
+        return false;
+    }
+    let chain = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+    let tight = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+    *expr = with_first_operand(chain, &mut Some(tight));
+    true
+}
+
+fn is_or(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: ast::BinaryOperator::Or, .. })
+}
+
+/// The chain of AND and OR with its first operand put into the hole of `tight`, and that in its place.
+fn with_first_operand(chain: Expr, tight: &mut Option<Expr>) -> Expr {
+    match chain {
+        Expr::BinaryOp { left, op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or), right } => {
+            Expr::BinaryOp { left: Box::new(with_first_operand(*left, tight)), op, right }
+        }
+        first => match tight.take() {
+            Some(Expr::IsDistinctFrom(left, _)) => Expr::IsDistinctFrom(left, Box::new(first)),
+            Some(Expr::IsNotDistinctFrom(left, _)) => Expr::IsNotDistinctFrom(left, Box::new(first)),
+            Some(Expr::BinaryOp { left, op, .. }) => Expr::BinaryOp { left, op, right: Box::new(first) },
+            Some(Expr::UnaryOp { op, .. }) => Expr::UnaryOp { op, expr: Box::new(first) },
+            _ => first,
+        },
+    }
+}
+
+// ---- names of casts ----
+
+/// DataFusion calls `CAST(x AS T)` by the name of `x`, so that a SELECT cannot use `x` in two types. Where one does,
+/// its casts of `x` get names of their own.
+fn name_casts(select: &mut Select) {
+    let mut uses = CastUses { of: BTreeMap::new(), depth: 0, name: None };
+    visit_lists(select, &mut uses);
+    let ambiguous: BTreeSet<String> =
+        uses.of.into_iter().filter(|(_, types)| types.len() > 1).map(|(of, _)| of).collect();
+    if !ambiguous.is_empty() {
+        visit_lists(select, &mut CastUses { of: BTreeMap::new(), depth: 0, name: Some(ambiguous) });
+    }
+}
+
+/// Visits the expressions that name columns of a SELECT's result or groups.
+fn visit_lists(select: &mut Select, visitor: &mut CastUses) {
+    let _ = select.projection.visit(visitor);
+    let _ = select.group_by.visit(visitor);
+    let _ = select.having.visit(visitor);
+    let _ = select.qualify.visit(visitor);
+}
+
+/// Collects in which types expressions are used, or wraps the casts of those in `name`.
+struct CastUses {
+    /// By expression, the types it is cast to; empty for its own.
+    of: BTreeMap<String, BTreeSet<String>>,
+    depth: usize,
+    name: Option<BTreeSet<String>>,
+}
+
+impl VisitorMut for CastUses {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        let (of, data_type) = match expr {
+            Expr::Cast { expr, data_type, .. } => (expr.to_string(), data_type.to_string()),
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => (expr.to_string(), String::new()),
+            _ => return ControlFlow::Continue(()),
+        };
+        match &self.name {
+            None => {
+                self.of.entry(of).or_default().insert(data_type);
+            }
+            Some(ambiguous) if !data_type.is_empty() && ambiguous.contains(&of) => {
+                let cast = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                *expr = call(NAMED_CAST, vec![cast]);
+            }
+            Some(_) => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+// ---- outer joins with USING ----
+
+fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
+    for table in &mut select.from {
+        refuse_and_mark(table, columns_of)?;
+    }
+    for (name, merged) in merged_columns(select) {
+        replace_in_select(select, &name, &merged);
+    }
+    Ok(())
+}
+
+/// Marks as-of joins; refuses outer joins whose merged columns cannot be told from the syntax alone.
+fn refuse_and_mark(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
+    let mut outer: Vec<Ident> = vec![];
+    let mut before: Vec<Option<Ident>> = vec![relation_name(&table.relation)];
+    let mut used: Vec<Ident> = vec![];
+    for join in &mut table.joins {
+        let right = relation_name(&join.relation);
+        if let JoinOperator::AsOf { match_condition, constraint } = &mut join.join_operator {
+            join.join_operator = as_of(match_condition, constraint, &before, &right)?;
+        }
+        let is_outer = is_right_or_full(&join.join_operator);
+        if is_outer && before.len() == 1 && matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
+            name_natural(&table.relation, &join.relation, &mut join.join_operator, columns_of);
+        }
+        match constraint(&join.join_operator) {
+            Some(JoinConstraint::Using(names)) => {
+                for name in using_columns(names) {
+                    let known = before.len() == 1 || used.iter().any(|used| same(used, &name));
+                    let unnamed = right.is_none() || before.first().is_none_or(Option::is_none);
+                    if outer.iter().any(|outer| same(outer, &name)) || is_outer && (!known || unnamed) {
+                        return Err(Error::unsupported(format!(
+                            "USING ({name}) with this outer join is not supported"
+                        ))
+                        .with_hint("write the condition with ON"));
+                    }
+                    if is_outer {
+                        outer.push(name.clone());
+                    }
+                    used.push(name);
+                }
+            }
+            Some(JoinConstraint::Natural) if is_outer => {
+                return Err(Error::unsupported("NATURAL RIGHT and FULL JOIN are not supported")
+                    .with_hint("name the columns with USING"));
+            }
+            _ => {}
+        }
+        before.push(right);
+    }
+    Ok(())
+}
+
+/// NATURAL as USING, where both sides are relations of the catalog.
+fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOperator, columns_of: ColumnsOf<'_>) {
+    let columns = |factor: &TableFactor| match factor {
+        TableFactor::Table { name, args: None, .. } => {
+            name.0.last().and_then(|part| part.as_ident()).and_then(|ident| columns_of(&ident.value))
+        }
+        _ => None,
+    };
+    let (Some(left), Some(right)) = (columns(left), columns(right)) else { return };
+    let common = left.into_iter().filter(|column| right.contains(column));
+    let names: Vec<ast::ObjectName> = common.map(|column| vec![Ident::with_quote('"', column)].into()).collect();
+    if let JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) | JoinOperator::FullOuter(constraint) =
+        operator
+        && !names.is_empty()
+    {
+        *constraint = JoinConstraint::Using(names);
+    }
+}
+
+/// The columns that outer joins with USING merge, each with the expression that is its value.
+fn merged_columns(select: &Select) -> Vec<(Ident, Expr)> {
+    let mut result = vec![];
+    for table in &select.from {
+        let first = relation_name(&table.relation);
+        for join in &table.joins {
+            let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
+            let (Some(left), Some(right)) = (&first, relation_name(&join.relation)) else { continue };
+            if !is_right_or_full(&join.join_operator) {
+                continue;
+            }
+            for name in using_columns(names) {
+                let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
+                let value = match &join.join_operator {
+                    JoinOperator::FullOuter(_) => call("coalesce", vec![of(left), of(&right)]),
+                    _ => of(&right),
+                };
+                result.push((name, value));
+            }
+        }
+    }
+    result
+}
+
+fn is_right_or_full(operator: &JoinOperator) -> bool {
+    matches!(operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
+}
+
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+fn using_columns(names: &[ast::ObjectName]) -> Vec<Ident> {
+    names.iter().filter_map(|name| name.0.last().and_then(|part| part.as_ident()).cloned()).collect()
+}
+
+fn relation_name(factor: &TableFactor) -> Option<Ident> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } => Some(alias.name.clone()),
+        TableFactor::Table { name, args: None, .. } => name.0.last().and_then(|part| part.as_ident()).cloned(),
+        _ => None,
+    }
+}
+
+fn same(left: &Ident, right: &Ident) -> bool {
+    let normal = |ident: &Ident| match ident.quote_style {
+        None => ident.value.to_lowercase(),
+        Some(_) => ident.value.clone(),
+    };
+    normal(left) == normal(right)
+}
+
+fn names_output(select: &Select, name: &Ident) -> bool {
+    select.projection.iter().any(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => same(alias, name),
+        SelectItem::UnnamedExpr(Expr::Identifier(column)) => same(column, name),
+        SelectItem::Wildcard(_) => true,
+        _ => false,
+    })
+}
+
+fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                if matches!(expr, Expr::Identifier(column) if same(column, name)) {
+                    *item = SelectItem::ExprWithAlias { expr: merged.clone(), alias: name.clone() };
+                } else {
+                    replace(expr, name, merged);
+                }
+            }
+            SelectItem::ExprWithAlias { expr, .. } => replace(expr, name, merged),
+            SelectItem::Wildcard(options) => {
+                let element =
+                    ast::ReplaceSelectElement { expr: merged.clone(), column_name: name.clone(), as_keyword: true };
+                let items = options.opt_replace.get_or_insert(ast::ReplaceSelectItem { items: vec![] });
+                items.items.push(Box::new(element));
+            }
+            _ => {}
+        }
+    }
+    if let Some(selection) = &mut select.selection {
+        replace(selection, name, merged);
+    }
+    if let ast::GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        keys.iter_mut().for_each(|key| replace(key, name, merged));
+    }
+    for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
+        replace(condition, name, merged);
+    }
+}
+
+/// Replaces the bare column `name` in an expression, not in its subqueries, which may have columns of that name.
+fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
+    struct Replace<'a> {
+        name: &'a Ident,
+        merged: &'a Expr,
+        depth: usize,
+    }
+    impl VisitorMut for Replace<'_> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if self.depth == 0 && matches!(expr, Expr::Identifier(column) if same(column, self.name)) {
+                *expr = self.merged.clone();
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = expr.visit(&mut Replace { name, merged, depth: 0 });
+}
+
+fn call(function: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)));
+    let list = ast::FunctionArgumentList { duplicate_treatment: None, args: args.collect(), clauses: vec![] };
+    Expr::Function(ast::Function {
+        name: vec![Ident::new(function)].into(),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(list),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+// ---- as-of joins ----
+
+/// `ASOF JOIN` as a join ON the marked match condition and the other conditions.
+fn as_of(
+    match_condition: &Expr,
+    constraint: &JoinConstraint,
+    before: &[Option<Ident>],
+    right: &Option<Ident>,
+) -> Result<JoinOperator> {
+    let (is_left, condition) = match match_condition {
+        Expr::Function(function) if function.name.to_string() == ASOF_LEFT => match &function.args {
+            ast::FunctionArguments::List(list) => match list.args.as_slice() {
+                [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(condition))] => (true, condition.clone()),
+                _ => return Err(Error::internal("the condition of ASOF LEFT JOIN is not one expression")),
+            },
+            _ => return Err(Error::internal("the condition of ASOF LEFT JOIN is not one expression")),
+        },
+        other => (false, other.clone()),
+    };
+    let marked = call(asof::MARK, vec![condition]);
+    let and = |left: Expr, right: Expr| Expr::BinaryOp {
+        left: Box::new(left),
+        op: ast::BinaryOperator::And,
+        right: Box::new(right),
+    };
+    let on = match constraint {
+        JoinConstraint::None => marked,
+        JoinConstraint::On(condition) => and(marked, Expr::Nested(Box::new(condition.clone()))),
+        JoinConstraint::Using(names) => {
+            let ([Some(left)], Some(right)) = (before, right) else {
+                return Err(Error::unsupported("ASOF JOIN with USING needs one named relation on each side")
+                    .with_hint("write the conditions with ON"));
+            };
+            using_columns(names).into_iter().fold(marked, |on, name| {
+                let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
+                let equal = Expr::BinaryOp {
+                    left: Box::new(of(left)),
+                    op: ast::BinaryOperator::Eq,
+                    right: Box::new(of(right)),
+                };
+                and(on, equal)
+            })
+        }
+        JoinConstraint::Natural => return Err(Error::unsupported("NATURAL ASOF JOIN is not supported")),
+    };
+    let on = JoinConstraint::On(on);
+    Ok(if is_left { JoinOperator::LeftOuter(on) } else { JoinOperator::Inner(on) })
+}
