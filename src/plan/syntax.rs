@@ -209,7 +209,34 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
     for (name, merged) in merged_columns(select) {
         replace_in_select(select, &name, &merged);
     }
+    let shared = shared_columns(select);
+    if let Some(condition) = &mut select.selection {
+        shared.iter().for_each(|(name, left)| replace(condition, name, left));
+    }
     Ok(())
+}
+
+/// The columns that inner and left joins with USING share, each as the left relation's: DataFusion finds them
+/// ambiguous in WHERE, and nowhere else.
+fn shared_columns(select: &Select) -> Vec<(Ident, Expr)> {
+    let mut result: Vec<(Ident, Expr)> = vec![];
+    for table in &select.from {
+        let Some(first) = relation_name(&table.relation) else { continue };
+        for (position, join) in table.joins.iter().enumerate() {
+            let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
+            if is_right_or_full(&join.join_operator) {
+                break;
+            }
+            for name in using_columns(names) {
+                let known = result.iter().any(|(known, _)| same(known, &name));
+                if position == 0 && !known {
+                    let left = Expr::CompoundIdentifier(vec![first.clone(), name.clone()]);
+                    result.push((name, left));
+                }
+            }
+        }
+    }
+    result
 }
 
 /// Marks as-of joins; refuses outer joins whose merged columns cannot be told from the syntax alone.
