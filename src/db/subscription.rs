@@ -1,7 +1,9 @@
 //! Subscriptions: the changes of a query or relation, epoch by epoch, handed to another thread.
 //!
 //! The sequencer pushes one [`SubscriptionEvent`] an epoch that changed something into a bounded queue; the reader
-//! takes them in order. Within an event the change is consolidated: every row stands once, with its net weight.
+//! takes them in order. An event is the net difference: no row in it is both inserted and deleted, and where rows are
+//! deleted every row stands once, with its net weight. Where rows are only inserted, equal rows may stand each for
+//! itself: to find them would cost a hash of every row, and nothing could cancel.
 //! A full queue blocks the sequencer (nothing is ever dropped) until the reader takes an event or goes away.
 
 use std::collections::VecDeque;
