@@ -52,6 +52,21 @@ impl Dialect for EddyDialect {
         if self.spend() { None } else { Some(Err(ParserError::RecursionLimitExceeded)) }
     }
 
+    /// `a IS [NOT] DISTINCT FROM b AND c` ends its operand before AND; sqlparser by itself would take all that follows.
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let negated = match () {
+            () if parser.parse_keywords(&[IS, DISTINCT, FROM]) => false,
+            () if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) => true,
+            () => return None,
+        };
+        let (left, right) = (Box::new(expr.clone()), parser.parse_subexpr(self.prec_value(Precedence::Is)));
+        Some(right.map(Box::new).map(|right| match negated {
+            true => Expr::IsNotDistinctFrom(left, right),
+            false => Expr::IsDistinctFrom(left, right),
+        }))
+    }
+
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         POSTGRES.get_next_precedence(parser)
     }
