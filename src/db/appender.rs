@@ -34,8 +34,10 @@ pub struct Appender {
 
 impl Appender {
     pub(super) fn open(database: &Database, relation: &str) -> Result<Self> {
-        let name = Name { schema: None, name: relation.to_string(), position: None };
-        let relation = writable(&database.shared.version().catalog, &name)?;
+        let catalog = database.shared.version().catalog.clone();
+        // As in SQL without quotes, unless there is a relation of exactly that name.
+        let name = if catalog.get(relation).is_some() { relation.to_string() } else { relation.to_lowercase() };
+        let relation = writable(&catalog, &Name { schema: None, name, position: None })?;
         Ok(Appender { database: database.clone(), relation, rows: Vec::new(), batches: Vec::new(), buffered: 0 })
     }
 

@@ -516,7 +516,7 @@ fn droppable(kind: DropKind) -> Result<&'static [RelationKind]> {
 fn plan_drop(catalog: &Catalog, relation: &Arc<Relation>, cascade: bool, named: &[Name]) -> Result<Vec<Arc<Relation>>> {
     let mut gone = Vec::new();
     for reader in catalog.dependents(relation.id) {
-        let named_too = named.iter().any(|name| name.name.eq_ignore_ascii_case(&reader.name));
+        let named_too = named.iter().any(|name| name.name == reader.name);
         if !cascade && !named_too {
             return Err(Error::new(
                 ErrorKind::Dependency,

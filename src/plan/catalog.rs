@@ -1,7 +1,7 @@
 //! The catalog: what exists, as of one version.
 //!
-//! A [`Catalog`] is immutable plain data; DDL makes a new one. It promises that names are unique without regard to
-//! case and that every dependency of a relation exists. It holds definitions, never contents.
+//! A [`Catalog`] is immutable plain data; DDL makes a new one. It promises that names are unique, compared
+//! exactly (SQL has folded unquoted ones to lower case), and that every dependency of a relation exists. It holds definitions, never contents.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ pub struct Watermark {
 pub struct Relation {
     /// Its identity.
     pub id: RelationId,
-    /// Its name as first written.
+    /// Its name, folded to lower case unless it was quoted.
     pub name: String,
     /// Its kind.
     pub kind: RelationKind,
@@ -92,9 +92,9 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The relation of that name, without regard to case.
+    /// The relation of exactly that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Relation>> {
-        self.by_name.get(&name.to_lowercase())
+        self.by_name.get(name)
     }
 
     /// The relation of that name, or an error with the nearest name as a hint.
@@ -140,7 +140,7 @@ impl Catalog {
 
     /// Adds a relation in place of one of the same name or identity.
     pub fn replace(&mut self, relation: Arc<Relation>) {
-        if let Some(old) = self.by_name.insert(relation.name.to_lowercase(), relation.clone()) {
+        if let Some(old) = self.by_name.insert(relation.name.clone(), relation.clone()) {
             self.by_id.remove(&old.id);
         }
         self.by_id.insert(relation.id, relation);
@@ -149,7 +149,7 @@ impl Catalog {
     /// Takes a relation out.
     pub fn remove(&mut self, id: RelationId) {
         if let Some(relation) = self.by_id.remove(&id) {
-            self.by_name.remove(&relation.name.to_lowercase());
+            self.by_name.remove(&relation.name);
         }
     }
 }
