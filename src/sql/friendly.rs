@@ -514,7 +514,7 @@ fn named_arguments(factor: &mut TableFactor) {
 
 // ---- expressions ----
 
-/// `now()` and its kin become the parameter `$__now`; `count()` becomes `count(*)`.
+/// `now()` and its kin become the parameter `$__now`; `count()` becomes `count(*)`, `mod(a, b)` `a % b`.
 fn function(expr: &mut Expr) {
     let Expr::Function(function) = expr else { return };
     let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
@@ -522,6 +522,18 @@ fn function(expr: &mut Expr) {
         return;
     }
     let name = name.value.to_ascii_lowercase();
+    if name == "mod" {
+        if let FunctionArguments::List(list) = &mut function.args
+            && let [
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(left)),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(right)),
+            ] = list.args.as_mut_slice()
+        {
+            let [left, right] = [left, right].map(|side| Box::new(Expr::Nested(Box::new(take(side)))));
+            *expr = Expr::BinaryOp { left, op: BinaryOperator::Modulo, right };
+        }
+        return;
+    }
     if name == "count" {
         if let FunctionArguments::List(list) = &mut function.args
             && list.args.is_empty()
