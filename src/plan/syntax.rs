@@ -1,6 +1,5 @@
 //! Rewrites of the syntax tree right before binding, for what DataFusion's binder would get wrong.
 //!
-//! - `a IS DISTINCT FROM b AND c` is an AND.
 //! - One column in two types has two names.
 //! - Integers too long for 64 bits are exact decimals, not doubles.
 //! - The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one.
@@ -30,7 +29,7 @@ pub(crate) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// Rewrites a query in place; `columns_of` knows the relations of the catalog.
 pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()> {
-    match query.visit(&mut Rewrite { columns_of, turned: false }) {
+    match query.visit(&mut Rewrite { columns_of }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -38,8 +37,6 @@ pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()
 
 struct Rewrite<'a> {
     columns_of: ColumnsOf<'a>,
-    /// Whether the expression visited last was turned, so that the one around it may have to be.
-    turned: bool,
 }
 
 impl VisitorMut for Rewrite<'_> {
@@ -86,51 +83,6 @@ impl VisitorMut for Rewrite<'_> {
             };
         }
         ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        self.turned = turn(expr, self.turned);
-        ControlFlow::Continue(())
-    }
-}
-
-// ---- precedence of IS DISTINCT FROM ----
-
-/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`. Turns the AND or OR outwards, and
-/// further out where the tree around it binds tighter. Parentheses stay: they are nodes of their own.
-fn turn(expr: &mut Expr, turned_inside: bool) -> bool {
-    let inner = match expr {
-        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => right,
-        Expr::BinaryOp { op: ast::BinaryOperator::And, right, .. } if turned_inside && is_or(right) => right,
-        Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } if turned_inside => inner,
-        _ => return false,
-    };
-    if !matches!(inner.as_ref(), Expr::BinaryOp { op: ast::BinaryOperator::And | ast::BinaryOperator::Or, .. }) {
-        return false;
-    }
-    let chain = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
-    let tight = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-    *expr = with_first_operand(chain, &mut Some(tight));
-    true
-}
-
-fn is_or(expr: &Expr) -> bool {
-    matches!(expr, Expr::BinaryOp { op: ast::BinaryOperator::Or, .. })
-}
-
-/// The chain of AND and OR with its first operand put into the hole of `tight`, and that in its place.
-fn with_first_operand(chain: Expr, tight: &mut Option<Expr>) -> Expr {
-    match chain {
-        Expr::BinaryOp { left, op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or), right } => {
-            Expr::BinaryOp { left: Box::new(with_first_operand(*left, tight)), op, right }
-        }
-        first => match tight.take() {
-            Some(Expr::IsDistinctFrom(left, _)) => Expr::IsDistinctFrom(left, Box::new(first)),
-            Some(Expr::IsNotDistinctFrom(left, _)) => Expr::IsNotDistinctFrom(left, Box::new(first)),
-            Some(Expr::BinaryOp { left, op, .. }) => Expr::BinaryOp { left, op, right: Box::new(first) },
-            Some(Expr::UnaryOp { op, .. }) => Expr::UnaryOp { op, expr: Box::new(first) },
-            _ => first,
-        },
     }
 }
 
