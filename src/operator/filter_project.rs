@@ -27,10 +27,6 @@ impl FilterProjectOperator {
         FilterProjectOperator { predicate, projection, schema }
     }
 
-    fn is_free(&self) -> bool {
-        self.predicate.is_none() && self.projection.iter().flatten().all(|column| column.as_column().is_some())
-    }
-
     fn filter(&self, batch: ChangeBatch, out: &mut dyn Output) -> Result<Vec<ChangeBatch>> {
         let Some(predicate) = &self.predicate else { return Ok(vec![batch]) };
         evaluate_or_fail(&batch, out, &|rows| predicate.evaluate_mask(rows))?
@@ -57,14 +53,9 @@ impl FilterProjectOperator {
 
 impl Operator for FilterProjectOperator {
     fn push(&mut self, _port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
-        if self.is_free() {
-            return self.project(batch, out);
-        }
-        for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
-            let chunk = batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start));
-            for kept in self.filter(chunk, out)? {
-                self.project(kept, out)?;
-            }
+        // Never more rows come out than went in, so there is nothing to cut into chunks.
+        for kept in self.filter(batch, out)? {
+            self.project(kept, out)?;
         }
         Ok(())
     }

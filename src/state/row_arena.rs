@@ -27,6 +27,9 @@ use super::snapshot::Snapshot;
 /// Ids to a sealed chunk.
 const SEALED: u64 = 1 << 16;
 
+/// Chunks of one size class in the tail that are merged into one.
+const MERGED: usize = 8;
+
 /// Rows by id.
 ///
 /// # Contract
@@ -64,12 +67,10 @@ impl RowArena {
     /// Adds rows, whose weights must be positive, and returns their ids. On an error nothing is added.
     pub fn append(&mut self, batch: RecordBatch, weights: &Weights) -> Result<Range<u64>> {
         let rows = batch.num_rows();
-        let mut live = self.live;
-        for row in 0..rows {
-            let weight = u64::try_from(weights.get(row)).ok().filter(|&weight| weight > 0);
-            let weight = weight.ok_or_else(|| Error::internal(format!("a row of weight {}", weights.get(row))))?;
-            live = live.checked_add(weight).ok_or_else(|| Error::data("weight overflow").with_sqlstate("22003"))?;
-        }
+        let live = match weights {
+            Weights::Ones => self.live + rows as u64,
+            Weights::Signed(weights) => weights.iter().try_fold(self.live, |live, &weight| add_weight(live, weight))?,
+        };
         let batch = record_batch(self.schema.clone(), batch.columns().to_vec(), rows)?;
         let first = self.high;
         let mut offset = 0;
@@ -191,14 +192,16 @@ impl RowArena {
             self.tail_first = self.high;
             return Ok(());
         }
-        // As in a binary counter: a chunk stays only while it is at least twice what follows it.
-        let mut start = self.tail.len() - 1;
-        let mut following = count;
-        while start > 0 && self.tail[start - 1].len() < following * 2 {
-            start -= 1;
-            following += self.tail[start].len();
+        // As in a counter to the base of MERGED: that many chunks of one size class make one of the next. Each row is
+        // copied once a class, and a snapshot has few chunks of each.
+        loop {
+            let class = size_class(self.tail.last().map_or(0, |chunk| chunk.len()));
+            let alike = self.tail.iter().rev().take_while(|chunk| size_class(chunk.len()) <= class).count();
+            if alike < MERGED {
+                return Ok(());
+            }
+            self.merge_tail(self.tail.len() - alike)?;
         }
-        self.merge_tail(start)
     }
 
     /// Makes one chunk of the tail's chunks from `start`.
@@ -299,6 +302,17 @@ impl RowArena {
         }
         Ok(changed.then_some((kept, counts)))
     }
+}
+
+/// The power of [`MERGED`] that a number of rows reaches.
+fn size_class(rows: usize) -> u32 {
+    rows.max(1).ilog2() / MERGED.ilog2()
+}
+
+fn add_weight(sum: u64, weight: i64) -> Result<u64> {
+    let positive = u64::try_from(weight).ok().filter(|&weight| weight > 0);
+    let positive = positive.ok_or_else(|| Error::internal(format!("a row of weight {weight}")))?;
+    sum.checked_add(positive).ok_or_else(|| Error::data("weight overflow").with_sqlstate("22003"))
 }
 
 #[cfg(test)]
