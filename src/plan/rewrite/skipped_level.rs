@@ -1,0 +1,214 @@
+//! Subqueries that refer past the query around them.
+//!
+//! In `.. FROM o WHERE EXISTS (SELECT .. FROM c WHERE EXISTS (SELECT .. WHERE b.c = c.id AND b.o = o.id))` the innermost
+//! query uses a column of the outermost. DataFusion turns the inner EXISTS into a join with `c`, where `o.id` does not
+//! exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`, of which
+//! only the one equal to the outer row's counts, and the inner query refers to that. What cannot be brought this way
+//! (a reference past two queries) is left as it is, and refused later.
+
+use std::sync::Arc;
+
+use datafusion::common::alias::AliasGenerator;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result as DataFusionResult, ScalarValue};
+use datafusion::logical_expr::utils::{conjunction, merge_schema};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
+
+use crate::base::error::Result;
+use crate::operator::error::from_datafusion;
+use crate::plan::rewrite::rewrite_node;
+
+/// Makes every reference of a subquery one to the query right around it.
+pub(crate) fn bring_near(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
+    plan.transform_down_with_subqueries(|node| outer(node, aliases)).data().map_err(from_datafusion)
+}
+
+/// A node as the outermost level: what subqueries of its subqueries use of its input.
+fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let inputs = node.inputs();
+    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
+    if !holds_subquery(&node)? || !input.all_out_ref_exprs().is_empty() {
+        return Ok(Transformed::no(node));
+    }
+    let input = (*input).clone();
+    rewrite_node(node, &mut |expr| {
+        map_subquery(expr, &mut |subquery| {
+            let plan = subquery.subquery.as_ref().clone().transform_up(|node| middle(node, &input, aliases))?;
+            if !plan.transformed {
+                return Ok(Transformed::no(subquery));
+            }
+            let outer_ref_columns = plan.data.all_out_ref_exprs();
+            let spans = subquery.spans;
+            Ok(Transformed::yes(Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans }))
+        })
+    })
+}
+
+/// A node of a subquery of `outer`: brings near what its own subqueries use of `outer`.
+fn middle(
+    node: LogicalPlan,
+    outer: &LogicalPlan,
+    aliases: &AliasGenerator,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let inputs = node.inputs();
+    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
+    if !holds_subquery(&node)? {
+        return Ok(Transformed::no(node));
+    }
+    let mut references = References { scopes: vec![], far: vec![], near: vec![] };
+    references.collect_in_subqueries(&node)?;
+    let References { mut far, near, .. } = references;
+    far.retain(|column| outer.schema().has_column(column));
+    if far.is_empty() || far.iter().any(|column| near.contains(column)) {
+        return Ok(Transformed::no(node));
+    }
+    let alias = aliases.next("__outer");
+    let brought = |index: usize| Column::new(Some(alias.clone()), format!("c{index}"));
+    let (mut values, mut equalities) = (vec![], vec![]);
+    for (index, column) in far.iter().enumerate() {
+        let field = outer.schema().qualified_field_from_column(column)?.1;
+        let value = Expr::Column(column.clone());
+        let reference = Expr::OuterReferenceColumn(field.clone(), column.clone());
+        values.push(value.clone().alias(format!("c{index}")));
+        if !field.is_nullable() {
+            equalities.push(Expr::Column(brought(index)).eq(reference));
+            continue;
+        }
+        // NULL finds NULL by two equalities, because only equalities can be pulled out of an aggregate.
+        let default = lit(ScalarValue::new_default(field.data_type())?);
+        let or_default = |expr: Expr| when(expr.clone().is_null(), default.clone()).otherwise(expr);
+        for (name, key, other) in [
+            (format!("k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
+            (format!("n{index}"), value.is_null(), reference.is_null()),
+        ] {
+            values.push(key.alias(name.clone()));
+            equalities.push(Expr::Column(Column::new(Some(alias.clone()), name)).eq(other));
+        }
+    }
+    let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias.as_str())?.build()?;
+    let mut joined = LogicalPlanBuilder::from((*input).clone()).cross_join(values)?;
+    if let Some(condition) = conjunction(equalities) {
+        joined = joined.filter(condition)?;
+    }
+    let joined = joined.build()?;
+    let outputs = node.schema().columns();
+    let mut refer = |expr: Expr| match expr {
+        Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {
+            Some(index) => {
+                let field = Arc::new(field.as_ref().clone().with_name(format!("c{index}")));
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought(index))))
+            }
+            None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
+        },
+        other => Ok(Transformed::no(other)),
+    };
+    let node = rewrite_node(node, &mut |expr| {
+        map_subquery(expr, &mut |subquery| {
+            let plan = subquery.subquery.as_ref().clone();
+            let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut refer)).data()?;
+            let references = subquery.outer_ref_columns.into_iter().map(|expr| refer(expr).data());
+            let outer_ref_columns = references.collect::<DataFusionResult<_>>()?;
+            Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans }))
+        })
+    })?
+    .data;
+    let node = node.with_new_exprs(node.expressions(), vec![joined])?;
+    if node.schema().fields().len() == outputs.len() {
+        return Ok(Transformed::yes(node));
+    }
+    // The new columns come through such a node, so they are cut off again.
+    let outputs: Vec<Expr> = outputs.into_iter().map(Expr::Column).collect();
+    LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
+}
+
+/// The outer references below a node.
+struct References {
+    /// The inputs of the nodes around, from the node on.
+    scopes: Vec<DFSchema>,
+    /// Those that none of the scopes has.
+    far: Vec<Column>,
+    /// Those that one of the scopes has.
+    near: Vec<Column>,
+}
+
+impl References {
+    fn collect_in_subqueries(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
+        let mut scope = Some(merge_schema(&node.inputs()));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Some(subquery) = subquery_of(expr) {
+                    self.scopes.extend(scope.take());
+                    subquery.subquery.apply(|node| {
+                        self.collect_here(node)?;
+                        self.collect_in_subqueries(node)?;
+                        Ok(TreeNodeRecursion::Continue)
+                    })?;
+                    scope = self.scopes.pop();
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+        .map(|_| ())
+    }
+
+    fn collect_here(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::OuterReferenceColumn(_, column) = expr {
+                    let is_near = self.scopes.iter().any(|scope| scope.has_column(column));
+                    let found = if is_near { &mut self.near } else { &mut self.far };
+                    if !found.contains(column) {
+                        found.push(column.clone());
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+        .map(|_| ())
+    }
+}
+
+fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    node.apply_expressions(|expr| {
+        found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(condition) => Some(&condition.subquery),
+        Expr::SetComparison(comparison) => Some(&comparison.subquery),
+        _ => None,
+    }
+}
+
+/// Applies `change` to the subquery of an expression that is one.
+fn map_subquery(
+    expr: Expr,
+    change: &mut dyn FnMut(Subquery) -> DataFusionResult<Transformed<Subquery>>,
+) -> DataFusionResult<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Ok(change(subquery)?.update_data(Expr::ScalarSubquery)),
+        Expr::Exists(mut exists) => {
+            let subquery = change(exists.subquery)?;
+            exists.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::Exists(exists), subquery.transformed))
+        }
+        Expr::InSubquery(mut condition) => {
+            let subquery = change(condition.subquery)?;
+            condition.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::InSubquery(condition), subquery.transformed))
+        }
+        Expr::SetComparison(mut comparison) => {
+            let subquery = change(comparison.subquery)?;
+            comparison.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::SetComparison(comparison), subquery.transformed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
