@@ -278,10 +278,12 @@ fn external_table(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
             location = Some(reader.string("a path in quotes")?);
         } else if reader.accept(&["OPTIONS"]) {
             options = reader.options()?;
-        } else if reader.at(&["WITH"]) {
-            options = reader.with_options()?;
         } else if reader.accept(&["WITH", "HEADER", "ROW"]) {
             options.insert("header".to_string(), "true".to_string());
+        } else if reader.at(&["WITH", "ORDER"]) {
+            return Err(unsupported("WITH ORDER is not supported", reader.position()));
+        } else if reader.accept(&["WITH"]) {
+            options = reader.options()?;
         } else if reader.at(&["PARTITIONED"]) {
             return Err(unsupported("PARTITIONED BY is not supported", reader.position()));
         } else {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryViewBuilder, PrimitiveArray, UInt32Array,
 };
-use arrow::compute::{cast, take};
+use arrow::compute::{SortOptions, cast, take};
 use arrow::datatypes::{DataType, ToByteSlice};
 use arrow::row::{RowConverter, SortField};
 
@@ -130,7 +130,10 @@ impl RowKeys {
         let converter = match types {
             [data_type] if is_bytes(data_type) => None,
             _ => {
-                let fields: Vec<_> = types.iter().map(|data_type| SortField::new(data_type.clone())).collect();
+                // NULL inside a list or struct is greater than any value, as ORDER BY has it.
+                let order = SortOptions { descending: false, nulls_first: false };
+                let field = |data_type: &DataType| SortField::new_with_options(data_type.clone(), order);
+                let fields: Vec<_> = types.iter().map(field).collect();
                 if !RowConverter::supports_fields(&fields) {
                     let names: Vec<_> = types.iter().map(sql_type_name).collect();
                     return Err(Error::new(ErrorKind::Type, format!("no order is defined for {}", names.join(", "))));
