@@ -106,24 +106,7 @@ fn create_relation(connection: &Connection, create: &CreateRelation, text: &str)
 
 /// A relation of that name, only to be refused by a catalog that has one.
 fn placeholder(name: &str) -> Arc<Relation> {
-    Arc::new(bare(name, RelationKind::Table, Arc::new(Schema::empty())))
-}
-
-fn bare(name: &str, kind: RelationKind, schema: SchemaRef) -> Relation {
-    Relation {
-        id: RelationId(0),
-        name: name.to_string(),
-        kind,
-        schema,
-        defaults: Vec::new(),
-        primary_key: Vec::new(),
-        unique: Vec::new(),
-        indexes: Vec::new(),
-        watermark: None,
-        options: Default::default(),
-        query: None,
-        dependencies: Vec::new(),
-    }
+    Arc::new(Relation::new(RelationId(0), name, RelationKind::Table, Arc::new(Schema::empty())))
 }
 
 fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>) -> Result<Relation> {
@@ -153,7 +136,7 @@ fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>) -> Result
                 .with_sqlstate("42701"));
         }
     }
-    let mut relation = bare(&create.name.name, kind, canonical_schema(&Schema::new(fields)));
+    let mut relation = Relation::new(RelationId(0), &create.name.name, kind, canonical_schema(&Schema::new(fields)));
     relation.defaults = create.columns.iter().map(|c| c.default.as_ref().map(|text| text.text.clone())).collect();
     relation.defaults.resize(relation.schema.fields().len(), None);
     relation.primary_key = columns_of(&relation, &create.primary_key)?;
@@ -286,7 +269,7 @@ fn prepare_view(
             .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
     }
     let schema = rename(&direct.schema, &create.columns)?;
-    let mut relation = bare(&create.name.name, kind, schema);
+    let mut relation = Relation::new(RelationId(0), &create.name.name, kind, schema);
     relation.query = Some(with_columns(&create.query_text, &create.columns, &relation.schema));
     relation.options = create.options.clone();
     relation.dependencies = dependencies(&reader, &create.query)?;

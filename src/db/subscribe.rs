@@ -47,7 +47,7 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
         Some(relation) => Plan::Relation(relation.id),
         None => {
             let spec = Arc::new(lower(&planned)?);
-            let built = build(connection, &version, &pseudo_relation(&schema), &spec)?;
+            let built = build(connection, &version, &unnamed(&schema), &spec)?;
             Plan::Query(spec, Box::new(built))
         }
     };
@@ -160,19 +160,6 @@ fn evaluate(
 }
 
 /// The definition a subscription's circuit is built with.
-fn pseudo_relation(schema: &SchemaRef) -> Relation {
-    Relation {
-        id: RelationId(u64::MAX),
-        name: "subscription".into(),
-        kind: RelationKind::MaterializedView,
-        schema: schema.clone(),
-        defaults: Vec::new(),
-        primary_key: Vec::new(),
-        unique: Vec::new(),
-        indexes: Vec::new(),
-        watermark: None,
-        options: Default::default(),
-        query: None,
-        dependencies: Vec::new(),
-    }
+fn unnamed(schema: &SchemaRef) -> Relation {
+    Relation::new(RelationId(u64::MAX), "subscription", RelationKind::MaterializedView, schema.clone())
 }

@@ -84,6 +84,26 @@ pub struct Relation {
     pub dependencies: Vec<RelationId>,
 }
 
+impl Relation {
+    /// A relation of columns alone: no keys, defaults, options or query.
+    pub fn new(id: RelationId, name: &str, kind: RelationKind, schema: SchemaRef) -> Self {
+        Relation {
+            id,
+            name: name.to_string(),
+            kind,
+            schema,
+            defaults: Vec::new(),
+            primary_key: Vec::new(),
+            unique: Vec::new(),
+            indexes: Vec::new(),
+            watermark: None,
+            options: BTreeMap::new(),
+            query: None,
+            dependencies: Vec::new(),
+        }
+    }
+}
+
 /// All definitions as of one version.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
