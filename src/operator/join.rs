@@ -215,10 +215,12 @@ impl JoinOperator {
                 totals.resize(capacity, Total::default());
             }
         }
+        self.sides[1 - port].index();
         if self.kind.pairs {
             self.probe(port, batch, ids, out)?;
         }
         if self.kind.alone[port] != Alone::Never {
+            self.sides[port].index();
             self.emit_alone(port, batch, ids, out)?;
         }
         let step = self.step;
@@ -484,6 +486,9 @@ impl Operator for JoinOperator {
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<()> {
+        if !self.thinned.is_empty() || self.kind.alone != [Alone::Never; 2] {
+            self.sides.iter_mut().for_each(Side::index);
+        }
         for port in [0, 1] {
             if self.kind.alone[port] != Alone::Never {
                 self.settle(port, out)?;
@@ -558,6 +563,13 @@ impl Side {
             }
         }
         Ok(())
+    }
+
+    /// Brings the lists of rows by key up to date, before they are read.
+    fn index(&mut self) {
+        if let Some(rows) = &mut self.rows {
+            rows.index();
+        }
     }
 
     /// Whether the side holds no row of the group.

@@ -86,7 +86,9 @@ impl PartitionOperator {
         self.touch(&groups)?;
         let columns = batch.rows().columns().iter().zip(self.input.fields());
         let columns = columns.map(|(column, field)| canonical_array(column, field.data_type()));
-        self.rows.apply(&columns.collect::<Result<Vec<_>>>()?, batch.weights(), &groups)
+        self.rows.apply(&columns.collect::<Result<Vec<_>>>()?, batch.weights(), &groups)?;
+        self.rows.index();
+        Ok(())
     }
 
     /// Computes the groups met for the first time in this step as they still are.

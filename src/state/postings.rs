@@ -49,6 +49,52 @@ impl Postings {
         len as u32
     }
 
+    /// Adds slots given as `group << 32 | slot`, equal groups behind one another: each list is found and enlarged once.
+    pub fn extend_sorted(&mut self, pairs: &[u64]) {
+        for run in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let group = (run[0] >> 32) as u32;
+            let slots = run.iter().map(|&pair| pair as u32);
+            if run.len() == 1 {
+                self.push(group, run[0] as u32);
+                continue;
+            }
+            self.reserve(group, run.len());
+            let entry = self.entries[group as usize];
+            let len = entry.len as usize;
+            match len + run.len() <= INLINE {
+                true => {
+                    self.entries[group as usize].words[len..].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot)
+                }
+                false => {
+                    let start = entry.words[0] as usize * UNIT + len;
+                    self.arena[start..start + run.len()].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot);
+                }
+            }
+            self.entries[group as usize].len += run.len() as u32;
+        }
+    }
+
+    /// Makes room for `more` slots in a group's list.
+    fn reserve(&mut self, group: u32, more: usize) {
+        if group as usize >= self.entries.len() {
+            self.entries.resize(group as usize + 1, Entry::default());
+        }
+        let entry = self.entries[group as usize];
+        let (len, wanted) = (entry.len as usize, entry.len as usize + more);
+        if wanted <= INLINE || (len > INLINE && wanted <= capacity(entry.words[1])) {
+            return;
+        }
+        let class = wanted.div_ceil(UNIT).next_power_of_two().trailing_zeros();
+        if len > INLINE {
+            self.relocate(group, class, len);
+            self.release(entry.words);
+        } else {
+            let start = self.extent(class);
+            self.arena[start as usize * UNIT..][..len].copy_from_slice(&entry.words[..len]);
+            self.entries[group as usize].words = [start, class];
+        }
+    }
+
     /// Removes the slot at `position` by moving the last one there; the slot that moved, if one did.
     pub fn swap_remove(&mut self, group: u32, position: u32) -> Option<u32> {
         let entry = *self.entries.get(group as usize)?;

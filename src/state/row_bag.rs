@@ -24,6 +24,11 @@ const ABSENT: u32 = u32::MAX;
 /// Rows whose places in the index are read at a time.
 const TOUCHED: usize = 64;
 
+/// Rows that may wait for their place in the lists.
+const PENDING_MAX: usize = 1 << 18;
+/// So many waiting rows are worth sorting.
+const SORTED_FROM: usize = 1 << 12;
+
 /// Rows with weights, by group.
 pub struct RowBag {
     store: ColumnStore,
@@ -33,6 +38,9 @@ pub struct RowBag {
     /// How many rows have a weight other than one.
     odd: usize,
     identity: Option<Identity>,
+    /// Rows of an insert-only bag that no list names yet, as `group << 32 | slot`. Put into the lists many at a time,
+    /// sorted by group, they touch memory in order; one by one each would cost a cache miss.
+    pending: Vec<u64>,
 }
 
 /// What finds a row by its content.
@@ -54,6 +62,7 @@ impl RowBag {
             weights: vec![],
             odd: 0,
             identity: retracting.then(Identity::default),
+            pending: vec![],
         })
     }
 
@@ -73,9 +82,19 @@ impl RowBag {
         }
     }
 
-    /// The slots of a group's rows.
+    /// Brings the lists up to date; before [`RowBag::postings`] is asked.
+    pub fn index(&mut self) {
+        if self.pending.len() > SORTED_FROM {
+            sort_by_group(&mut self.pending);
+        }
+        self.postings.extend_sorted(&self.pending);
+        self.pending.clear();
+    }
+
+    /// The slots of a group's rows, as of the last [`RowBag::index`].
     #[inline]
     pub fn postings(&self, group: u32) -> &[u32] {
+        debug_assert!(self.pending.is_empty(), "the lists are not up to date");
         self.postings.get(group)
     }
 
@@ -113,7 +132,7 @@ impl RowBag {
                 + identity.hashes.capacity() * 8
                 + (identity.groups.capacity() + identity.positions.capacity()) * 4
         });
-        self.store.size() + self.postings.size() + self.weights.capacity() * 8 + identity
+        self.store.size() + self.postings.size() + (self.weights.capacity() + self.pending.capacity()) * 8 + identity
     }
 
     fn insert(&mut self, prepared: &Prepared, weights: &Weights, groups: &[u32]) -> Result<()> {
@@ -127,7 +146,7 @@ impl RowBag {
         let all = rows.len() == groups.len();
         self.store.write(prepared, if all { None } else { Some(&rows) }, &slots)?;
         for (&row, &slot) in rows.iter().zip(&slots) {
-            self.postings.push(groups[row as usize], slot);
+            self.pending.push(u64::from(groups[row as usize]) << 32 | u64::from(slot));
             let weight = weights.get(row as usize);
             if weight != 1 {
                 self.odd += 1;
@@ -135,6 +154,9 @@ impl RowBag {
             if weight != 1 || !self.weights.is_empty() {
                 self.set_weight(slot, weight);
             }
+        }
+        if self.pending.len() >= PENDING_MAX {
+            self.index();
         }
         Ok(())
     }
@@ -256,6 +278,30 @@ impl RowBag {
     }
 }
 
+/// Sorts pairs of `group << 32 | slot` by group, 11 bits a pass; slots stay in order.
+fn sort_by_group(pairs: &mut Vec<u64>) {
+    const BITS: u32 = 11;
+    let highest = pairs.iter().map(|pair| pair >> 32).max().unwrap_or(0);
+    let mut other = vec![0; pairs.len()];
+    let mut shift = 32;
+    while shift < 64 && (highest << 32) >> shift > 0 {
+        let digit = |pair: u64| (pair >> shift) as usize & ((1 << BITS) - 1);
+        let mut starts = [0usize; 1 << BITS];
+        pairs.iter().for_each(|&pair| starts[digit(pair)] += 1);
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        for &pair in pairs.iter() {
+            let start = &mut starts[digit(pair)];
+            other[*start] = pair;
+            *start += 1;
+        }
+        std::mem::swap(pairs, &mut other);
+        shift += BITS;
+    }
+}
+
 impl Identity {
     /// The first slot of this hash and group.
     #[inline]
@@ -300,6 +346,7 @@ mod tests {
                 _ => Weights::Signed((0..rows).map(|_| random.below(3) as i64).collect()),
             };
             bag.apply(batch.columns(), &weights, &groups).unwrap();
+            bag.index();
             for (row, &group) in groups.iter().enumerate().filter(|(_, group)| **group != NO_GROUP) {
                 let name = one_zero(&text(batch.columns(), row));
                 *model.entry((group, name)).or_insert(0) += weights.get(row);
@@ -359,5 +406,24 @@ mod tests {
         let batch = random_rows(&mut Random::new(1), 1, 3);
         bag.apply(batch.columns(), &Weights::Signed(vec![i64::MAX].into()), &[0]).unwrap();
         assert!(bag.apply(batch.columns(), &Weights::Ones, &[0]).is_err());
+    }
+
+    #[test]
+    fn many_waiting_rows_are_listed_as_one_by_one() {
+        let mut random = Random::new(9);
+        let pairs: Vec<u64> = (0..20_000u64).map(|slot| random.below(5_000) << 32 | slot).collect();
+        let (mut sorted, mut single) = (Postings::new(), Postings::new());
+        for part in pairs.chunks(7_000) {
+            let mut part = part.to_vec();
+            part.iter().for_each(|&pair| {
+                single.push((pair >> 32) as u32, pair as u32);
+            });
+            sort_by_group(&mut part);
+            assert!(part.is_sorted_by_key(|pair| pair >> 32));
+            sorted.extend_sorted(&part);
+        }
+        for group in 0..5_000 {
+            assert_eq!(sorted.get(group), single.get(group), "group {group}");
+        }
     }
 }
