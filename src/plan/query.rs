@@ -30,8 +30,8 @@ use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;
 use crate::plan::optimizer;
 use crate::plan::rewrite::{
-    asof, bind, canonical_values, checked_arithmetic, outer_reference, scalar_subquery, skipped_level, subquery_value,
-    ties,
+    asof, bind, canonical_values, checked_arithmetic, one_row_subquery, outer_reference, scalar_subquery,
+    skipped_level, subquery_value, ties,
 };
 use crate::plan::source::RelationSource;
 use crate::plan::syntax;
@@ -116,7 +116,8 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
         .map_err(error)?;
     let resolved = outer_reference::resolve(bound)?;
     let prepared = bind::prepare(resolved, binder.context.parameters)?;
-    let valued = subquery_value::count_where_valued(prepared, functions)?;
+    let told = one_row_subquery::tell_by_values(prepared)?;
+    let valued = subquery_value::count_where_valued(told, functions)?;
     let near = skipped_level::bring_near(valued, &binder.aliases)?;
     let single = scalar_subquery::make_single_row(near, functions)?;
     let analyzed = optimizer::analyze(single, functions).map_err(error)?;

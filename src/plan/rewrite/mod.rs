@@ -8,6 +8,7 @@ pub mod bind;
 pub mod canonical_values;
 pub mod checked_arithmetic;
 pub mod compute_below;
+pub mod one_row_subquery;
 pub mod outer_reference;
 pub mod scalar_subquery;
 pub mod set_operations;

@@ -67,6 +67,7 @@ fn conditions(filter: Filter, functions: &FunctionRegistry) -> DataFusionResult<
     let conditions: Vec<Expr> = split_conjunction_owned(filter.predicate)
         .into_iter()
         .map(|condition| {
+            let condition = quantified(condition);
             if is_own_condition(&condition) {
                 return Ok(condition);
             }
@@ -78,6 +79,19 @@ fn conditions(filter: Filter, functions: &FunctionRegistry) -> DataFusionResult<
     let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
     let filter = Filter::try_new(predicate, filter.input)?;
     Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), changed))
+}
+
+/// `x = ANY (..)` as `x IN (..)` and `x <> ALL (..)` as `x NOT IN (..)`.
+fn quantified(condition: Expr) -> Expr {
+    match condition {
+        Expr::SetComparison(SetComparison { expr, subquery, op: Operator::Eq, quantifier: SetQuantifier::Any }) => {
+            Expr::InSubquery(InSubquery { expr, subquery, negated: false })
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op: Operator::NotEq, quantifier: SetQuantifier::All }) => {
+            Expr::InSubquery(InSubquery { expr, subquery, negated: true })
+        }
+        other => other,
+    }
 }
 
 /// Whether DataFusion's joins answer the condition: not NOT IN where it correlates, for which there is no null-aware
@@ -130,6 +144,9 @@ fn counted(expr: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataF
 
 /// `value IN (subquery)`: true, false or NULL.
 fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Expr> {
+    // Both may read the same relation: without a name of its own, `t.x = t.x` would compare a row with itself.
+    let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias("__in")?.build()?;
+    let subquery = subquery.with_plan(Arc::new(named));
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let column = Expr::Column((qualifier, field).into());
     let mut outer = vec![];
