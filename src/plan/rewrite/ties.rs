@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::FetchType;
 use datafusion::logical_expr::{
     Aggregate, EmptyRelation, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, Window, WindowFrame,
@@ -165,6 +165,8 @@ fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> Transformed<W
         _ if positional => true,
         // Peers enter a RANGE frame together; completing the order would cut the frame, unless it has no such end.
         "first_value" => rows || from_first,
+        // Which of the peers is last is left open with IGNORE NULLS: all of them may be NULL, and then an earlier row is.
+        "last_value" if params.null_treatment == Some(NullTreatment::IgnoreNulls) => rows || to_last,
         "last_value" if !rows && !to_last && frame.end_bound == WindowFrameBound::CurrentRow => {
             return Transformed::yes(last_of_peers(fun, params, schema));
         }
