@@ -322,3 +322,37 @@ fn replaying_the_log_gives_equal_contents_and_equal_changes() -> Result<()> {
     assert_eq!(format!("{:?}", log.records()), format!("{:?}", second.records()), "the log of the replay is the log");
     Ok(())
 }
+
+#[test]
+fn no_statement_overflows_a_small_stack() {
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(|| -> Result<()> {
+        let connection = connection()?;
+        connection.execute_batch("CREATE TABLE t (v BIGINT); INSERT INTO t VALUES (1)")?;
+        let refused = [
+            format!("SELECT 1{}", "+1".repeat(2_000)),
+            format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1_000)),
+            format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(5_000), " END".repeat(5_000)),
+            "SELECT * FROM (".repeat(5_000),
+        ];
+        for sql in refused {
+            let start = Instant::now();
+            let error = connection.run(&sql).map(drop).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Resource | ErrorKind::Syntax), "{error}");
+            let limit = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 1 });
+            assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+        }
+        // What is within the limits is answered, in a query and in a view.
+        let chain = format!("v{}", "+1".repeat(900));
+        assert_eq!(integers(&connection, &format!("SELECT {chain} FROM t"))?, [901]);
+        connection.execute_batch(&format!("CREATE MATERIALIZED VIEW deep AS SELECT {chain} AS d FROM t"))?;
+        connection.execute("INSERT INTO t VALUES (10)", ())?;
+        assert_eq!(integers(&connection, "SELECT d FROM deep ORDER BY d")?, [901, 910]);
+        let nested = format!("{}SELECT v FROM t{}", "SELECT * FROM (".repeat(60), ") AS q".repeat(60));
+        assert_eq!(integers(&connection, &format!("{nested} ORDER BY v"))?, [1, 10]);
+        let branches = format!("SELECT v FROM t{}", " UNION ALL SELECT v FROM t".repeat(100));
+        assert_eq!(integers(&connection, &branches)?.len(), 202);
+        Ok(())
+    });
+    thread.expect("a thread").join().expect("no overflow, no panic").expect("every statement is answered");
+}
