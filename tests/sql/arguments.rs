@@ -5,7 +5,7 @@
 
 /// The line printed after a usage error.
 pub const USAGE: &str = "usage: cargo test --test sql -- [--mode batch|continuous|late|all] [--seed N] [--keep-going] \
-                         [--printing classic|native] [FILE|DIR|NAME ...]";
+                         [--printing classic|native] [--without WORDS] [--replace TEXT=TEXT] [FILE|DIR|NAME ...]";
 
 /// The ways to run a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +71,10 @@ pub struct Arguments {
     pub keep_going: bool,
     /// The printing of files that do not name their own.
     pub printing: Printing,
+    /// Records whose SQL begins with one of these, in any case, count as skipped.
+    pub without: Vec<String>,
+    /// Texts to put in the place of others in every SQL: where files of data are.
+    pub replace: Vec<(String, String)>,
     /// Files, directories and name filters.
     pub selection: Vec<String>,
 }
@@ -106,6 +110,8 @@ impl Arguments {
             seed: seed_of_the_day(),
             keep_going: false,
             printing: Printing::Classic,
+            without: Vec::new(),
+            replace: Vec::new(),
             selection: Vec::new(),
         };
         let mut words = words;
@@ -119,6 +125,12 @@ impl Arguments {
                 "--mode" => arguments.modes = Mode::parse(&value()?)?,
                 "--seed" => arguments.seed = value()?.parse().map_err(|_| "--seed needs a number".to_string())?,
                 "--printing" => arguments.printing = Printing::parse(&value()?)?,
+                "--without" => arguments.without.push(value()?),
+                "--replace" => {
+                    let pair = value()?;
+                    let (from, to) = pair.split_once('=').ok_or("--replace needs TEXT=TEXT")?;
+                    arguments.replace.push((from.to_string(), to.to_string()));
+                }
                 "--keep-going" => arguments.keep_going = true,
                 flag if FOREIGN_WITH_VALUE.contains(&flag) => drop(value()?),
                 flag if FOREIGN.contains(&flag) => {}

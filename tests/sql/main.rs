@@ -125,7 +125,7 @@ fn run_all(files: &[PathBuf], arguments: &Arguments) -> Report {
 /// Runs one file in one mode; a file that cannot be read or parsed counts as one failed record.
 fn run_file(file: &Path, mode: Mode, arguments: &Arguments) -> FileReport {
     let mut report = FileReport::new(file, mode);
-    match Script::read(file, arguments.printing) {
+    match Script::read(file, arguments) {
         Err(reason) => report.refuse(reason),
         Ok(script) if !script.modes.contains(&mode) => {}
         Ok(script) => match mode {

@@ -6,7 +6,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 
 use crate::arguments::Printing;
 use crate::record::ColumnType;
@@ -35,7 +35,7 @@ pub fn print(batches: &[RecordBatch], types: &[ColumnType], printing: Printing) 
 }
 
 fn classic_column(column: &ArrayRef, declared: &ColumnType) -> Result<Vec<String>, String> {
-    let text = format_column(column, "%Y-%m-%d %H:%M:%S%.6f", "%Y-%m-%d %H:%M:%S%.6f+00")?;
+    let text = format_column(column, "%Y-%m-%d %H:%M:%S%.6f", "%Y-%m-%d %H:%M:%S%.6f+00", DurationFormat::ISO8601)?;
     let data_type = column.data_type();
     let cell = |row: usize| -> String {
         if column.is_null(row) {
@@ -86,7 +86,7 @@ fn classic_text(data_type: &DataType, text: &str) -> String {
 }
 
 fn native_column(column: &ArrayRef) -> Result<Vec<String>, String> {
-    let text = format_column(column, "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")?;
+    let text = format_column(column, "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ", DurationFormat::Pretty)?;
     let data_type = column.data_type();
     let cell = |row: usize| -> String {
         if column.is_null(row) {
@@ -94,9 +94,15 @@ fn native_column(column: &ArrayRef) -> Result<Vec<String>, String> {
         }
         match data_type {
             data_type if is_float(data_type) => native_float(float_at(column, row), data_type),
-            data_type if data_type.is_decimal() => without_trailing_zeros(&text[row]),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if text[row].is_empty() => "(empty)".to_string(),
-            _ => text[row].trim_end_matches('\n').to_string(),
+            data_type if data_type.is_decimal() => match without_trailing_zeros(&text[row]) {
+                zeros if zeros.bytes().all(|byte| byte == b'0') => "0".to_string(),
+                text => text,
+            },
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match text[row].trim_end_matches('\n') {
+                _ if text[row].is_empty() => "(empty)".to_string(),
+                text => text.replace('\0', "\\0"),
+            },
+            _ => text[row].clone(),
         }
     };
     Ok((0..column.len()).map(cell).collect())
@@ -121,10 +127,16 @@ fn without_trailing_zeros(text: &str) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-fn format_column(column: &ArrayRef, timestamp: &str, timestamp_tz: &str) -> Result<Vec<String>, String> {
+fn format_column(
+    column: &ArrayRef,
+    timestamp: &str,
+    timestamp_tz: &str,
+    duration: DurationFormat,
+) -> Result<Vec<String>, String> {
     let options = FormatOptions::default()
         .with_display_error(true)
         .with_null("NULL")
+        .with_duration_format(duration)
         .with_timestamp_format(Some(timestamp))
         .with_timestamp_tz_format(Some(timestamp_tz));
     let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(|error| error.to_string())?;

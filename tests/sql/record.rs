@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use sqllogictest::{Condition, Control, DefaultColumnType, QueryExpect, StatementExpect};
 
-use crate::arguments::{Mode, Printing};
+use crate::arguments::{Arguments, Mode, Printing};
+use crate::transform;
 
 /// The label under which files address this engine in `onlyif` and `skipif`.
 pub const LABEL: &str = "eddy";
@@ -73,11 +74,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads a file; `printing` holds unless the file names its own.
-    pub fn read(path: &Path, printing: Printing) -> Result<Script, String> {
+    /// Reads a file; the printing of `arguments` holds unless the file names its own.
+    pub fn read(path: &Path, arguments: &Arguments) -> Result<Script, String> {
         let name = path.display().to_string();
+        let printing = arguments.printing;
         let mut script = Script { path: name, records: Vec::new(), modes: Mode::parse("all")?, printing };
-        let mut reader = Reader { script: &mut script, sort: Sort::NoSort, depth: 0 };
+        let mut reader = Reader { script: &mut script, arguments, sort: Sort::NoSort, depth: 0 };
         reader.file(path)?;
         Ok(script)
     }
@@ -86,6 +88,7 @@ impl Script {
 /// Builds a script out of a file and what it includes.
 struct Reader<'a> {
     script: &'a mut Script,
+    arguments: &'a Arguments,
     sort: Sort,
     depth: usize,
 }
@@ -148,10 +151,13 @@ impl Reader<'_> {
         place: String,
         conditions: &[Condition],
         connection: &sqllogictest::Connection,
-        sql: String,
+        mut sql: String,
         kind: Kind,
         notes: &mut Notes,
     ) {
+        for (from, to) in &self.arguments.replace {
+            sql = sql.replace(from, to);
+        }
         let notes = std::mem::take(notes);
         let connection = match connection {
             sqllogictest::Connection::Default => "default".to_string(),
@@ -161,10 +167,26 @@ impl Reader<'_> {
             Condition::OnlyIf { label } => label != LABEL,
             Condition::SkipIf { label } => label == LABEL,
         });
-        let record =
+        let skipped = skipped || self.arguments.without.iter().any(|words| begins_with(&sql, words));
+        let parts = match (self.script.printing, &kind) {
+            (Printing::Native, Kind::Statement(StatementExpect::Ok)) if !skipped => transform::define_and_fill(&sql),
+            _ => None,
+        };
+        let mut record =
             Record { place, connection, sql, kind, skipped, plain: notes.plain, subscription: notes.subscription };
+        if let Some([create, fill]) = parts {
+            self.script.records.push(Record { sql: create, ..record.clone() });
+            record.sql = fill;
+        }
         self.script.records.push(record);
     }
+}
+
+/// Whether the text begins with these words, in any case and behind any comments.
+fn begins_with(sql: &str, words: &str) -> bool {
+    let tokens = crate::scan::scan(sql);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.len() <= tokens.len() && words.iter().zip(&tokens).all(|(word, t)| t.text.eq_ignore_ascii_case(word))
 }
 
 /// The control lines seen since the last record.

@@ -12,6 +12,9 @@ use crate::engine::{Answer, Connection, Engine, Event, Failure, Subscription, Ta
 use crate::printing::{self, Rows};
 use crate::record::{ColumnType, Kind, Record, Sort};
 
+/// What is said of a `query` that is none.
+const NO_ROWS: &str = "the statement gives no rows";
+
 /// A database with its connections.
 pub struct Session {
     engine: Engine,
@@ -61,13 +64,19 @@ impl Session {
     pub fn query(&mut self, connection: &str, sql: &str) -> Result<Table, Failure> {
         match self.run(connection, sql)? {
             Answer::Rows(table) => Ok(table),
-            _ => Err(Failure::of("the statement gives no rows")),
+            _ => Err(Failure::of(NO_ROWS)),
         }
     }
 
     /// The printed rows of a query.
     pub fn rows(&mut self, connection: &str, sql: &str, types: &[ColumnType]) -> Result<Rows, Failure> {
-        let table = self.query(connection, sql)?;
+        let table = match self.run(connection, sql)? {
+            Answer::Rows(table) => table,
+            // DataFusion answers a change with a row that counts, a definition with no rows, and files say `query`.
+            Answer::Changed(count) if self.printing == Printing::Native => return Ok(vec![vec![count.to_string()]]),
+            Answer::Done if self.printing == Printing::Native => return Ok(Rows::new()),
+            _ => return Err(Failure::of(NO_ROWS)),
+        };
         printing::print(&table.batches, types, self.printing).map_err(|reason| Failure::of(&reason))
     }
 

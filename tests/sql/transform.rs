@@ -437,6 +437,50 @@ pub fn insert_pieces(sql: &str) -> Option<(&str, Vec<&str>)> {
     Some((&sql[..tokens[values].end()], rows))
 }
 
+/// A table that DataFusion's files define and fill in one statement, as its definition and an INSERT.
+///
+/// These are `CREATE TABLE name (columns) AS query` and `CREATE EXTERNAL TABLE name (columns) STORED AS CSV LOCATION
+/// 'path'`; as two statements, the rows arrive behind the views. None for anything else.
+pub fn define_and_fill(sql: &str) -> Option<[String; 2]> {
+    let tokens = scan(sql);
+    let table = tokens.iter().take(5).position(|token| token.is("table"))?;
+    let external = tokens.iter().take(table).any(|token| token.is("external"));
+    if !tokens.first()?.is("create") || tokens.iter().take(table).any(|token| token.is("replace")) {
+        return None;
+    }
+    let name = table + if tokens.get(table + 1)?.is("if") { 4 } else { 1 };
+    if !tokens.get(name + 1)?.symbol("(") {
+        return None;
+    }
+    let close = (name + 2..tokens.len()).find(|&n| tokens[n].depth == 0 && tokens[n].symbol(")"))?;
+    let fill = match tokens.get(close + 1)? {
+        _ if external => csv_query(&tokens[close..])?,
+        next if next.is("as") => sql[next.end()..].to_string(),
+        _ => return None,
+    };
+    let name = tokens[name].text;
+    let create = sql[..tokens[close].end()].replacen("EXTERNAL", "", usize::from(external));
+    Some([create, format!("INSERT INTO {name} {fill}")])
+}
+
+/// The query that reads the CSV file of an external table, given the clauses behind its columns.
+fn csv_query(clauses: &[Token<'_>]) -> Option<String> {
+    let at = |word: &str| clauses.iter().position(|token| token.is(word));
+    if !clauses.get(at("stored")? + 2)?.is("csv") || at("partitioned").is_some() {
+        return None;
+    }
+    let path = clauses.get(at("location")? + 1)?.text;
+    let mut header = "true";
+    for (n, token) in clauses.iter().enumerate() {
+        match token.text.trim_matches('\'').strip_prefix("format.") {
+            Some("has_header") => header = clauses.get(n + 1)?.text.trim_matches('\''),
+            Some(_) => return None,
+            None => {}
+        }
+    }
+    Some(format!("SELECT * FROM read_csv({path}, header => {header})"))
+}
+
 /// How the values of a row are spelt: one letter a token.
 pub fn literal_kinds(row: &str) -> String {
     let letter = |token: &Token<'_>| match token.kind {
