@@ -29,9 +29,32 @@ pub(crate) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// Rewrites a query in place; `columns_of` knows the relations of the catalog.
 pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()> {
+    let mut named = Named(BTreeMap::new());
+    let _ = query.visit(&mut named);
+    let columns_of = &|name: &str| match named.0.get(name) {
+        Some(columns) => columns.clone(),
+        None => columns_of(name),
+    };
     match query.visit(&mut Rewrite { columns_of }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The names that WITH gives to queries, which hide relations of the catalog, with their columns where the text tells.
+struct Named(BTreeMap<String, Option<Vec<String>>>);
+
+impl VisitorMut for Named {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let columns = aliased_columns(&table.query, Some(&table.alias));
+            // One name for two queries: which is meant depends on the place.
+            let columns = if self.0.contains_key(&normal(&table.alias.name)) { None } else { columns };
+            self.0.insert(normal(&table.alias.name), columns);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -158,10 +181,20 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
     for table in &mut select.from {
         refuse_and_mark(table, columns_of)?;
     }
-    for (name, merged) in merged_columns(select) {
+    let (merged, shared) = (merged_columns(select), shared_columns(select, columns_of));
+    match all_columns(select, &merged, &shared, columns_of) {
+        Some(columns) => expand_wildcards(select, &columns),
+        None => {
+            for item in &mut select.projection {
+                if let SelectItem::Wildcard(options) = item {
+                    shared.iter().for_each(|(name, left)| replace_in_wildcard(options, name, left));
+                }
+            }
+        }
+    }
+    for (name, merged) in merged {
         replace_in_select(select, &name, &merged);
     }
-    let shared = shared_columns(select);
     if let Some(condition) = &mut select.selection {
         shared.iter().for_each(|(name, left)| replace(condition, name, left));
     }
@@ -169,26 +202,146 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
 }
 
 /// The columns that inner and left joins with USING share, each as the left relation's: DataFusion finds them
-/// ambiguous in WHERE, and nowhere else.
-fn shared_columns(select: &Select) -> Vec<(Ident, Expr)> {
+/// ambiguous in WHERE, and in `*` it takes them from the relation that comes first in the alphabet.
+fn shared_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
     let mut result: Vec<(Ident, Expr)> = vec![];
     for table in &select.from {
-        let Some(first) = relation_name(&table.relation) else { continue };
-        for (position, join) in table.joins.iter().enumerate() {
-            let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
+        let mut before = vec![&table.relation];
+        for join in &table.joins {
             if is_right_or_full(&join.join_operator) {
                 break;
             }
-            for name in using_columns(names) {
+            let names = match constraint(&join.join_operator) {
+                Some(JoinConstraint::Using(names)) => using_columns(names),
+                _ => vec![],
+            };
+            for name in names {
                 let known = result.iter().any(|(known, _)| same(known, &name));
-                if position == 0 && !known {
-                    let left = Expr::CompoundIdentifier(vec![first.clone(), name.clone()]);
+                if let (false, Some(owner)) = (known, owner(&before, &name, columns_of)) {
+                    let left = Expr::CompoundIdentifier(vec![owner, name.clone()]);
                     result.push((name, left));
                 }
             }
+            before.push(&join.relation);
         }
     }
     result
+}
+
+/// What `*` means where joins have USING and the columns of all relations are known: the columns of USING once, where the
+/// leftmost relation has them.
+fn all_columns(
+    select: &Select,
+    merged: &[(Ident, Expr)],
+    shared: &[(Ident, Expr)],
+    columns_of: ColumnsOf<'_>,
+) -> Option<Vec<SelectItem>> {
+    let mut items = vec![];
+    let mut uses_using = false;
+    for table in &select.from {
+        let mut given: Vec<Ident> = vec![];
+        let joins = table.joins.iter().map(|join| (&join.relation, constraint(&join.join_operator)));
+        for (relation, constraint) in std::iter::once((&table.relation, None)).chain(joins) {
+            let using = match constraint {
+                Some(JoinConstraint::Using(names)) => using_columns(names),
+                Some(JoinConstraint::Natural) => return None,
+                _ => vec![],
+            };
+            uses_using |= !using.is_empty();
+            let owner = relation_name(relation)?;
+            for column in columns_in(relation, columns_of)? {
+                let alias = Ident::with_quote('"', column);
+                if using.iter().any(|name| same(name, &alias)) {
+                    continue;
+                }
+                let is_key = |(name, _): &&(Ident, Expr)| same(name, &alias);
+                let key = merged.iter().find(is_key).or_else(|| shared.iter().find(is_key));
+                let expr = match key {
+                    Some((_, value)) if !given.iter().any(|given| same(given, &alias)) => {
+                        given.push(alias.clone());
+                        value.clone()
+                    }
+                    _ => Expr::CompoundIdentifier(vec![owner.clone(), alias.clone()]),
+                };
+                // Without an alias a column keeps its relation, so that two of one name may stand in one list.
+                items.push(match expr {
+                    Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
+                    expr => SelectItem::ExprWithAlias { expr, alias },
+                });
+            }
+        }
+    }
+    uses_using.then_some(items)
+}
+
+/// Puts the columns in place of every `*` that takes them as they are.
+fn expand_wildcards(select: &mut Select, columns: &[SelectItem]) {
+    let items = std::mem::take(&mut select.projection);
+    for item in items {
+        match item {
+            SelectItem::Wildcard(options)
+                if options.opt_exclude.is_none()
+                    && options.opt_except.is_none()
+                    && options.opt_replace.is_none()
+                    && options.opt_ilike.is_none()
+                    && options.opt_rename.is_none() =>
+            {
+                select.projection.extend(columns.iter().cloned());
+            }
+            item => select.projection.push(item),
+        }
+    }
+}
+
+/// Which of these relations has the column, if that can be told.
+fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) -> Option<Ident> {
+    if let [only] = relations {
+        return relation_name(only);
+    }
+    let mut owners = relations.iter().filter(|relation| {
+        let columns = columns_in(relation, columns_of).unwrap_or_default();
+        columns.into_iter().any(|name| same(&Ident::with_quote('"', name), column))
+    });
+    match (owners.next(), owners.next()) {
+        (Some(owner), None) => relation_name(owner),
+        _ => None,
+    }
+}
+
+/// The columns of a query under an alias, where the text tells.
+fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>) -> Option<Vec<String>> {
+    let renamed = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
+    if !renamed.is_empty() {
+        return Some(renamed.iter().map(|column| normal(&column.name)).collect());
+    }
+    let mut body = query.body.as_ref();
+    loop {
+        match body {
+            SetExpr::SetOperation { left, .. } => body = left,
+            SetExpr::Query(query) => body = &query.body,
+            SetExpr::Select(select) => {
+                let names = select.projection.iter().map(|item| match item {
+                    SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
+                    SelectItem::UnnamedExpr(Expr::Identifier(column)) => Some(normal(column)),
+                    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(normal),
+                    _ => None,
+                });
+                return names.collect();
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The columns of a relation of the catalog, or of a query whose text tells them.
+fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
+    match factor {
+        TableFactor::Table { name, args: None, .. } => {
+            name.0.last().and_then(|part| part.as_ident()).and_then(|ident| columns_of(&normal(ident)))
+        }
+        TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref()),
+        _ => None,
+    }
 }
 
 /// Marks as-of joins; refuses outer joins whose merged columns cannot be told from the syntax alone.
@@ -202,7 +355,7 @@ fn refuse_and_mark(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Res
             join.join_operator = as_of(match_condition, constraint, &before, &right)?;
         }
         let is_outer = is_right_or_full(&join.join_operator);
-        if is_outer && before.len() == 1 && matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
+        if before.len() == 1 && matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
             name_natural(&table.relation, &join.relation, &mut join.join_operator, columns_of);
         }
         match constraint(&join.join_operator) {
@@ -235,17 +388,16 @@ fn refuse_and_mark(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Res
 
 /// NATURAL as USING, where both sides are relations of the catalog.
 fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOperator, columns_of: ColumnsOf<'_>) {
-    let columns = |factor: &TableFactor| match factor {
-        TableFactor::Table { name, args: None, .. } => {
-            name.0.last().and_then(|part| part.as_ident()).and_then(|ident| columns_of(&ident.value))
-        }
-        _ => None,
+    let (Some(left), Some(right)) = (columns_in(left, columns_of), columns_in(right, columns_of)) else {
+        return;
     };
-    let (Some(left), Some(right)) = (columns(left), columns(right)) else { return };
     let common = left.into_iter().filter(|column| right.contains(column));
     let names: Vec<ast::ObjectName> = common.map(|column| vec![Ident::with_quote('"', column)].into()).collect();
-    if let JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) | JoinOperator::FullOuter(constraint) =
-        operator
+    if let JoinOperator::Left(constraint)
+    | JoinOperator::LeftOuter(constraint)
+    | JoinOperator::Right(constraint)
+    | JoinOperator::RightOuter(constraint)
+    | JoinOperator::FullOuter(constraint) = operator
         && !names.is_empty()
     {
         *constraint = JoinConstraint::Using(names);
@@ -309,11 +461,11 @@ fn relation_name(factor: &TableFactor) -> Option<Ident> {
 }
 
 fn same(left: &Ident, right: &Ident) -> bool {
-    let normal = |ident: &Ident| match ident.quote_style {
-        None => ident.value.to_lowercase(),
-        Some(_) => ident.value.clone(),
-    };
     normal(left) == normal(right)
+}
+
+fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
 }
 
 fn names_output(select: &Select, name: &Ident) -> bool {
@@ -336,12 +488,7 @@ fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
                 }
             }
             SelectItem::ExprWithAlias { expr, .. } => replace(expr, name, merged),
-            SelectItem::Wildcard(options) => {
-                let element =
-                    ast::ReplaceSelectElement { expr: merged.clone(), column_name: name.clone(), as_keyword: true };
-                let items = options.opt_replace.get_or_insert(ast::ReplaceSelectItem { items: vec![] });
-                items.items.push(Box::new(element));
-            }
+            SelectItem::Wildcard(options) => replace_in_wildcard(options, name, merged),
             _ => {}
         }
     }
@@ -353,6 +500,15 @@ fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
     }
     for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
         replace(condition, name, merged);
+    }
+}
+
+/// `*` as `* REPLACE (merged AS name)`, unless the user replaces the column.
+fn replace_in_wildcard(options: &mut ast::WildcardAdditionalOptions, name: &Ident, merged: &Expr) {
+    let items = &mut options.opt_replace.get_or_insert(ast::ReplaceSelectItem { items: vec![] }).items;
+    if !items.iter().any(|item| same(&item.column_name, name)) {
+        let column_name = name.clone();
+        items.push(Box::new(ast::ReplaceSelectElement { expr: merged.clone(), column_name, as_keyword: true }));
     }
 }
 

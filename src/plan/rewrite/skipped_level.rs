@@ -3,15 +3,15 @@
 //! In `.. FROM o WHERE EXISTS (SELECT .. FROM c WHERE EXISTS (SELECT .. WHERE b.c = c.id AND b.o = o.id))` the innermost
 //! query uses a column of the outermost. DataFusion turns the inner EXISTS into a join with `c`, where `o.id` does not
 //! exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`, of which
-//! only the one equal to the outer row's counts, and the inner query refers to that. What cannot be brought this way
-//! (a reference past two queries) is left as it is, and refused later.
+//! only the one equal to the outer row's counts, and the inner query refers to that. A reference
+//! past two queries is brought near twice.
 
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result as DataFusionResult, ScalarValue};
-use datafusion::logical_expr::utils::{conjunction, merge_schema};
+use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue};
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
 
 use crate::base::error::Result;
@@ -27,10 +27,10 @@ pub(crate) fn bring_near(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<
 fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
     let inputs = node.inputs();
     let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
-    if !holds_subquery(&node)? || !input.all_out_ref_exprs().is_empty() {
+    if !holds_subquery(&node)? {
         return Ok(Transformed::no(node));
     }
-    let input = (*input).clone();
+    let Some(input) = without_outer(input)? else { return Ok(Transformed::no(node)) };
     rewrite_node(node, &mut |expr| {
         map_subquery(expr, &mut |subquery| {
             let plan = subquery.subquery.as_ref().clone().transform_up(|node| middle(node, &input, aliases))?;
@@ -42,6 +42,40 @@ fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transf
             Ok(Transformed::yes(Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans }))
         })
     })
+}
+
+/// A plan with at least the rows of `plan` that refers to nothing outside, if there is an easy one.
+fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
+    if plan.all_out_ref_exprs().is_empty() {
+        return Ok(Some(plan.clone()));
+    }
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            let input = match filter.input.as_ref() {
+                // DataFusion's decorrelation remembers plans by their content: no copy may look like the original.
+                LogicalPlan::Join(join) if join.on.is_empty() && join.filter.is_none() => {
+                    let right = LogicalPlanBuilder::from(join.right.as_ref().clone());
+                    right.cross_join(join.left.as_ref().clone())?.build()?
+                }
+                _ => return Ok(None),
+            };
+            let Some(input) = without_outer(&input)? else { return Ok(None) };
+            let conditions = split_conjunction(&filter.predicate).into_iter();
+            match conjunction(conditions.filter(|condition| !condition.contains_outer()).cloned()) {
+                Some(condition) => LogicalPlanBuilder::from(input).filter(condition)?.build().map(Some),
+                None => Ok(Some(input)),
+            }
+        }
+        LogicalPlan::Join(join) if join.join_type != JoinType::Inner => Ok(None),
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Join(_) => {
+            if plan.contains_outer_reference() {
+                return Ok(None);
+            }
+            let inputs = plan.inputs().into_iter().map(without_outer).collect::<DataFusionResult<Option<Vec<_>>>>()?;
+            inputs.map(|inputs| plan.with_new_exprs(plan.expressions(), inputs)).transpose()
+        }
+        _ => Ok(None),
+    }
 }
 
 /// A node of a subquery of `outer`: brings near what its own subqueries use of `outer`.
@@ -63,13 +97,13 @@ fn middle(
         return Ok(Transformed::no(node));
     }
     let alias = aliases.next("__outer");
-    let brought = |index: usize| Column::new(Some(alias.clone()), format!("c{index}"));
+    let brought = |index: usize| Column::new(Some(alias.clone()), format!("{alias}_c{index}"));
     let (mut values, mut equalities) = (vec![], vec![]);
     for (index, column) in far.iter().enumerate() {
         let field = outer.schema().qualified_field_from_column(column)?.1;
         let value = Expr::Column(column.clone());
         let reference = Expr::OuterReferenceColumn(field.clone(), column.clone());
-        values.push(value.clone().alias(format!("c{index}")));
+        values.push(value.clone().alias(format!("{alias}_c{index}")));
         if !field.is_nullable() {
             equalities.push(Expr::Column(brought(index)).eq(reference));
             continue;
@@ -78,8 +112,8 @@ fn middle(
         let default = lit(ScalarValue::new_default(field.data_type())?);
         let or_default = |expr: Expr| when(expr.clone().is_null(), default.clone()).otherwise(expr);
         for (name, key, other) in [
-            (format!("k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
-            (format!("n{index}"), value.is_null(), reference.is_null()),
+            (format!("{alias}_k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
+            (format!("{alias}_n{index}"), value.is_null(), reference.is_null()),
         ] {
             values.push(key.alias(name.clone()));
             equalities.push(Expr::Column(Column::new(Some(alias.clone()), name)).eq(other));
@@ -95,7 +129,7 @@ fn middle(
     let mut refer = |expr: Expr| match expr {
         Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {
             Some(index) => {
-                let field = Arc::new(field.as_ref().clone().with_name(format!("c{index}")));
+                let field = Arc::new(field.as_ref().clone().with_name(format!("{alias}_c{index}")));
                 Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought(index))))
             }
             None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
