@@ -336,9 +336,13 @@ fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>) -> Option<Vec
 /// The columns of a relation of the catalog, or of a query whose text tells them.
 fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     match factor {
-        TableFactor::Table { name, args: None, .. } => {
-            name.0.last().and_then(|part| part.as_ident()).and_then(|ident| columns_of(&normal(ident)))
+        TableFactor::Table { alias: Some(alias), args: None, .. } if !alias.columns.is_empty() => {
+            Some(alias.columns.iter().map(|column| normal(&column.name)).collect())
         }
+        TableFactor::Table { name, args: None, .. } => match name.0.as_slice() {
+            [only] => only.as_ident().and_then(|ident| columns_of(&normal(ident))),
+            _ => None,
+        },
         TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref()),
         _ => None,
     }
