@@ -114,9 +114,9 @@ impl Evaluate for RowAggregates {
     }
 }
 
-/// The order of the rows by the keys; `None` where there are none.
+/// The order of the rows by the keys; `None` where there are none, or where constants are all there is to sort by.
 fn sort_indices(keys: &[PhysicalSortExpr], rows: &RecordBatch) -> Result<Option<UInt32Array>> {
-    if keys.is_empty() || rows.num_rows() == 0 {
+    if keys.is_empty() || rows.num_rows() == 0 || rows.num_columns() == 0 {
         return Ok(None);
     }
     let columns: Vec<SortColumn> =
