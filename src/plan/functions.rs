@@ -271,6 +271,8 @@ pub(crate) fn options() -> Arc<ConfigOptions> {
     options.execution.skip_physical_aggregate_schema_check = true;
     // It knows DataFusion's own min and max, and fails on keys of floats.
     options.optimizer.enable_topk_aggregation = false;
+    // A top-k filter shared between the branches of a union, each of which keeps other keys, loses rows.
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.sql_parser.collect_spans = true;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".to_string());
