@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use sqlparser::ast::{self, Visit, Visitor};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_type;
 use crate::operator::error::from_datafusion;
 use crate::plan::catalog::RelationId;
@@ -125,7 +125,11 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let canonical = canonical_values::make_canonical(checked)?;
     let joined = asof::lower_joins(canonical, functions)?;
     let rooted = root(joined, target)?;
-    let optimized = optimizer::optimize(rooted, functions, &binder.aliases).map_err(error)?;
+    let optimized = optimizer::optimize(rooted, functions, &binder.aliases).map_err(|failure| {
+        // All names were found by the binder, so the optimiser lost one where it took a subquery apart.
+        let failure = error(failure);
+        if failure.kind() == ErrorKind::NotFound { not_decorrelated() } else { failure }
+    })?;
     refuse_subqueries(&optimized)?;
     ties::break_ties(optimized)
 }
@@ -211,10 +215,14 @@ fn refuse_subqueries(plan: &LogicalPlan) -> Result<()> {
     })
     .map_err(from_datafusion)?;
     match left {
-        true => Err(Error::unsupported("this correlated subquery cannot be turned into a join")
-            .with_hint("write it as a join or a window function")),
+        true => Err(not_decorrelated()),
         false => Ok(()),
     }
+}
+
+fn not_decorrelated() -> Error {
+    Error::unsupported("this correlated subquery cannot be turned into a join")
+        .with_hint("write it as a join or a window function")
 }
 
 fn is_subquery(expr: &Expr) -> bool {
