@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err};
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -145,10 +145,12 @@ fn counted(expr: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataF
 /// `value IN (subquery)`: true, false or NULL.
 fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Expr> {
     // Both may read the same relation: without a name of its own, `t.x = t.x` would compare a row with itself.
-    let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias("__in")?.build()?;
-    let subquery = subquery.with_plan(Arc::new(named));
+    // The name is not a relation's, because DataFusion pulls no correlated condition through one.
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
-    let column = Expr::Column((qualifier, field).into());
+    let column = Expr::Column((qualifier, field).into()).alias("__in");
+    let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project([column])?.build()?;
+    let subquery = subquery.with_plan(Arc::new(named));
+    let column = Expr::Column(Column::new_unqualified("__in"));
     let mut outer = vec![];
     let outer_value = value
         .clone()
