@@ -97,28 +97,7 @@ fn middle(
         return Ok(Transformed::no(node));
     }
     let alias = aliases.next("__outer");
-    let brought = |index: usize| Column::new(Some(alias.clone()), format!("{alias}_c{index}"));
-    let (mut values, mut equalities) = (vec![], vec![]);
-    for (index, column) in far.iter().enumerate() {
-        let field = outer.schema().qualified_field_from_column(column)?.1;
-        let value = Expr::Column(column.clone());
-        let reference = Expr::OuterReferenceColumn(field.clone(), column.clone());
-        values.push(value.clone().alias(format!("{alias}_c{index}")));
-        if !field.is_nullable() {
-            equalities.push(Expr::Column(brought(index)).eq(reference));
-            continue;
-        }
-        // NULL finds NULL by two equalities, because only equalities can be pulled out of an aggregate.
-        let default = lit(ScalarValue::new_default(field.data_type())?);
-        let or_default = |expr: Expr| when(expr.clone().is_null(), default.clone()).otherwise(expr);
-        for (name, key, other) in [
-            (format!("{alias}_k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
-            (format!("{alias}_n{index}"), value.is_null(), reference.is_null()),
-        ] {
-            values.push(key.alias(name.clone()));
-            equalities.push(Expr::Column(Column::new(Some(alias.clone()), name)).eq(other));
-        }
-    }
+    let (values, equalities) = distinct_values(&far, outer.schema(), &alias)?;
     let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias.as_str())?.build()?;
     let mut joined = LogicalPlanBuilder::from((*input).clone()).cross_join(values)?;
     if let Some(condition) = conjunction(equalities) {
@@ -129,8 +108,9 @@ fn middle(
     let mut refer = |expr: Expr| match expr {
         Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {
             Some(index) => {
-                let field = Arc::new(field.as_ref().clone().with_name(format!("{alias}_c{index}")));
-                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought(index))))
+                let brought = brought(&alias, index);
+                let field = Arc::new(field.as_ref().clone().with_name(brought.name.clone()));
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought)))
             }
             None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
         },
@@ -153,6 +133,38 @@ fn middle(
     // The new columns come through such a node, so they are cut off again.
     let outputs: Vec<Expr> = outputs.into_iter().map(Expr::Column).collect();
     LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
+}
+
+/// What to select of the outer query as `alias` for its columns `far`, and what tells the one of the outer row.
+fn distinct_values(far: &[Column], outer: &DFSchema, alias: &str) -> DataFusionResult<(Vec<Expr>, Vec<Expr>)> {
+    let (mut values, mut equalities) = (vec![], vec![]);
+    for (index, column) in far.iter().enumerate() {
+        let field = outer.qualified_field_from_column(column)?.1;
+        let value = Expr::Column(column.clone());
+        let reference = Expr::OuterReferenceColumn(field.clone(), column.clone());
+        let brought = brought(alias, index);
+        values.push(value.clone().alias(&brought.name));
+        if !field.is_nullable() {
+            equalities.push(Expr::Column(brought).eq(reference));
+            continue;
+        }
+        // NULL finds NULL by two equalities, because only equalities can be pulled out of an aggregate.
+        let default = lit(ScalarValue::new_default(field.data_type())?);
+        let or_default = |expr: Expr| when(expr.clone().is_null(), default.clone()).otherwise(expr);
+        for (name, key, other) in [
+            (format!("{alias}_k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
+            (format!("{alias}_n{index}"), value.is_null(), reference.is_null()),
+        ] {
+            values.push(key.alias(name.clone()));
+            equalities.push(Expr::Column(Column::new(Some(alias), name)).eq(other));
+        }
+    }
+    Ok((values, equalities))
+}
+
+/// What the `index`-th column brought from the outer query is called.
+fn brought(alias: &str, index: usize) -> Column {
+    Column::new(Some(alias), format!("{alias}_c{index}"))
 }
 
 /// The outer references below a node.
