@@ -1,10 +1,10 @@
 //! The rows of a relation or view: appended, stamped dead, never changed.
 //!
-//! A row's id is the running number of its append, never reused. Every 65,536 ids make a sealed chunk, shared with
-//! snapshots; the rows since lie in a tail of small chunks that are merged geometrically, so that one-row appends cost
-//! O(log n) each and a snapshot has few chunks. A delete stamps the epoch of death on the row; [`RowArena::compact`]
-//! later drops rows that no snapshot in use can see, and keeps the ids of the rest. One writer; readers hold
-//! [`Snapshot`]s.
+//! A row's id is the running number of its append, never reused. At every 65,536th id the chunks before are sealed:
+//! one list, shared with snapshots. The rows since lie in a tail of chunks; small ones are merged geometrically, so
+//! that one-row appends cost O(log n) each and a snapshot has few chunks. A delete stamps the epoch of death on the
+//! row; [`RowArena::compact`] later drops rows that no snapshot in use can see, and keeps the ids of the rest. One
+//! writer; readers hold [`Snapshot`]s.
 //!
 //! Invariants: chunks are in id order; ids at or above `tail_first` are in the tail and nothing else is; `dead` of a
 //! chunk counts its stamped rows.
@@ -24,9 +24,11 @@ use crate::base::error::{Error, Result};
 use super::chunk::{Chunk, NEVER, record_batch};
 use super::snapshot::Snapshot;
 
-/// Ids to a sealed chunk.
+/// Ids between two seals.
 const SEALED: u64 = 1 << 16;
 
+/// Chunks of so many rows stay as they are: to merge them would make nothing faster.
+const LARGE: usize = 1 << 13;
 /// Chunks of one size class in the tail that are merged into one.
 const MERGED: usize = 8;
 
@@ -187,7 +189,8 @@ impl RowArena {
         self.dead.push(0);
         self.high += count as u64;
         if self.high == self.tail_first + SEALED {
-            self.merge_tail(0)?;
+            let small = self.tail.iter().rev().take_while(|chunk| chunk.len() < LARGE).count();
+            self.merge_tail(self.tail.len() - small)?;
             Arc::make_mut(&mut self.sealed).append(&mut self.tail);
             self.tail_first = self.high;
             return Ok(());
@@ -195,7 +198,11 @@ impl RowArena {
         // As in a counter to the base of MERGED: that many chunks of one size class make one of the next. Each row is
         // copied once a class, and a snapshot has few chunks of each.
         loop {
-            let class = size_class(self.tail.last().map_or(0, |chunk| chunk.len()));
+            let last = self.tail.last().map_or(0, |chunk| chunk.len());
+            if last >= LARGE {
+                return Ok(());
+            }
+            let class = size_class(last);
             let alike = self.tail.iter().rev().take_while(|chunk| size_class(chunk.len()) <= class).count();
             if alike < MERGED {
                 return Ok(());
@@ -234,7 +241,7 @@ impl RowArena {
             let number = self.tail.partition_point(|chunk| chunk.first() <= id).checked_sub(1)?;
             return Some((self.sealed.len() + number, self.tail[number].find(id)?));
         }
-        // As long as nothing was compacted away, the chunk's number follows from the id.
+        // As long as rows come in large pieces and none was compacted away, the chunk's number follows from the id.
         let guess = (id / SEALED) as usize;
         if let Some(offset) = self.sealed.get(guess).and_then(|chunk| chunk.find(id)) {
             return Some((guess, offset));
