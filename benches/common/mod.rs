@@ -13,10 +13,6 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use eddydb::{ChangeBatch, Connection, Database, Result, Subscription, Weights};
 use futures::StreamExt;
 
-/// The shell's allocator, for the engine and for the baseline.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The arguments of a benchmark: `--case NAME` (part of a name), `--json`, `--scale F`.
 pub struct Arguments {
     case: Option<String>,

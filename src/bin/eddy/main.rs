@@ -37,9 +37,6 @@ use crate::interrupt::{EXIT_INTERRUPTED, Interrupts};
 use crate::print::{Format, Style};
 use crate::shell::{Flow, Settings, Shell, Stop};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::from_process();
     let connection = match connect(&arguments) {
