@@ -10,31 +10,31 @@ use datafusion::arrow::array::{Int64Array, RecordBatch};
 
 const SQL: &str = "SELECT d.id, d.x, f.v FROM f JOIN d ON f.k = d.id";
 
+/// Odd, so that products stay distinct.
+const SCATTER: i64 = 0x2545_f491_4f6c_dd1d;
+
 /// A relation and its batches.
 type Side<'a> = (&'a str, &'a [RecordBatch]);
 
 fn main() -> eddydb::Result<()> {
     let arguments = Arguments::parse();
     let keys = arguments.rows(1_000_000);
-    let mut random = Random::new(3);
-    let mut next = 0;
-    let dimension = batches(keys, 64 << 10, |rows| {
-        let id = Int64Array::from_iter_values((next..next + rows).map(|id| id as i64));
-        next += rows;
-        let x: Int64Array = (0..rows).map(|_| random.below(1000) as i64).collect();
-        batch(vec![("id", Arc::new(id)), ("x", Arc::new(x))])
-    });
-    let facts = batches(keys * 10, 64 << 10, |rows| {
-        let k: Int64Array = (0..rows).map(|_| random.below(keys as u64) as i64).collect();
-        let v: Int64Array = (0..rows).map(|_| random.below(1_000_000) as i64).collect();
-        batch(vec![("k", Arc::new(k)), ("v", Arc::new(v))])
-    });
-    // Fan-out 1: each fact finds one row. Fan-out 10: each row of the small side finds ten facts.
-    let order: [(&str, [Side; 2]); 2] =
-        [("fan_out_1", [("d", &dimension), ("f", &facts)]), ("fan_out_10", [("f", &facts), ("d", &dimension)])];
-    for (case, sides) in order {
+    // Fan-out 1: each fact finds one row. Fan-out 10: each row of the small side finds ten facts. Ids are numbered
+    // through, or scattered over all numbers.
+    let cases = [
+        ("fan_out_1", false, 1),
+        ("fan_out_10", true, 1),
+        ("scattered_1", false, SCATTER),
+        ("scattered_10", true, SCATTER),
+    ];
+    for (case, facts_first, factor) in cases {
         if !arguments.wants(case) {
             continue;
+        }
+        let (dimension, facts) = tables(keys, factor);
+        let mut sides: [Side; 2] = [("d", &dimension), ("f", &facts)];
+        if facts_first {
+            sides.reverse();
         }
         let baseline = datafusion_seconds(&[("d", dimension.clone()), ("f", facts.clone())], SQL);
         let (seconds, pairs) = run(&sides)?;
@@ -42,6 +42,24 @@ fn main() -> eddydb::Result<()> {
         arguments.report("join", case, pairs, seconds, Some(baseline));
     }
     Ok(())
+}
+
+/// `keys` rows of the small side and ten times as many facts, with ids that are multiples of `factor`.
+fn tables(keys: usize, factor: i64) -> (Vec<RecordBatch>, Vec<RecordBatch>) {
+    let mut random = Random::new(3);
+    let mut next = 0;
+    let dimension = batches(keys, 64 << 10, |rows| {
+        let id = Int64Array::from_iter_values((next..next + rows as i64).map(|id| id.wrapping_mul(factor)));
+        next += rows as i64;
+        let x: Int64Array = (0..rows).map(|_| random.below(1000) as i64).collect();
+        batch(vec![("id", Arc::new(id)), ("x", Arc::new(x))])
+    });
+    let facts = batches(keys * 10, 64 << 10, |rows| {
+        let k: Int64Array = (0..rows).map(|_| (random.below(keys as u64) as i64).wrapping_mul(factor)).collect();
+        let v: Int64Array = (0..rows).map(|_| random.below(1_000_000) as i64).collect();
+        batch(vec![("k", Arc::new(k)), ("v", Arc::new(v))])
+    });
+    (dimension, facts)
 }
 
 fn run(sides: &[Side; 2]) -> eddydb::Result<(f64, usize)> {

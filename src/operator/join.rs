@@ -22,7 +22,15 @@ use crate::base::types::canonical_array;
 use crate::operator::expression::{Expression, assemble, evaluate_or_fail, values_text};
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::state::key_table::KeyTable;
+use crate::state::postings::TOUCHED;
+use crate::state::radix_sort::sort_by_group;
 use crate::state::row_bag::RowBag;
+
+/// Rows of a pushed batch that are met at a time.
+const PUSHED_ROWS: usize = 4 * CHUNK_ROWS;
+/// So many rows are worth sorting by group, among so many groups.
+const ORDERED_FROM: usize = 1 << 12;
+const ORDERED_GROUPS: usize = 1 << 16;
 
 /// Which rows of one side are emitted alone, by whether they have a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +95,22 @@ struct Total {
     step: u32,
 }
 
+/// Where a partner finds a column of a stored row.
+#[derive(Clone, Copy)]
+enum Place {
+    Nowhere,
+    /// Among the stored columns.
+    Stored(usize),
+    /// In the partner's own key.
+    Key(usize),
+}
+
 struct Side {
     keys: Vec<Expression>,
-    /// The positions of the stored columns in the input, and those positions in reverse.
+    /// The positions of the stored columns in the input.
     kept: Vec<usize>,
-    stored_at: Vec<Option<usize>>,
+    /// Where a column of the input is when a partner comes.
+    places: Vec<Place>,
     /// The rows; not kept where nobody ever reads them.
     rows: Option<RowBag>,
     /// Per group, where the other side emits rows alone.
@@ -122,11 +141,36 @@ pub struct JoinOperator {
     ids: Vec<u32>,
 }
 
+/// Rows that came in on a port, with their keys and groups.
+struct Pushed {
+    port: usize,
+    batch: ChangeBatch,
+    keys: Vec<ArrayRef>,
+    ids: Vec<u32>,
+}
+
 /// Rows of the pushed batch and of the other side's bag that meet: two index vectors of equal length.
-#[derive(Default)]
 struct Pairs {
     rows: Vec<u32>,
     slots: Vec<u32>,
+}
+
+impl Pairs {
+    fn with_capacity(capacity: usize) -> Self {
+        Pairs { rows: Vec::with_capacity(capacity), slots: Vec::with_capacity(capacity) }
+    }
+
+    /// A row with each of `slots`; mostly it is one.
+    #[inline]
+    fn push(&mut self, row: u32, slots: &[u32]) {
+        if let [slot] = slots {
+            self.rows.push(row);
+            self.slots.push(*slot);
+        } else {
+            self.rows.resize(self.rows.len() + slots.len(), row);
+            self.slots.extend_from_slice(slots);
+        }
+    }
 }
 
 /// Stored rows to be emitted.
@@ -164,12 +208,12 @@ impl JoinOperator {
             kept.dedup();
             kept
         };
-        let side = |side: usize, keys: Vec<Expression>, kept: Vec<usize>| {
+        let side = |side: usize, keys: Vec<Expression>| {
             let types = spec.inputs[side].fields().iter().map(|field| field.data_type().clone()).collect();
-            Side::new(&spec.kind, side, keys, kept, types, spec.append_only[side])
+            Side::new(&spec.kind, side, keys, used(side), types, spec.append_only[side])
         };
         Ok(JoinOperator {
-            sides: [side(0, left_keys, used(0))?, side(1, right_keys, used(1))?],
+            sides: [side(0, left_keys)?, side(1, right_keys)?],
             kind: spec.kind,
             table: KeyTable::new(&key_types)?,
             key_types,
@@ -198,15 +242,31 @@ impl JoinOperator {
                 continue;
             }
             let mut ids = std::mem::take(&mut self.ids);
-            let result = self.table.intern(&keys, batch.num_rows(), &mut ids);
-            let result = result.and_then(|()| self.meet(port, &batch, &ids, out));
-            self.ids = ids;
-            result?;
+            self.table.intern(&keys, batch.num_rows(), &mut ids)?;
+            let pushed = self.by_group(Pushed { port, batch, keys, ids })?;
+            self.meet(&pushed, out)?;
+            self.ids = pushed.ids;
         }
         Ok(())
     }
 
-    fn meet(&mut self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
+    /// The rows of a batch in the order of their groups, where that makes up for the sorting: where the groups
+    /// are more than caches hold, rows in order touch memory in order.
+    fn by_group(&self, mut pushed: Pushed) -> Result<Pushed> {
+        let ids = &mut pushed.ids;
+        if ids.len() < ORDERED_FROM || self.table.capacity() < ORDERED_GROUPS || ids.is_sorted() {
+            return Ok(pushed);
+        }
+        let mut pairs: Vec<u64> = (0u64..).zip(ids.iter()).map(|(row, &id)| u64::from(id) << 32 | row).collect();
+        sort_by_group(&mut pairs);
+        ids.iter_mut().zip(&pairs).for_each(|(id, pair)| *id = (pair >> 32) as u32);
+        let order = UInt32Array::from_iter_values(pairs.iter().map(|&pair| pair as u32));
+        let keys = pushed.keys.iter().map(|key| Ok(compute::take(key, &order, None)?)).collect::<Result<_>>()?;
+        Ok(Pushed { batch: pushed.batch.take(&order)?, keys, ..pushed })
+    }
+
+    fn meet(&mut self, pushed: &Pushed, out: &mut dyn Output) -> Result<()> {
+        let Pushed { port, batch, ids, .. } = pushed;
         let capacity = self.table.capacity();
         for side in &mut self.sides {
             if let Some(totals) = &mut side.totals
@@ -217,14 +277,14 @@ impl JoinOperator {
         }
         self.sides[1 - port].index();
         if self.kind.pairs {
-            self.probe(port, batch, ids, out)?;
+            self.probe(pushed, out)?;
         }
-        if self.kind.alone[port] != Alone::Never {
-            self.sides[port].index();
-            self.emit_alone(port, batch, ids, out)?;
+        if self.kind.alone[*port] != Alone::Never {
+            self.sides[*port].index();
+            self.emit_alone(*port, batch, ids, out)?;
         }
         let step = self.step;
-        self.sides[port].apply(batch, ids, step)?;
+        self.sides[*port].apply(batch, ids, step)?;
         if !batch.weights().is_insert_only() {
             self.thinned.extend((0..ids.len()).filter(|&row| batch.weights().get(row) < 0).map(|row| ids[row]));
         }
@@ -254,43 +314,39 @@ impl JoinOperator {
     }
 
     /// Every row of the batch with every row of its group on the other side.
-    fn probe(&self, port: usize, batch: &ChangeBatch, ids: &[u32], out: &mut dyn Output) -> Result<()> {
-        let Some(other) = &self.sides[1 - port].rows else { return Ok(()) };
+    fn probe(&self, pushed: &Pushed, out: &mut dyn Output) -> Result<()> {
+        let Some(other) = &self.sides[1 - pushed.port].rows else { return Ok(()) };
         if other.is_empty() {
             return Ok(());
         }
-        let mut pairs = Pairs::default();
-        for (row, &id) in ids.iter().enumerate() {
+        let mut pairs = Pairs::with_capacity(CHUNK_ROWS.min(pushed.ids.len()));
+        for (row, &id) in pushed.ids.iter().enumerate() {
+            if row.is_multiple_of(TOUCHED) {
+                other.touch(&pushed.ids[row..pushed.ids.len().min(row + TOUCHED)]);
+            }
             let mut postings = other.postings(id);
             while !postings.is_empty() {
                 let (now, later) = postings.split_at(postings.len().min(CHUNK_ROWS - pairs.rows.len()));
-                pairs.rows.resize(pairs.rows.len() + now.len(), row as u32);
-                pairs.slots.extend_from_slice(now);
+                pairs.push(row as u32, now);
                 postings = later;
                 if pairs.rows.len() == CHUNK_ROWS {
-                    self.emit_pairs(port, batch, other, std::mem::take(&mut pairs), out)?;
+                    let full = std::mem::replace(&mut pairs, Pairs::with_capacity(CHUNK_ROWS));
+                    self.emit_pairs(pushed, other, full, out)?;
                 }
             }
         }
         if pairs.rows.is_empty() {
             return Ok(());
         }
-        self.emit_pairs(port, batch, other, pairs, out)
+        self.emit_pairs(pushed, other, pairs, out)
     }
 
-    fn emit_pairs(
-        &self,
-        port: usize,
-        batch: &ChangeBatch,
-        other: &RowBag,
-        pairs: Pairs,
-        out: &mut dyn Output,
-    ) -> Result<()> {
-        let weights = pair_weights(batch.weights(), other, &pairs)?;
+    fn emit_pairs(&self, pushed: &Pushed, other: &RowBag, pairs: Pairs, out: &mut dyn Output) -> Result<()> {
+        let weights = pair_weights(pushed.batch.weights(), other, &pairs)?;
         match &self.residual {
-            None => self.emit_output(port, batch, other, pairs, weights, out),
+            None => self.emit_output(pushed, other, pairs, weights, out),
             Some((predicate, columns, schema)) => {
-                let gathered = self.gather(port, batch, other, &pairs, columns)?;
+                let gathered = self.gather(pushed, other, &pairs, columns)?;
                 let gathered = assemble(schema, gathered, pairs.rows.len())?;
                 let gathered = ChangeBatch::try_new(gathered, weights)?;
                 let pieces = evaluate_or_fail(&gathered, out, &|rows| predicate.evaluate_mask(rows))?;
@@ -299,7 +355,7 @@ impl JoinOperator {
                     kept.extend(piece.values.values().set_indices().map(|index| (piece.offset + index) as u32));
                 }
                 if kept.len() == pairs.rows.len() {
-                    return self.emit_output(port, batch, other, pairs, gathered.weights().clone(), out);
+                    return self.emit_output(pushed, other, pairs, gathered.weights().clone(), out);
                 }
                 if kept.is_empty() {
                     return Ok(());
@@ -309,46 +365,39 @@ impl JoinOperator {
                     slots: kept.iter().map(|&pair| pairs.slots[pair as usize]).collect(),
                 };
                 let weights = gathered.weights().take(&kept.into())?;
-                self.emit_output(port, batch, other, chosen, weights, out)
+                self.emit_output(pushed, other, chosen, weights, out)
             }
         }
     }
 
     fn emit_output(
         &self,
-        port: usize,
-        batch: &ChangeBatch,
+        pushed: &Pushed,
         other: &RowBag,
         pairs: Pairs,
         weights: Weights,
         out: &mut dyn Output,
     ) -> Result<()> {
-        let columns = self.gather(port, batch, other, &pairs, &self.output)?;
+        let columns = self.gather(pushed, other, &pairs, &self.output)?;
         out.emit(ChangeBatch::try_new(assemble(&self.schema, columns, pairs.rows.len())?, weights)?)
     }
 
     /// The given columns of the pairs.
-    fn gather(
-        &self,
-        port: usize,
-        batch: &ChangeBatch,
-        other: &RowBag,
-        pairs: &Pairs,
-        columns: &[SideColumn],
-    ) -> Result<Vec<ArrayRef>> {
+    fn gather(&self, pushed: &Pushed, other: &RowBag, pairs: &Pairs, columns: &[SideColumn]) -> Result<Vec<ArrayRef>> {
         // A batch whose rows each have one partner is passed on without copying.
-        let identical = pairs.rows.len() == batch.num_rows()
+        let identical = pairs.rows.len() == pushed.ids.len()
             && pairs.rows.iter().enumerate().all(|(position, &row)| position == row as usize);
         let indices = UInt32Array::from(pairs.rows.clone());
         columns
             .iter()
             .map(|&(side, column)| {
-                if side != port {
-                    let stored = self.sides[side].stored_at[column];
-                    return other.take(stored.ok_or_else(|| Error::internal("join column not kept"))?, &pairs.slots);
-                }
-                let column = batch.rows().column(column);
-                if identical { Ok(column.clone()) } else { Ok(compute::take(column, &indices, None)?) }
+                let values = match self.sides[side].places[column] {
+                    _ if side == pushed.port => pushed.batch.rows().column(column),
+                    Place::Key(key) => &pushed.keys[key],
+                    Place::Stored(stored) => return other.take(stored, &pairs.slots),
+                    Place::Nowhere => return Err(Error::internal("join column not kept")),
+                };
+                if identical { Ok(values.clone()) } else { Ok(compute::take(values, &indices, None)?) }
             })
             .collect()
     }
@@ -451,13 +500,12 @@ impl JoinOperator {
         let Stored { slots, weights, marks } = stored;
         let Some(rows) = side.rows.as_ref().filter(|_| !slots.is_empty()) else { return Ok(()) };
         let marks: ArrayRef = Arc::new(BooleanArray::from(marks));
-        let output = self.output.iter().zip(self.schema.fields()).map(|(&(of, column), field)| {
-            match side.stored_at.get(column).copied().flatten() {
+        let output =
+            self.output.iter().zip(self.schema.fields()).map(|(&(of, column), field)| match side.places.get(column) {
                 _ if (of, column) == MARK => Ok(marks.clone()),
-                Some(stored) if of == port => rows.take(stored, &slots),
+                Some(&Place::Stored(stored)) if of == port => rows.take(stored, &slots),
                 _ => Ok(new_null_array(field.data_type(), slots.len())),
-            }
-        });
+            });
         let output = assemble(&self.schema, output.collect::<Result<_>>()?, slots.len())?;
         out.emit(ChangeBatch::try_new(output, Weights::Signed(weights.into()))?)
     }
@@ -479,8 +527,8 @@ impl JoinOperator {
 
 impl Operator for JoinOperator {
     fn push(&mut self, port: usize, batch: ChangeBatch, out: &mut dyn Output) -> Result<()> {
-        for start in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
-            self.push_chunk(port, &batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start)), out)?;
+        for start in (0..batch.num_rows()).step_by(PUSHED_ROWS) {
+            self.push_chunk(port, &batch.slice(start, PUSHED_ROWS.min(batch.num_rows() - start)), out)?;
         }
         Ok(())
     }
@@ -520,13 +568,18 @@ impl Side {
         kind: &JoinKind,
         side: usize,
         keys: Vec<Expression>,
-        kept: Vec<usize>,
+        mut kept: Vec<usize>,
         types: Vec<DataType>,
         append_only: bool,
     ) -> Result<Self> {
-        let mut stored_at = vec![None; types.len()];
+        let mut places = vec![Place::Nowhere; types.len()];
+        for (key, column) in keys.iter().enumerate().filter_map(|(key, expr)| Some((key, expr.as_column()?))) {
+            places[column] = Place::Key(key);
+        }
+        // A row that is emitted alone has no partner to take the key from.
+        kept.retain(|&column| kind.alone[side] != Alone::Never || !matches!(places[column], Place::Key(_)));
         for (position, &column) in kept.iter().enumerate() {
-            stored_at[column] = Some(position);
+            places[column] = Place::Stored(position);
         }
         let stored: Vec<DataType> = kept.iter().map(|&column| types[column].clone()).collect();
         let is_read = kind.pairs || kind.alone[side] != Alone::Never;
@@ -536,7 +589,7 @@ impl Side {
             totals: (kind.alone[1 - side] != Alone::Never).then(Vec::new),
             changed: Vec::new(),
             kept,
-            stored_at,
+            places,
             types,
             append_only,
         })

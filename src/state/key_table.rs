@@ -5,6 +5,7 @@
 //! never an identity: values are compared. Floats are canonical before they are looked at. It does not count
 //! references: who releases a group knows that nobody needs it.
 
+mod dense;
 mod fixed;
 mod heap;
 

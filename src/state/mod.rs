@@ -21,6 +21,7 @@ pub mod heap;
 pub mod input;
 pub mod key_table;
 pub mod postings;
+pub mod radix_sort;
 pub mod row_arena;
 pub mod row_bag;
 pub mod row_set;

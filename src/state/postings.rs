@@ -8,6 +8,8 @@
 const INLINE: usize = 2;
 /// Extents are measured in units of this many slots, so that a `u32` reaches 16 billion slots.
 const UNIT: usize = 4;
+/// Lists touched at a time.
+pub const TOUCHED: usize = 64;
 
 /// Lists of slots by group.
 #[derive(Debug, Default)]
@@ -51,27 +53,42 @@ impl Postings {
 
     /// Adds slots given as `group << 32 | slot`, equal groups behind one another: each list is found and enlarged once.
     pub fn extend_sorted(&mut self, pairs: &[u64]) {
-        for run in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-            let group = (run[0] >> 32) as u32;
-            let slots = run.iter().map(|&pair| pair as u32);
-            if run.len() == 1 {
-                self.push(group, run[0] as u32);
-                continue;
+        for block in pairs.chunks(TOUCHED) {
+            self.touch(block.iter().map(|&pair| (pair >> 32) as u32));
+            for run in block.chunk_by(|a, b| a >> 32 == b >> 32) {
+                self.extend((run[0] >> 32) as u32, run.iter().map(|&pair| pair as u32));
             }
-            self.reserve(group, run.len());
-            let entry = self.entries[group as usize];
-            let len = entry.len as usize;
-            match len + run.len() <= INLINE {
-                true => {
-                    self.entries[group as usize].words[len..].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot)
-                }
-                false => {
-                    let start = entry.words[0] as usize * UNIT + len;
-                    self.arena[start..start + run.len()].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot);
-                }
-            }
-            self.entries[group as usize].len += run.len() as u32;
         }
+    }
+
+    fn extend(&mut self, group: u32, slots: impl ExactSizeIterator<Item = u32>) {
+        let count = slots.len();
+        self.reserve(group, count);
+        let entry = self.entries[group as usize];
+        let len = entry.len as usize;
+        match len + count <= INLINE {
+            true => self.entries[group as usize].words[len..].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot),
+            false => {
+                let start = entry.words[0] as usize * UNIT + len;
+                self.arena[start..start + count].iter_mut().zip(slots).for_each(|(to, slot)| *to = slot);
+            }
+        }
+        self.entries[group as usize].len += count as u32;
+    }
+
+    /// Reads the ends of at most [`TOUCHED`] lists, so that the cache misses of what is done with them next overlap.
+    #[inline]
+    pub fn touch(&self, groups: impl Iterator<Item = u32>) {
+        let mut places = [0; TOUCHED];
+        for (place, group) in places.iter_mut().zip(groups) {
+            let Some(entry) = self.entries.get(group as usize) else { continue };
+            // No branch: a wrong guess would wait for the entry, and the misses would follow one another.
+            let long = usize::from(entry.len as usize > INLINE);
+            *place = 0usize.wrapping_sub(long)
+                & (entry.words[0] as usize * UNIT).wrapping_add(entry.len as usize).wrapping_sub(1);
+        }
+        let slots = places.iter().map(|&place| self.arena.get(place).copied().unwrap_or_default());
+        std::hint::black_box(slots.fold(0, |all, slot| all ^ slot));
     }
 
     /// Makes room for `more` slots in a group's list.

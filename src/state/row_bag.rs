@@ -18,6 +18,7 @@ use super::column_store::{ColumnStore, Prepared};
 use super::hash;
 use super::key_table::NO_GROUP;
 use super::postings::Postings;
+use super::radix_sort::sort_by_group;
 use super::slot_table::SlotTable;
 
 const ABSENT: u32 = u32::MAX;
@@ -84,7 +85,7 @@ impl RowBag {
 
     /// Brings the lists up to date; before [`RowBag::postings`] is asked.
     pub fn index(&mut self) {
-        if self.pending.len() > SORTED_FROM {
+        if self.pending.len() > SORTED_FROM && !self.pending.is_sorted() {
             sort_by_group(&mut self.pending);
         }
         self.postings.extend_sorted(&self.pending);
@@ -96,6 +97,12 @@ impl RowBag {
     pub fn postings(&self, group: u32) -> &[u32] {
         debug_assert!(self.pending.is_empty(), "the lists are not up to date");
         self.postings.get(group)
+    }
+
+    /// Before the lists of at most `TOUCHED` groups are read: lets their cache misses overlap.
+    #[inline]
+    pub fn touch(&self, groups: &[u32]) {
+        self.postings.touch(groups.iter().copied());
     }
 
     /// The weight of the row in a slot.
@@ -155,7 +162,8 @@ impl RowBag {
                 self.set_weight(slot, weight);
             }
         }
-        if self.pending.len() >= PENDING_MAX {
+        let in_order = || self.pending.len() > SORTED_FROM && self.pending.is_sorted();
+        if self.pending.len() >= PENDING_MAX || in_order() {
             self.index();
         }
         Ok(())
@@ -275,30 +283,6 @@ impl RowBag {
         identity.index.remove(identity.hashes[slot as usize], slot);
         self.store.free(slot);
         self.odd -= 1;
-    }
-}
-
-/// Sorts pairs of `group << 32 | slot` by group, 11 bits a pass; slots stay in order.
-fn sort_by_group(pairs: &mut Vec<u64>) {
-    const BITS: u32 = 11;
-    let highest = pairs.iter().map(|pair| pair >> 32).max().unwrap_or(0);
-    let mut other = vec![0; pairs.len()];
-    let mut shift = 32;
-    while shift < 64 && (highest << 32) >> shift > 0 {
-        let digit = |pair: u64| (pair >> shift) as usize & ((1 << BITS) - 1);
-        let mut starts = [0usize; 1 << BITS];
-        pairs.iter().for_each(|&pair| starts[digit(pair)] += 1);
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += std::mem::replace(start, sum);
-        }
-        for &pair in pairs.iter() {
-            let start = &mut starts[digit(pair)];
-            other[*start] = pair;
-            *start += 1;
-        }
-        std::mem::swap(pairs, &mut other);
-        shift += BITS;
     }
 }
 

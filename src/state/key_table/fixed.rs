@@ -2,7 +2,7 @@
 //!
 //! A probe that hits costs one cache miss: key and id lie side by side. Probing is done in blocks: first the home slot
 //! of every key of a block is read, without branches, so that the misses overlap; then the few keys that were not at
-//! home are searched one by one.
+//! home are searched one by one. Keys of one lane that lie close together move to a [`Dense`] window.
 
 use arrow::array::{ArrayRef, BooleanArray, NullArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -13,6 +13,7 @@ use crate::base::error::{Error, Result};
 
 use super::super::hash::hash_lanes;
 use super::super::input::{Input, Shape, Values, fixed_array};
+use super::dense::Dense;
 use super::{NO_GROUP, next_id};
 
 /// Keys packed at a time: the scratch stays in the first-level cache.
@@ -96,6 +97,8 @@ struct Slot<const N: usize> {
 /// Invariant: from a key's home position to its slot there is no empty slot (empty: group is [`NO_GROUP`]).
 pub struct FixedTable<const N: usize> {
     layout: Layout,
+    /// Has the keys of its window; `slots` has the others.
+    dense: Dense,
     slots: Vec<Slot<N>>,
     /// Keys by id.
     keys: Vec<[u64; N]>,
@@ -107,7 +110,15 @@ pub struct FixedTable<const N: usize> {
 
 impl<const N: usize> FixedTable<N> {
     pub fn new(layout: Layout) -> Self {
-        FixedTable { layout, slots: vec![], keys: vec![], free: vec![], stored: 0, null_group: NO_GROUP }
+        FixedTable {
+            layout,
+            dense: Dense::default(),
+            slots: vec![],
+            keys: vec![],
+            free: vec![],
+            stored: 0,
+            null_group: NO_GROUP,
+        }
     }
 
     pub fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
@@ -192,7 +203,7 @@ impl<const N: usize> FixedTable<N> {
     }
 
     pub fn len(&self) -> usize {
-        self.stored + usize::from(self.null_group != NO_GROUP)
+        self.dense.len() + self.stored + usize::from(self.null_group != NO_GROUP)
     }
 
     pub fn capacity(&self) -> usize {
@@ -203,6 +214,7 @@ impl<const N: usize> FixedTable<N> {
         self.slots.capacity() * size_of::<Slot<N>>()
             + self.keys.capacity() * size_of::<[u64; N]>()
             + self.free.capacity() * 4
+            + self.dense.size()
     }
 
     fn inputs(&self, keys: &[ArrayRef]) -> Result<Vec<Input>> {
@@ -237,10 +249,25 @@ impl<const N: usize> FixedTable<N> {
         }
     }
 
+    /// Where the key lies in the dense window.
+    #[inline(always)]
+    fn place(&self, key: &[u64; N]) -> Option<usize> {
+        if N == 1 { self.dense.place(key[0]) } else { None }
+    }
+
     /// What stands in the home slot of each key: its group if the key is there, and whether the slot is empty.
     #[inline(always)]
     fn homes(&self, block: &[[u64; N]]) -> [(u32, bool); BLOCK] {
         let mut found = [(NO_GROUP, false); BLOCK];
+        if !self.dense.is_empty() {
+            for (found, key) in found.iter_mut().zip(block) {
+                *found = match self.place(key) {
+                    Some(place) => (self.dense.group(place), true),
+                    None => (self.find_one(key), true),
+                };
+            }
+            return found;
+        }
         for (found, key) in found.iter_mut().zip(block) {
             let slot = &self.slots[self.home(key)];
             *found = (if slot.key == *key { slot.group } else { NO_GROUP }, slot.group == NO_GROUP);
@@ -263,6 +290,14 @@ impl<const N: usize> FixedTable<N> {
 
     #[inline]
     fn intern_one(&mut self, key: &[u64; N]) -> Result<u32> {
+        if let Some(place) = self.place(key) {
+            let mut group = self.dense.group(place);
+            if group == NO_GROUP {
+                group = self.new_id(key)?;
+                self.dense.insert(place, group);
+            }
+            return Ok(group);
+        }
         let mask = self.slots.len() - 1;
         let mut at = self.home(key);
         loop {
@@ -277,10 +312,10 @@ impl<const N: usize> FixedTable<N> {
         }
     }
 
-    fn add(&mut self, key: &[u64; N], mut at: usize) -> Result<u32> {
+    fn add(&mut self, key: &[u64; N], at: usize) -> Result<u32> {
         if (self.stored + 1) * 8 > self.slots.len() * 5 {
             self.grow();
-            at = self.vacant(key);
+            return self.intern_one(key);
         }
         let group = self.new_id(key)?;
         self.slots[at] = Slot { key: *key, group };
@@ -307,6 +342,9 @@ impl<const N: usize> FixedTable<N> {
 
     #[inline]
     fn find_one(&self, key: &[u64; N]) -> u32 {
+        if let Some(place) = self.place(key) {
+            return self.dense.group(place);
+        }
         let mask = self.slots.len() - 1;
         let mut at = self.home(key);
         loop {
@@ -319,6 +357,9 @@ impl<const N: usize> FixedTable<N> {
     }
 
     fn remove(&mut self, key: &[u64; N], group: u32) -> bool {
+        if let Some(place) = self.place(key) {
+            return self.dense.remove(place, group);
+        }
         let mask = self.slots.len() - 1;
         let mut hole = self.home(key);
         loop {
@@ -370,6 +411,14 @@ impl<const N: usize> FixedTable<N> {
 
     #[cold]
     fn grow(&mut self) {
+        if N == 1 {
+            let outside = self.slots.iter().filter(|slot| slot.group != NO_GROUP).map(|slot| (slot.key[0], slot.group));
+            if self.dense.widen(outside, self.stored) {
+                self.slots = vec![Slot { key: [0; N], group: NO_GROUP }; FIRST_SIZE];
+                self.stored = 0;
+                return;
+            }
+        }
         let size = (self.slots.len() * 2).max(FIRST_SIZE);
         let old = std::mem::replace(&mut self.slots, vec![Slot { key: [0; N], group: NO_GROUP }; size]);
         for slot in old {
