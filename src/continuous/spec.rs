@@ -30,6 +30,9 @@ pub struct CircuitSpec {
     pub schema: SchemaRef,
 }
 
+/// Operators that call one another on any stack.
+const LIGHT_NODES: usize = 64;
+
 /// One node of a circuit.
 #[derive(Debug, Clone)]
 pub struct NodeSpec {
@@ -183,6 +186,17 @@ impl CircuitSpec {
             node = &self.nodes[*input];
         }
         matches!(node.operator, OperatorSpec::Recompute { .. })
+    }
+
+    /// Whether a step is done in moments on a small stack: no long chain of operators, none that plans a query.
+    pub fn is_light(&self) -> bool {
+        let plans = |node: &NodeSpec| {
+            matches!(
+                node.operator,
+                OperatorSpec::Recompute { .. } | OperatorSpec::Window { .. } | OperatorSpec::RowAggregate { .. }
+            )
+        };
+        self.nodes.len() <= LIGHT_NODES && !self.nodes.iter().any(plans)
     }
 
     #[cfg(test)]

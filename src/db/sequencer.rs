@@ -1,18 +1,20 @@
-//! The sequencer: one thread that lets commits through the door, in order, and publishes epochs.
+//! The sequencer: lets commits through the door, in order, and publishes epochs.
 //!
 //! The life of an epoch: commits wait in a bounded queue; as many as are there (up to a million rows) pass the door
 //! one by one, each against the state its forerunners left; what passed goes to the log; the circuits with input run
 //! once over all of it, views before the views that read them; then one immutable version is published, committers
 //! wake, and subscribers get their changes. Nothing can refuse a commit after the door.
 //!
-//! Only this thread touches tables, indexes and circuits. It does not parse or plan.
+//! Only who holds the sequencer touches tables, indexes and circuits; it does not parse or plan. Mostly that is its
+//! own thread. A committer who finds nobody before it makes its epoch itself: to wake two threads costs more than a
+//! small epoch, and what the step wrote is still in this core's caches when the caller reads it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::base::access::FileAccess;
 use crate::base::change::ChangeBatch;
@@ -41,6 +43,9 @@ const QUEUE_LENGTH: usize = 1024;
 const HISTORY_VERSIONS: usize = 4096;
 /// Rows and epochs between two looks at memory and dead rows.
 const HOUSEKEEPING_ROWS: u64 = 1 << 16;
+
+/// Stack a committer must have left to make its epoch itself.
+const STACK_MIN: usize = 1 << 20;
 
 /// The views that cannot be read, and why.
 pub type Failures = HashMap<RelationId, Arc<ViewFailure>>;
@@ -101,28 +106,46 @@ pub enum Request {
     Task(Box<dyn FnOnce(&mut Sequencer) + Send>),
 }
 
-/// The queue's end that committers hold.
+/// What committers hold.
 #[derive(Clone)]
-pub struct SequencerHandle(Sender<Request>);
+pub struct SequencerHandle {
+    // Before the queue's end: so the thread, which outlives the last of those, drops the sequencer, on its large stack.
+    sequencer: Arc<Mutex<Sequencer>>,
+    requests: Sender<Request>,
+}
 
 impl SequencerHandle {
     /// Starts the sequencer's thread; it ends when the last handle is gone.
     pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE_LENGTH);
-        let sequencer = Sequencer::new(shared, log);
+        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared, log)));
+        let handle = SequencerHandle { sequencer: sequencer.clone(), requests: sender };
         std::thread::Builder::new()
             .name("eddy-sequencer".into())
             .stack_size(64 << 20)
-            .spawn(move || sequencer.run(&receiver))
+            .spawn(move || run(&sequencer, &receiver))
             .map_err(Error::from)?;
-        Ok(SequencerHandle(sender))
+        Ok(handle)
     }
 
     /// Commits; returns when the commit is published.
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
         let (reply, answer) = bounded(1);
-        self.0.send(Request::Commit(commit, reply)).map_err(|_| gone())?;
+        match self.at_hand(&commit) {
+            Some(mut sequencer) => drop(sequencer.epoch(commit, reply, &|| None)),
+            None => self.requests.send(Request::Commit(commit, reply)).map_err(|_| gone())?,
+        }
         answer.recv().map_err(|_| gone())?
+    }
+
+    /// The sequencer, if this thread may make the commit's epoch: nobody is before it, and it is light work.
+    fn at_hand(&self, commit: &Commit) -> Option<MutexGuard<'_, Sequencer>> {
+        let has_room = || stacker::remaining_stack().is_some_and(|bytes| bytes >= STACK_MIN);
+        if commit.again.is_some() || !self.requests.is_empty() || !has_room() {
+            return None;
+        }
+        let mut sequencer = self.sequencer.try_lock()?;
+        sequencer.is_light().then_some(sequencer)
     }
 
     /// Runs `task` on the sequencer's thread between two epochs.
@@ -134,13 +157,31 @@ impl SequencerHandle {
         let request = Request::Task(Box::new(move |sequencer| {
             let _ = reply.send(guarded(|| task(sequencer)));
         }));
-        self.0.send(request).map_err(|_| gone())?;
+        self.requests.send(request).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 }
 
 fn gone() -> Error {
     Error::internal("the database's sequencer has stopped")
+}
+
+/// Serves requests until the last handle is gone.
+fn run(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) {
+    let mut left = None;
+    while let Some(request) = left.take().or_else(|| requests.recv().ok()) {
+        let mut sequencer = sequencer.lock();
+        match request {
+            Request::Task(task) => {
+                sequencer.light = None;
+                task(&mut sequencer);
+            }
+            Request::Commit(commit, reply) => left = sequencer.epoch(commit, reply, &|| requests.try_recv().ok()),
+        }
+    }
+    for subscriber in &sequencer.lock().subscribers {
+        subscriber.queue.end("the database was closed");
+    }
 }
 
 /// Who gets the changes of what.
@@ -164,7 +205,7 @@ pub enum Target {
     Query { circuit: Box<Circuit>, spec: Arc<CircuitSpec> },
 }
 
-/// All that only the sequencer's thread touches.
+/// All that only who holds it touches.
 pub struct Sequencer {
     pub shared: Arc<Shared>,
     log: Box<dyn Log>,
@@ -180,6 +221,8 @@ pub struct Sequencer {
     replayed: Option<(i64, Vec<RelationWrite>)>,
     /// Epochs since bytes were last counted and dead rows looked at.
     unkept: u64,
+    /// [`Sequencer::is_light`], until views or subscribers change.
+    light: Option<bool>,
 }
 
 impl Sequencer {
@@ -195,20 +238,22 @@ impl Sequencer {
             next_relation: 1,
             replayed: None,
             unkept: 0,
+            light: None,
         }
     }
 
-    fn run(mut self, requests: &Receiver<Request>) {
-        let mut waiting = None;
-        while let Some(request) = waiting.take().or_else(|| requests.recv().ok()) {
-            match request {
-                Request::Task(task) => task(&mut self),
-                Request::Commit(commit, reply) => waiting = self.epoch(commit, reply, requests),
-            }
+    /// Whether every epoch is light work, see [`CircuitSpec::is_light`].
+    fn is_light(&mut self) -> bool {
+        if let Some(light) = self.light {
+            return light;
         }
-        for subscriber in &self.subscribers {
-            subscriber.queue.end("the database was closed");
-        }
+        let subscribers = self.subscribers.iter().all(|subscriber| match &subscriber.target {
+            Target::Relation(_) => true,
+            Target::Query { spec, .. } => spec.is_light(),
+        });
+        let light = subscribers && self.views.values().all(|view| view.spec.is_light());
+        self.light = Some(light);
+        light
     }
 
     /// Takes the first commit and all that wait behind it through the door and publishes them as one epoch.
@@ -217,13 +262,13 @@ impl Sequencer {
         &mut self,
         first: Commit,
         reply: Sender<Result<Committed>>,
-        requests: &Receiver<Request>,
+        waiting: &dyn Fn() -> Option<Request>,
     ) -> Option<Request> {
         let mut group = Group::new(self.shared.version().epoch + 1, self.time_us());
         let mut next = Some(Request::Commit(first, reply));
         let mut rows = 0;
-        let waiting = loop {
-            match next.take().or_else(|| requests.try_recv().ok()) {
+        let left = loop {
+            match next.take().or_else(waiting) {
                 Some(Request::Commit(commit, reply)) => {
                     if commit.again.is_some() && !group.replies.is_empty() {
                         // Its reads may have to be made again, from a version that shows its forerunners.
@@ -252,7 +297,7 @@ impl Sequencer {
                 let _ = reply.send(Ok(Committed { epoch, ..committed }));
             }
         }
-        waiting
+        left
     }
 
     /// The door: one commit, whole or not at all.

@@ -24,11 +24,18 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::operator::Output;
 use crate::operator::error::from_datafusion;
 
+/// The stack on which deep expressions are evaluated, in bytes.
+const STACK: usize = 64 << 20;
+/// Expressions nested no deeper than this are evaluated on whatever stack there is.
+const SHALLOW: usize = 50;
+
 /// A compiled scalar expression over the columns of one schema.
 #[derive(Clone)]
 pub struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     data_type: DataType,
+    /// Whether evaluation, which recurses, may need more stack than a thread has.
+    deep: bool,
 }
 
 impl fmt::Debug for Expression {
@@ -49,13 +56,14 @@ impl Expression {
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(expr, schema, &ExecutionProps::new(), &context).map_err(from_datafusion)?;
         let data_type = physical.data_type(schema.as_arrow()).map_err(from_datafusion)?;
-        Ok(Expression { physical, data_type })
+        let deep = is_deep(&physical);
+        Ok(Expression { physical, data_type, deep })
     }
 
     #[cfg(test)]
     /// The column at `index`.
     pub fn column(name: &str, index: usize, data_type: DataType) -> Self {
-        Expression { physical: Arc::new(Column::new(name, index)), data_type }
+        Expression { physical: Arc::new(Column::new(name, index)), data_type, deep: false }
     }
 
     /// The type of its values.
@@ -75,7 +83,9 @@ impl Expression {
         {
             return Ok(column.clone());
         }
-        let value = self.physical.evaluate(batch).map_err(from_datafusion)?;
+        let evaluate = || self.physical.evaluate(batch);
+        let value = if self.deep { stacker::maybe_grow(STACK / 2, STACK, evaluate) } else { evaluate() };
+        let value = value.map_err(from_datafusion)?;
         let array = value.into_array(batch.num_rows()).map_err(from_datafusion)?;
         if array.len() != batch.num_rows() {
             return Err(Error::internal(format!("{self:?} gave {} values for {}", array.len(), batch.num_rows())));
@@ -93,6 +103,14 @@ impl Expression {
             other => Err(Error::internal(format!("predicate {self:?} is of type {other}"))),
         }
     }
+}
+
+fn is_deep(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let mut level = vec![expr];
+    for _ in 0..SHALLOW {
+        level = level.into_iter().flat_map(|expr| expr.children()).collect();
+    }
+    !level.is_empty()
 }
 
 /// Evaluates all `expressions` over a batch.

@@ -121,6 +121,39 @@ fn blind_inserts_of_many_threads_never_conflict_and_autocommit_updates_are_run_a
 }
 
 #[test]
+fn appends_of_many_threads_and_ddl_between_them_reach_every_view_once() -> Result<()> {
+    let connection = connection()?;
+    connection.execute_batch("CREATE STREAM s (v BIGINT)")?;
+    let subscription = connection.subscribe("SELECT v FROM s WHERE v % 2 = 0")?;
+    std::thread::scope(|scope| {
+        for part in 0..4i64 {
+            let connection = connection.database().connect().unwrap();
+            scope.spawn(move || {
+                let mut appender = connection.appender("s").unwrap();
+                for v in 0..500 {
+                    appender.append_row(params![part * 500 + v]).unwrap();
+                    appender.flush().unwrap();
+                }
+            });
+        }
+        for view in 0..20 {
+            let sql = format!("CREATE MATERIALIZED VIEW sum_{view} AS SELECT sum(v) AS total FROM s");
+            connection.execute_batch(&sql).unwrap();
+        }
+    });
+    for view in 0..20 {
+        assert_eq!(integers(&connection, &format!("SELECT total FROM sum_{view}"))?, [1999 * 1000]);
+    }
+    let mut seen: Vec<i64> = Vec::new();
+    while let Some(event) = subscription.try_recv()? {
+        seen.extend(rows_of(&event.changes).into_iter().map(|(row, _)| row[0]));
+    }
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq((0..1000).map(|v| 2 * v)));
+    Ok(())
+}
+
+#[test]
 fn ddl_is_refused_inside_a_transaction() -> Result<()> {
     let connection = connection()?;
     let transaction = connection.begin()?;
