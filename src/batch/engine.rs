@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::limits::keep_sorts;
-use crate::batch::scan::{Relations, attach};
+use crate::batch::scan::{Prefilter, Relations, attach};
 use crate::batch::stream::{BatchStream, Message, wait_for};
 use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
@@ -179,10 +179,11 @@ impl Engine {
 }
 
 /// DataFusion's physical rules without its second filter push-down: it moves a filter on one side of an outer join to
-/// a column of the same name on the other side, and no scan of ours would take a filter over.
+/// a column of the same name on the other side. [`Prefilter`] does for scans what they need.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
+    rules.insert(0, Arc::new(Prefilter));
     rules
 }
 

@@ -3,8 +3,10 @@
 //! [`attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a transaction's
 //! own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with only the columns
 //! asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)` may be answered
-//! from them. Filters are not taken over: DataFusion's own filter runs on the batches.
+//! from them. A filter right above a scan stays where it is, but the scan leaves out rows it will drop ([`Prefilter`]),
+//! before dead rows are sorted out and the other columns are copied.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +16,20 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as DataFusionResult, Statistics};
+use datafusion::common::{Result as DataFusionResult, Statistics, internal_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::cooperative;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -80,16 +87,23 @@ impl ScanInput {
         self.snapshot.chunks() + self.inserted.len()
     }
 
-    /// One piece with the columns at `columns`, and row ids behind them if asked for.
-    fn read(&self, piece: usize, columns: &[usize], row_ids: bool) -> Result<Option<RecordBatch>> {
+    /// One piece with the columns at `columns`, and row ids behind them if asked for; committed rows that `keep` drops
+    /// may be missing.
+    fn read(
+        &self,
+        piece: usize,
+        columns: &[usize],
+        row_ids: bool,
+        keep: &dyn Fn(&RecordBatch) -> Option<BooleanArray>,
+    ) -> Result<Option<RecordBatch>> {
         let chunks = self.snapshot.chunks();
         match piece.checked_sub(chunks) {
             None => match &self.deleted {
                 Some(deleted) if !deleted.is_empty() => {
-                    let batch = self.snapshot.read_chunk(piece, Some(columns), true)?;
+                    let batch = self.snapshot.read_chunk_where(piece, Some(columns), true, keep)?;
                     batch.map(|batch| without_deleted(&batch, deleted, row_ids)).transpose()
                 }
-                _ => self.snapshot.read_chunk(piece, Some(columns), row_ids),
+                _ => self.snapshot.read_chunk_where(piece, Some(columns), row_ids, keep),
             },
             Some(index) => self.inserted.get(index).map(|_| self.overlay(index, columns, row_ids)).transpose(),
         }
@@ -213,12 +227,14 @@ impl TableProvider for Table {
 }
 
 /// Reads rows: the only leaf of ours in DataFusion's physical plans.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Scan {
     rows: Rows,
     /// The columns read, by position in the source; a row id's position is behind the relation's columns.
     columns: Vec<usize>,
     partitions: usize,
+    /// Rows for which this is not true are not wanted, but may come.
+    filter: Option<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
 }
 
@@ -235,7 +251,7 @@ impl Scan {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Ok(Scan { rows, columns, partitions, properties: Arc::new(properties) })
+        Ok(Scan { rows, columns, partitions, filter: None, properties: Arc::new(properties) })
     }
 
     /// The batches of one partition, each read when it is asked for.
@@ -263,9 +279,21 @@ impl Scan {
                         next - 1
                     })
                     .collect();
+                let mut prefilter = self.filter.as_ref().and_then(|filter| over_columns(filter, &order, wanted.len()));
                 let pieces = (partition..input.pieces()).step_by(self.partitions.max(1));
                 Ok(Box::new(pieces.filter_map(move |piece| {
-                    let batch = input.read(piece, &wanted, with_ids).transpose()?;
+                    let passed = Cell::new(false);
+                    let keep = |rows: &RecordBatch| {
+                        let mask = kept(prefilter.as_ref()?, rows);
+                        passed.set(mask.is_none());
+                        mask
+                    };
+                    let batch = input.read(piece, &wanted, with_ids, &keep).transpose();
+                    if passed.get() {
+                        // Where it drops little or fails, to filter twice costs more than it saves.
+                        prefilter = None;
+                    }
+                    let batch = batch?;
                     let batch = batch.and_then(|batch| match with_ids {
                         true => Ok(batch.project(&order)?),
                         false => Ok(batch),
@@ -275,6 +303,69 @@ impl Scan {
             }
         }
     }
+}
+
+/// The filter over the columns that are read, whose position is `order` of that in the scan's output; `None` if it
+/// needs what is not a column of the relation.
+fn over_columns(filter: &Arc<dyn PhysicalExpr>, order: &[usize], width: usize) -> Option<Arc<dyn PhysicalExpr>> {
+    let moved = filter.clone().transform(|expr| {
+        let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
+        match order.get(column.index()) {
+            Some(&place) if place < width => Ok(Transformed::yes(Arc::new(Column::new(column.name(), place)) as _)),
+            _ => internal_err!("a filter on row ids"),
+        }
+    });
+    moved.data().ok()
+}
+
+/// The rows that the filter keeps, if it can be said beforehand and is worth it.
+fn kept(filter: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Option<BooleanArray> {
+    // An error may come from a dead row; if not, the filter above finds it again.
+    let mask = filter.evaluate(rows).ok()?.into_array(rows.num_rows()).ok()?;
+    let mask = mask.as_boolean_opt()?.clone();
+    (mask.true_count() * 4 <= mask.len()).then_some(mask)
+}
+
+/// Shows each scan the filter right above it.
+#[derive(Debug)]
+pub(crate) struct Prefilter;
+
+impl PhysicalOptimizerRule for Prefilter {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let shown = plan.transform_up(|node| {
+            let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
+            let Some(scan) = filter.input().downcast_ref::<Scan>() else { return Ok(Transformed::no(node)) };
+            if scan.filter.is_some() || !is_repeatable(filter.predicate())? {
+                return Ok(Transformed::no(node));
+            }
+            let scan = Scan { filter: Some(filter.predicate().clone()), ..scan.clone() };
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            Ok(Transformed::yes(node.clone().replace_children(vec![Arc::new(scan)], options)?))
+        });
+        shown.data()
+    }
+
+    fn name(&self) -> &str {
+        "prefilter"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether evaluating the expression once more, and earlier, changes nothing.
+fn is_repeatable(expr: &Arc<dyn PhysicalExpr>) -> DataFusionResult<bool> {
+    let mut repeatable = true;
+    expr.apply(|expr| {
+        repeatable &= !expr.is_volatile_node() && expr.downcast_ref::<ScalarSubqueryExpr>().is_none();
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(repeatable)
 }
 
 /// The columns under the scan's own schema, which promises no more than the relation does.
@@ -361,6 +452,7 @@ impl ExecutionPlan for Scan {
             Some(_) if self.partitions == 1 => self.rows.row_count(),
             Some(_) => Precision::Absent,
         };
+        let rows = if self.filter.is_some() { rows.to_inexact() } else { rows };
         Ok(Arc::new(statistics.with_num_rows(rows)))
     }
 }

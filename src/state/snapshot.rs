@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::change::{ChangeBatch, Weights};
@@ -74,8 +74,32 @@ impl Snapshot {
     /// `projection` picks columns by number; `row_ids` appends the column [`ROW_ID`]. Chunks hold up to 65,536 rows
     /// (times their weights).
     pub fn read_chunk(&self, chunk: usize, projection: Option<&[usize]>, row_ids: bool) -> Result<Option<RecordBatch>> {
+        self.read_chunk_where(chunk, projection, row_ids, &|_| None)
+    }
+
+    /// As [`Snapshot::read_chunk`], without rows that `keep` drops. It is shown all rows of the chunk, the dead among
+    /// them, and may return no mask, which keeps all.
+    pub fn read_chunk_where(
+        &self,
+        chunk: usize,
+        projection: Option<&[usize]>,
+        row_ids: bool,
+        keep: &dyn Fn(&RecordBatch) -> Option<BooleanArray>,
+    ) -> Result<Option<RecordBatch>> {
         let chunk = self.chunk(chunk).ok_or_else(|| Error::internal(format!("a snapshot has no chunk {chunk}")))?;
-        let offsets = chunk.visible(0, self.high, self.epoch);
+        let mut rows = chunk.rows().clone();
+        if let Some(projection) = projection {
+            rows = project(&rows, projection)?;
+        }
+        let offsets = match keep(&rows) {
+            None => chunk.visible(0, self.high, self.epoch),
+            Some(mask) => {
+                let end = chunk.count_below(self.high);
+                let kept = mask.values().set_indices().filter(|&offset| mask.is_valid(offset));
+                let visible = kept.filter(|&offset| offset < end && chunk.died(offset) > self.epoch);
+                Some(visible.map(|offset| offset as u32).collect())
+            }
+        };
         if offsets.as_ref().map_or(chunk.len(), Vec::len) == 0 {
             return Ok(None);
         }
@@ -84,10 +108,6 @@ impl Snapshot {
             None => Some(repeat(0..chunk.len() as u32, |offset| chunk.weight(offset as usize))?),
             Some(offsets) => Some(repeat(offsets.into_iter(), |offset| chunk.weight(offset as usize))?),
         };
-        let mut rows = chunk.rows().clone();
-        if let Some(projection) = projection {
-            rows = project(&rows, projection)?;
-        }
         if let Some(offsets) = &offsets {
             rows = take_rows(&rows, offsets)?;
         }
