@@ -331,11 +331,20 @@ fn match_columns(source: &dyn Source, target: &Schema, by_name: bool) -> Result<
         }
         return Ok(by_names);
     }
+    if source.has_names()
+        && by_names.iter().any(Option::is_some)
+        && let Some(stranger) = stranger
+    {
+        let known: Vec<&str> = target.fields().iter().map(|field| field.name().as_str()).collect();
+        let message = format!("'{path}' names its columns, but the relation has no \"{}\"", stranger.name());
+        let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
+        return Err(error.with_hint(suggest(stranger.name(), &known)));
+    }
     if file.len() != target.fields().len() {
         let message = format!("'{path}' has {} columns, the relation takes {}", file.len(), target.fields().len());
         return Err(Error::new(ErrorKind::Data, message)
             .with_sqlstate("22P04")
-            .with_hint("name the columns to fill, or match them BY NAME"));
+            .with_hint("name the columns to fill: COPY t (a, b) FROM .."));
     }
     Ok((0..file.len()).map(Some).collect())
 }

@@ -273,6 +273,8 @@ fn prepare_view(
     relation.query = Some(with_columns(&create.query_text, &create.columns, &relation.schema));
     relation.options = create.options.clone();
     relation.dependencies = dependencies(&reader, &create.query)?;
+    let width = |id: &RelationId| Some((*id, version.catalog.by_id(*id)?.schema.fields().len()));
+    relation.columns_read = relation.dependencies.iter().filter_map(width).collect();
     if kind == RelationKind::View {
         return Ok(Prepared { relation, spec: None, built: None });
     }

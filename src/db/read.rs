@@ -61,6 +61,8 @@ pub struct Reader<'a> {
     inline: HashSet<RelationId>,
     /// Contents that stand in for the version's.
     over: Option<Arc<Snapshots>>,
+    /// The view whose query is planned.
+    view: Option<Arc<Relation>>,
 }
 
 impl<'a> Reader<'a> {
@@ -74,7 +76,7 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let written = overlays.keys().copied().collect();
         let inline = views_over(&version, &written);
-        Reader { shared, version, overlays, parameters, interrupt, inline, over: None }
+        Reader { shared, version, overlays, parameters, interrupt, inline, over: None, view: None }
     }
 
     /// The same reader, reading these contents only.
@@ -97,6 +99,14 @@ impl<'a> Reader<'a> {
         let views = self.version.catalog.relations().filter(|r| r.kind == RelationKind::MaterializedView);
         self.inline = views.map(|relation| relation.id).collect();
         self
+    }
+
+    /// Plans the query of a view.
+    pub fn plan_view(mut self, view: &Arc<Relation>) -> Result<(Self, Query)> {
+        let text = view.query.as_deref().ok_or_else(|| Error::internal("a view without a query"))?;
+        self.view = Some(view.clone());
+        let planned = self.plan(sql::parse_query(text)?.as_ref())?;
+        Ok((self, planned))
     }
 
     /// Plans a query.
@@ -143,6 +153,7 @@ impl<'a> Reader<'a> {
             files: &files as &dyn FileSources,
             system: &|schema, name| system::table(self.shared, &self.version, schema, name),
             parse: &|text| sql::parse_query(text).map(|query| *query),
+            view: self.view.as_ref(),
             parameters: Some(self.parameters),
         })
     }
@@ -217,14 +228,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Runs a view's query and keeps the result.
-    pub fn materialize(&self, relation: &Relation) -> Result<Snapshot> {
-        let text = relation.query.as_deref().ok_or_else(|| Error::internal("a view without a query"))?;
-        let planned = self.plan(sql::parse_query(text)?.as_ref())?;
+    pub fn materialize(self, relation: &Arc<Relation>) -> Result<Snapshot> {
+        let (reader, planned) = self.plan_view(relation)?;
         let mut arena = RowArena::new(relation.schema.clone());
-        for batch in self.stream(&planned)? {
+        for batch in reader.stream(&planned)? {
             arena.append(batch?.with_schema(relation.schema.clone())?, &Weights::Ones)?;
         }
-        Ok(arena.snapshot(self.version.epoch))
+        Ok(arena.snapshot(reader.version.epoch))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::db::sequencer::{Sequencer, Subscriber, Target};
 use crate::db::subscription::{EventKind, Queue, Subscription, SubscriptionEvent, concat_changes};
 use crate::db::transaction::Overlays;
 use crate::db::version::{Contents, Version};
+use crate::db::view::circuit_failure;
 use crate::plan::catalog::{Relation, RelationId, RelationKind};
 use crate::plan::context::Parameters;
 use crate::sql::statement::Subscribe;
@@ -105,10 +106,19 @@ impl Sequencer {
                     Some(_) => Vec::new(),
                     None => return Err(Error::new(ErrorKind::NotFound, "the relation was dropped")),
                 };
+                if let Some(failure) = self.failures().get(&id) {
+                    return Err(failure.to_error(&self.shared.version().name(id)));
+                }
                 Ok((Target::Relation(id), now))
             }
             Plan::Query(spec, mut built) => {
                 self.catch_up(&mut built, epoch)?;
+                let failures = self.failures();
+                let below = spec.inputs().into_iter().find_map(|id| failures.get(&id).cloned());
+                let own = circuit_failure(&built.maintained.circuit, "subscription").map(Arc::new);
+                if let Some(failure) = below.or(own) {
+                    return Err(failure.to_error("subscription"));
+                }
                 let snapshot = built.maintained.contents.arena().snapshot(epoch);
                 let now = if rows { contents(&snapshot)? } else { Vec::new() };
                 Ok((Target::Query { circuit: Box::new(built.maintained.circuit), spec }, now))

@@ -117,6 +117,9 @@ pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
     let cast = if array.data_type() == data_type {
         array.clone()
+    } else if data_type.is_nested() && array.data_type().is_string() {
+        // Arrow would make a list of the one text.
+        return Err(Error::new(ErrorKind::Type, format!("cannot store TEXT as {}", sql_type_name(data_type))));
     } else {
         let from = sql_type_name(array.data_type());
         arrow::compute::cast_with_options(array, data_type, &options).map_err(|error| {

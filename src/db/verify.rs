@@ -19,7 +19,6 @@ use crate::db::transaction::Overlays;
 use crate::db::version::Contents;
 use crate::plan::catalog::RelationKind;
 use crate::plan::context::Parameters;
-use crate::sql;
 use crate::sql::statement::Name;
 use crate::state::consolidate::consolidate;
 
@@ -56,9 +55,7 @@ pub fn verify(connection: &Connection, name: &Name) -> Result<RecordBatch> {
             changes.push(ChangeBatch::inserts(canonical_batch(&rows, &relation.schema)?));
         }
     }
-    let fresh = reader().expanded();
-    let text = relation.query.as_deref().ok_or_else(|| Error::internal("a view without a query"))?;
-    let planned = fresh.plan(sql::parse_query(text)?.as_ref())?;
+    let (fresh, planned) = reader().expanded().plan_view(&relation)?;
     for batch in fresh.stream(&planned)? {
         changes.push(ChangeBatch::deletes(canonical_batch(&batch?, &relation.schema)?));
     }

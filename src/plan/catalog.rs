@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::base::error::{Error, ErrorKind, Result};
 
@@ -82,9 +82,22 @@ pub struct Relation {
     pub query: Option<String>,
     /// The relations the query of a view reads directly.
     pub dependencies: Vec<RelationId>,
+    /// Per relation read, how many columns it had when the view was made: the query does not see those added since.
+    pub columns_read: BTreeMap<RelationId, usize>,
 }
 
 impl Relation {
+    /// `other` as the query of this view sees it: with the columns it had when the view was made.
+    pub fn sees(&self, other: &Arc<Relation>) -> Arc<Relation> {
+        match self.columns_read.get(&other.id) {
+            Some(&count) if count < other.schema.fields().len() => {
+                let fields: Vec<_> = other.schema.fields().iter().take(count).cloned().collect();
+                Arc::new(Relation { schema: Arc::new(Schema::new(fields)), ..other.as_ref().clone() })
+            }
+            _ => other.clone(),
+        }
+    }
+
     /// A relation of columns alone: no keys, defaults, options or query.
     pub fn new(id: RelationId, name: &str, kind: RelationKind, schema: SchemaRef) -> Self {
         Relation {
@@ -100,6 +113,7 @@ impl Relation {
             options: BTreeMap::new(),
             query: None,
             dependencies: Vec::new(),
+            columns_read: BTreeMap::new(),
         }
     }
 }

@@ -110,6 +110,8 @@ pub struct PlanContext<'a> {
     pub system: SystemTables<'a>,
     /// Parses the text of a view's query.
     pub parse: &'a dyn Fn(&str) -> Result<ast::Query>,
+    /// The view whose query this is, if it is one's.
+    pub view: Option<&'a Arc<Relation>>,
     /// Values for the parameters; without them parameters stay in the plan, to be bound when it runs.
     pub parameters: Option<&'a Parameters>,
 }
@@ -126,6 +128,7 @@ impl<'a> PlanContext<'a> {
             files: &NoFiles,
             system: &|_, _| None,
             parse: &|_| Err(Error::unsupported("views cannot be read here")),
+            view: None,
             parameters: None,
         }
     }
@@ -139,7 +142,7 @@ pub(crate) struct Binder<'a> {
     /// Whether the target of UPDATE or DELETE may be read with its row ids.
     pub(crate) row_ids: bool,
     /// The views being expanded, outermost first.
-    expanding: RefCell<Vec<RelationId>>,
+    expanding: RefCell<Vec<Arc<Relation>>>,
     /// Whether a file or system table was read.
     pub(crate) external: Cell<bool>,
 }
@@ -166,6 +169,16 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// A relation by name, as the query being planned sees it.
+    pub(crate) fn seen(&self, name: &str) -> Option<Arc<Relation>> {
+        self.context.catalog.get(name).map(|relation| self.as_seen(relation))
+    }
+
+    fn as_seen(&self, relation: &Arc<Relation>) -> Arc<Relation> {
+        let expanding = self.expanding.borrow();
+        expanding.last().or(self.context.view).map_or_else(|| relation.clone(), |view| view.sees(relation))
+    }
+
     fn relation(&self, relation: &Arc<Relation>) -> Result<Arc<dyn TableSource>> {
         let expand = match relation.kind {
             RelationKind::View => true,
@@ -174,7 +187,7 @@ impl<'a> Binder<'a> {
         };
         match expand {
             true => self.view(relation),
-            false => Ok(Arc::new(RelationSource::new(relation.clone(), false))),
+            false => Ok(Arc::new(RelationSource::new(self.as_seen(relation), false))),
         }
     }
 
@@ -183,14 +196,14 @@ impl<'a> Binder<'a> {
         let text = text.ok_or_else(|| Error::internal(format!("view \"{}\" has no query", relation.name)))?;
         {
             let mut expanding = self.expanding.borrow_mut();
-            if expanding.contains(&relation.id) {
+            if expanding.iter().any(|view| view.id == relation.id) {
                 return Err(Error::invalid(format!("view \"{}\" reads itself", relation.name)));
             }
             if expanding.len() >= VIEW_DEPTH_MAX {
                 let message = format!("view \"{}\" lies on more than {VIEW_DEPTH_MAX} others", relation.name);
                 return Err(Error::new(ErrorKind::Resource, message).with_sqlstate("54001"));
             }
-            expanding.push(relation.id);
+            expanding.push(relation.clone());
         }
         let plan = (self.context.parse)(text).and_then(|query| query::plan_view(&query, self, &relation.schema));
         self.expanding.borrow_mut().pop();

@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use sqlparser::ast::{self, Visit, Visitor};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::types::canonical_type;
+use crate::base::types::{canonical_type, sql_type_name};
 use crate::operator::error::from_datafusion;
 use crate::plan::catalog::RelationId;
 use crate::plan::clock_functions::{self, NOW};
@@ -107,7 +108,7 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let mut query = query.clone();
     clock_functions::call_clock(&mut query);
     syntax::rewrite(&mut query, &|name| {
-        let relation = binder.context.catalog.get(name)?;
+        let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     })?;
     let options = ParserOptions::new().with_collect_spans(true);
@@ -121,6 +122,7 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let near = skipped_level::bring_near(valued, &binder.aliases)?;
     let single = scalar_subquery::make_single_row(near, functions)?;
     let analyzed = optimizer::analyze(single, functions).map_err(error)?;
+    refuse_casts(&analyzed)?;
     let checked = checked_arithmetic::check_arithmetic(analyzed)?;
     let canonical = canonical_values::make_canonical(checked)?;
     let joined = asof::lower_joins(canonical, functions)?;
@@ -146,10 +148,45 @@ fn refuse(query: &ast::Query) -> Result<()> {
             }
             ControlFlow::Continue(())
         }
+
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Error> {
+            if let ast::Expr::SimilarTo { .. } = expr {
+                // DataFusion would take the pattern for a regular expression that may match a part.
+                let error = Error::unsupported("SIMILAR TO is not supported");
+                return ControlFlow::Break(error.with_hint("use LIKE, or ~ with a regular expression"));
+            }
+            ControlFlow::Continue(())
+        }
     }
     match query.visit(&mut Refuse) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Refuses casts that Arrow takes for something else: to it, text as a list is a list of that one text.
+fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let (inner, target) = match expr {
+                    Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+                    Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                if target.is_nested() && inner.get_type(&schema).is_ok_and(|from| from.is_string()) {
+                    found = Some(target.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(from_datafusion)?;
+    match found {
+        Some(target) => Err(Error::new(ErrorKind::Type, format!("cannot cast TEXT to {}", sql_type_name(&target)))),
+        None => Ok(()),
     }
 }
 

@@ -127,6 +127,7 @@ impl World {
             options: BTreeMap::new(),
             query,
             dependencies: vec![],
+            columns_read: Default::default(),
         };
         self.catalog.insert(Arc::new(relation)).expect("a new name");
         id

@@ -98,6 +98,7 @@ pub fn run(shell: &mut Shell, line: &str) -> Flow {
         Action::Schema => schema(shell, argument),
         Action::Mode => mode(shell, argument),
         Action::Read if argument.is_empty() => shell.fail(&format!("{name} needs the name of a file")),
+        Action::Read if shell.settings.safe => shell.fail(".read is off: the shell was started with --safe"),
         Action::Read => shell.run_file(Path::new(argument)),
         Action::Timer => timer(shell, argument),
         Action::Watch => watch(shell, argument),

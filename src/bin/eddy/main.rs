@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     };
     let terminal = io::stdout().is_terminal();
     let format = arguments.format.unwrap_or(if terminal { Format::Box } else { Format::Csv });
-    let settings = Settings { format, timer: false, keep_going: arguments.keep_going };
+    let settings = Settings { format, timer: false, safe: arguments.safe, keep_going: arguments.keep_going };
     let mut shell = Shell::new(connection, settings, style(terminal), Interrupts::listen());
     let flow = run(&mut shell, &arguments);
     exit_code(&mut shell, flow)

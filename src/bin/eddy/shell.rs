@@ -56,6 +56,8 @@ pub struct Settings {
     pub format: Format,
     /// Whether each statement's time is told.
     pub timer: bool,
+    /// Whether files are off limits.
+    pub safe: bool,
     /// Whether a failed statement ends a script.
     pub keep_going: bool,
 }

@@ -165,6 +165,7 @@ fn relation(index: usize) -> Arc<Relation> {
         options: BTreeMap::new(),
         query: None,
         dependencies: vec![],
+        columns_read: Default::default(),
     })
 }
 

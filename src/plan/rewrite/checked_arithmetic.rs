@@ -1,7 +1,7 @@
-//! Integer arithmetic that never wraps.
+//! Arithmetic that never wraps.
 //!
-//! DataFusion computes `9223372036854775807 + 1` as the smallest BIGINT. After types are settled, every `+`, `-`, `*`
-//! and negation of integers becomes a call of [`CheckedArithmetic`], which raises 22003 instead and displays as the
+//! DataFusion computes `9223372036854775807 + 1` as the smallest BIGINT, and lets a DECIMAL(38,0) have 39 digits. After
+//! types are settled, every `+`, `-`, `*` and negation of integers and of the widest decimals becomes a call of [`CheckedArithmetic`], which raises 22003 instead and displays as the
 //! operator did, so that no name in the plan changes. Folding of constants leaves a failing call in the plan, to fail
 //! when, and only if, it is evaluated. Division is left to DataFusion, which checks it.
 
@@ -11,11 +11,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{ArrowNativeTypeOp, DataType, Field, FieldRef, Int32Type, Int64Type};
+use arrow::datatypes::{
+    ArrowNativeTypeOp, DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type,
+    Field, FieldRef, Int32Type, Int64Type,
+};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
@@ -26,7 +30,7 @@ use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::rewrite_node;
 
-/// Replaces integer arithmetic in every expression of a typed plan.
+/// Replaces the arithmetic that may not fit in every expression of a typed plan.
 pub(crate) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
@@ -37,7 +41,7 @@ pub(crate) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn check(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
-    let (operation, arguments) = match expr {
+    let (operation, arguments, data_type) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let operation = match op {
                 Operator::Plus => Operation::Add,
@@ -45,31 +49,48 @@ fn check(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
                 Operator::Multiply => Operation::Multiply,
                 _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             };
-            if integer_type(&left, schema).is_none() || integer_type(&left, schema) != integer_type(&right, schema) {
-                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+            match checked_type(type_of(&left, schema), op, type_of(&right, schema)) {
+                Some(data_type) => (operation, vec![*left, *right], data_type),
+                None => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             }
-            (operation, vec![*left, *right])
         }
-        Expr::Negative(inner) => match integer_type(&inner, schema) {
-            Some(_) => (Operation::Negate, vec![*inner]),
+        Expr::Negative(inner) => match type_of(&inner, schema).filter(DataType::is_integer) {
+            Some(data_type) => (Operation::Negate, vec![*inner], data_type),
             None => return Ok(Transformed::no(Expr::Negative(inner))),
         },
         other => return Ok(Transformed::no(other)),
     };
-    let data_type = arguments.first().and_then(|argument| integer_type(argument, schema)).unwrap_or(DataType::Int64);
     let function = Arc::new(ScalarUDF::from(CheckedArithmetic::new(operation, data_type)));
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
 }
 
-/// The expression's type if it is an integer's; a type that is not known yet (lambda variables) counts as none.
-fn integer_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+/// The type of the result, if it is one to be checked.
+fn checked_type(left: Option<DataType>, op: Operator, right: Option<DataType>) -> Option<DataType> {
+    let (left, right) = (left?, right?);
+    if left.is_integer() {
+        return (left == right).then_some(left);
+    }
+    if !left.is_decimal() || !right.is_decimal() {
+        return None;
+    }
+    // Where the precision is not the widest, it has room for every result.
+    let result = BinaryTypeCoercer::new(&left, &op, &right).get_result_type().ok();
+    result.filter(|data_type| match data_type {
+        DataType::Decimal128(precision, _) => *precision == DECIMAL128_MAX_PRECISION,
+        DataType::Decimal256(precision, _) => *precision == DECIMAL256_MAX_PRECISION,
+        _ => false,
+    })
+}
+
+/// The expression's type; none where it is not known yet (lambda variables).
+fn type_of(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
     if let Expr::ScalarFunction(call) = expr
         && let Some(checked) = call.func.inner().downcast_ref::<CheckedArithmetic>()
     {
         // Known without looking further down: chains of a thousand terms stay linear.
         return Some(checked.data_type.clone());
     }
-    expr.get_type(schema).ok().filter(DataType::is_integer)
+    expr.get_type(schema).ok()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,7 +101,7 @@ enum Operation {
     Negate,
 }
 
-/// `+`, `-`, `*` and negation of integers, with an error where the result does not fit.
+/// `+`, `-`, `*` and negation, with an error where the result does not fit.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct CheckedArithmetic {
     operation: Operation,
@@ -91,7 +112,11 @@ pub struct CheckedArithmetic {
 impl CheckedArithmetic {
     fn new(operation: Operation, data_type: DataType) -> Self {
         let arguments = if operation == Operation::Negate { 1 } else { 2 };
-        let signature = Signature::exact(vec![data_type.clone(); arguments], Volatility::Immutable);
+        let signature = match data_type.is_integer() {
+            true => Signature::exact(vec![data_type.clone(); arguments], Volatility::Immutable),
+            // The kernel takes decimals of different scales.
+            false => Signature::any(arguments, Volatility::Immutable),
+        };
         CheckedArithmetic { operation, data_type, signature }
     }
 
@@ -127,11 +152,22 @@ impl CheckedArithmetic {
     }
 
     fn kernel(&self, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
-        match self.operation {
+        let result = match self.operation {
             Operation::Add => numeric::add(left, right),
             Operation::Subtract | Operation::Negate => numeric::sub(left, right),
             Operation::Multiply => numeric::mul(left, right),
-        }
+        }?;
+        let checked = match &self.data_type {
+            DataType::Decimal128(precision, _) => {
+                result.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)
+            }
+            DataType::Decimal256(precision, _) => {
+                result.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision)
+            }
+            _ => Ok(()),
+        };
+        checked.map_err(|error| ArrowError::ArithmeticOverflow(error.to_string()))?;
+        Ok(result)
     }
 
     /// Two columns: computed without a branch per row where the type allows, and again with one if a row overflowed.
@@ -227,7 +263,10 @@ impl ScalarUDFImpl for CheckedArithmetic {
                     crate::base::types::sql_type_name(&self.data_type).to_lowercase()
                 ))
                 .with_sqlstate("22003")
-                .with_hint("cast an operand to a wider type, for example DECIMAL(38,0)"),
+                .with_hint(match self.data_type.is_integer() {
+                    true => "cast an operand to a wider type, for example DECIMAL(38,0)",
+                    false => "cast an operand to DOUBLE",
+                }),
             ),
             other => other.into(),
         })
