@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, RecordBatchOptions, make_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef, TimeUnit};
 
 use super::error::Result;
 
@@ -70,7 +70,7 @@ pub fn canonical_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Record
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
-/// One zero and one NaN: `-0.0` becomes `0.0`, every NaN the positive quiet one.
+/// One zero and one NaN: `-0.0` becomes `0.0`, every NaN the positive quiet one, also inside lists and structs.
 pub fn canonical_floats(array: ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float64 => {
@@ -89,7 +89,48 @@ pub fn canonical_floats(array: ArrayRef) -> ArrayRef {
             }
             array
         }
+        data_type if data_type.is_nested() && has_float(data_type) => {
+            let data = array.to_data();
+            let children: Vec<ArrayRef> = data.child_data().iter().map(|child| make_array(child.clone())).collect();
+            let fixed: Vec<ArrayRef> = children.iter().cloned().map(canonical_floats).collect();
+            if children.iter().zip(&fixed).all(|(child, fixed)| Arc::ptr_eq(child, fixed)) {
+                return array;
+            }
+            let fixed = fixed.iter().map(Array::to_data).collect();
+            data.into_builder().child_data(fixed).build().map_or(array, make_array)
+        }
         _ => array,
+    }
+}
+
+/// Whether there are floats in values of the type.
+pub fn has_float(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => true,
+        nested => inner_fields(nested).any(|field| has_float(field.data_type())),
+    }
+}
+
+/// Whether types lie in one another deeper than `levels`.
+pub fn is_nested_deeper(data_type: &DataType, levels: usize) -> bool {
+    let mut fields = inner_fields(data_type).peekable();
+    match levels.checked_sub(1) {
+        None => fields.peek().is_some(),
+        Some(levels) => fields.any(|field| is_nested_deeper(field.data_type(), levels)),
+    }
+}
+
+/// The fields that values of the type are made of.
+fn inner_fields(data_type: &DataType) -> impl Iterator<Item = &FieldRef> {
+    match data_type {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => std::slice::from_ref(field).iter(),
+        DataType::Struct(fields) => fields.iter(),
+        _ => [].iter(),
     }
 }
 

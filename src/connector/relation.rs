@@ -127,7 +127,8 @@ pub fn open_all(
 ///
 /// The result has columns of `target`, with its names and types. With `by_name`, columns are matched by name and only
 /// those some file has are there; a column the target lacks is an error. Otherwise every file must have as many columns
-/// as the target, matched by position, except where a file names exactly the target's columns in another order.
+/// as the target, matched by position, except where a file names exactly the target's columns in another order; names
+/// that contradict the positions, one of them unknown, are an error.
 pub fn open_with_schema(
     paths: &str,
     format: Option<FileFormat>,
@@ -331,12 +332,14 @@ fn match_columns(source: &dyn Source, target: &Schema, by_name: bool) -> Result<
         }
         return Ok(by_names);
     }
+    let elsewhere = by_names.iter().enumerate().any(|(column, found)| found.is_some_and(|found| found != column));
     if source.has_names()
-        && by_names.iter().any(Option::is_some)
+        && elsewhere
         && let Some(stranger) = stranger
     {
         let known: Vec<&str> = target.fields().iter().map(|field| field.name().as_str()).collect();
-        let message = format!("'{path}' names its columns, but the relation has no \"{}\"", stranger.name());
+        let message =
+            format!("'{path}' names columns in another order than the relation, which has no \"{}\"", stranger.name());
         let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
         return Err(error.with_hint(suggest(stranger.name(), &known)));
     }

@@ -14,6 +14,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use crate::base::types::is_nested_deeper;
 use crate::operator::accumulator::AggregateFunction;
 use crate::operator::join::{Alone, JoinKind, SideColumn};
 use crate::operator::unnest::EmptyLists;
@@ -32,6 +33,8 @@ pub struct CircuitSpec {
 
 /// Operators that call one another on any stack.
 const LIGHT_NODES: usize = 64;
+/// Levels of lists and structs whose values are handled on any stack: comparing and hashing them recurses.
+pub const LIGHT_NESTING: usize = 16;
 
 /// One node of a circuit.
 #[derive(Debug, Clone)]
@@ -196,7 +199,10 @@ impl CircuitSpec {
                 OperatorSpec::Recompute { .. } | OperatorSpec::Window { .. } | OperatorSpec::RowAggregate { .. }
             )
         };
-        self.nodes.len() <= LIGHT_NODES && !self.nodes.iter().any(plans)
+        let deep = |node: &NodeSpec| {
+            node.schema.fields().iter().any(|field| is_nested_deeper(field.data_type(), LIGHT_NESTING))
+        };
+        self.nodes.len() <= LIGHT_NODES && !self.nodes.iter().any(|node| plans(node) || deep(node))
     }
 
     #[cfg(test)]

@@ -21,9 +21,10 @@ use crate::base::change::ChangeBatch;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MemoryBudget;
+use crate::base::types::is_nested_deeper;
 use crate::batch::engine::Engine;
 use crate::continuous::circuit::{Circuit, StepContext};
-use crate::continuous::spec::CircuitSpec;
+use crate::continuous::spec::{CircuitSpec, LIGHT_NESTING};
 use crate::db::read::{Snapshots, recompute};
 use crate::db::subscription::{EventKind, Queue, SubscriptionEvent, concat_changes};
 use crate::db::table::{TableState, Write};
@@ -195,6 +196,8 @@ pub struct Subscriber {
     /// Whether nothing in what is held cancels.
     held_is_net: bool,
     failed: bool,
+    /// Why nothing more will come: a step broke off, so what is held is not all there was.
+    broken: Option<String>,
 }
 
 /// What a subscriber follows.
@@ -251,7 +254,8 @@ impl Sequencer {
             Target::Relation(_) => true,
             Target::Query { spec, .. } => spec.is_light(),
         });
-        let light = subscribers && self.views.values().all(|view| view.spec.is_light());
+        let views = self.views.values().all(|view| view.spec.is_light());
+        let light = subscribers && views && self.tables.values().all(is_flat);
         self.light = Some(light);
         light
     }
@@ -264,7 +268,14 @@ impl Sequencer {
         reply: Sender<Result<Committed>>,
         waiting: &dyn Fn() -> Option<Request>,
     ) -> Option<Request> {
-        let mut group = Group::new(self.shared.version().epoch + 1, self.time_us());
+        let time_us = match guarded(|| Ok(self.time_us())) {
+            Ok(time_us) => time_us,
+            Err(error) => {
+                drop(reply.send(Err(error)));
+                return None;
+            }
+        };
+        let mut group = Group::new(self.shared.version().epoch + 1, time_us);
         let mut next = Some(Request::Commit(first, reply));
         let mut rows = 0;
         let left = loop {
@@ -456,7 +467,7 @@ impl Sequencer {
         time_us: i64,
     ) -> Vec<Option<SubscriptionEvent>> {
         let mut subscribers = std::mem::take(&mut self.subscribers);
-        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
+        subscribers.retain(|subscriber| !subscriber.queue.is_closed() && subscriber.broken.is_none());
         let run = |plan: &_| recompute(&self.shared, self.snapshots(epoch), time_us, plan);
         let cx = StepContext { now_us: time_us, recompute: &run };
         let events = subscribers
@@ -472,6 +483,9 @@ impl Sequencer {
             subscriber.queue.advance(epoch);
             if let Some(event) = event {
                 subscriber.queue.push(event);
+            }
+            if let Some(reason) = &subscriber.broken {
+                subscriber.queue.end(reason);
             }
         }
     }
@@ -599,7 +613,7 @@ impl Group {
 impl Subscriber {
     /// Somebody who reads `queue`, from the next epoch on.
     pub fn new(queue: Arc<Queue>, target: Target, schema: SchemaRef, progress: bool) -> Self {
-        Subscriber { queue, target, schema, progress, held: Vec::new(), held_is_net: true, failed: false }
+        Subscriber { queue, target, schema, progress, held: Vec::new(), held_is_net: true, failed: false, broken: None }
     }
 
     /// What this subscriber is told about an epoch, if anything.
@@ -614,7 +628,7 @@ impl Subscriber {
         let event = |kind, changes| Some(SubscriptionEvent { epoch, kind, changes });
         let failure = match self.advance(changes, views, failures, cx) {
             Ok(failure) => failure,
-            Err(error) => Some(error.message().to_string()),
+            Err(error) => return self.breaks(&error, epoch),
         };
         if let Some(reason) = failure {
             let told = std::mem::replace(&mut self.failed, true);
@@ -625,11 +639,15 @@ impl Subscriber {
             Ok(changes) if !changes.is_empty() => event(EventKind::Change, changes),
             Ok(changes) if self.progress => event(EventKind::Progress, changes),
             Ok(_) => None,
-            Err(error) => {
-                self.failed = true;
-                event(EventKind::Failed(error.message().into()), ChangeBatch::empty(self.schema.clone()))
-            }
+            Err(error) => self.breaks(&error, epoch),
         }
+    }
+
+    /// The last event: after a step that broke off, no difference can be told any more.
+    fn breaks(&mut self, error: &Error, epoch: u64) -> Option<SubscriptionEvent> {
+        self.broken = Some(error.message().to_string());
+        let kind = EventKind::Failed(error.message().to_string());
+        Some(SubscriptionEvent { epoch, kind, changes: ChangeBatch::empty(self.schema.clone()) })
     }
 
     /// What is held, with nothing in it that cancels; nothing is held afterwards.
@@ -670,6 +688,12 @@ impl Subscriber {
             }
         }
     }
+}
+
+/// Whether no column is of a type nested so deep that its values need a large stack.
+fn is_flat(table: &TableState) -> bool {
+    let fields = table.relation.schema.fields();
+    !fields.iter().any(|field| is_nested_deeper(field.data_type(), LIGHT_NESTING))
 }
 
 /// The same error again: one failure may have to be told to several committers.

@@ -6,9 +6,9 @@ use arrow::array::RecordBatch;
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
+use crate::base::types::canonical_floats;
 
 use super::chunk::{record_batch, take_rows};
-use super::input::canonical;
 use super::key_table::KeyTable;
 
 /// Rows in one batch of the result at most.
@@ -57,7 +57,7 @@ pub(super) fn gather(batches: &[ChangeBatch]) -> Result<Option<(RecordBatch, Vec
         [only] => only.rows().clone(),
         [first, ..] => arrow::compute::concat_batches(&first.schema(), batches.iter().map(|batch| batch.rows()))?,
     };
-    let columns = rows.columns().iter().map(canonical).collect::<Result<Vec<_>>>()?;
+    let columns = rows.columns().iter().cloned().map(canonical_floats).collect();
     let rows = record_batch(rows.schema(), columns, rows.num_rows())?;
     let mut weights = Vec::with_capacity(rows.num_rows());
     for batch in batches {

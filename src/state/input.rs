@@ -127,7 +127,7 @@ impl Input {
         if Shape::of(array.data_type()) != shape {
             return Err(Error::internal(format!("a column of {} where state expects {shape:?}", array.data_type())));
         }
-        let array = canonical(array)?;
+        let array = canonical_floats(array.clone());
         let values = match shape {
             Shape::Null => Values::Null,
             Shape::Boolean => Values::Boolean(array.as_boolean().values().clone()),
@@ -223,37 +223,6 @@ impl ByteValues {
                 if view as u32 <= 12 { Bytes::short(view) } else { Bytes::new(array.value(row)) }
             }
         }
-    }
-}
-
-/// The array with every float canonical, also inside lists and structs.
-pub fn canonical(array: &ArrayRef) -> Result<ArrayRef> {
-    if !array.data_type().is_nested() {
-        return Ok(canonical_floats(array.clone()));
-    }
-    if !has_float(array.data_type()) {
-        return Ok(array.clone());
-    }
-    let data = array.to_data();
-    let children = data
-        .child_data()
-        .iter()
-        .map(|child| Ok(canonical(&make_array(child.clone()))?.to_data()))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(make_array(data.into_builder().child_data(children).build()?))
-}
-
-fn has_float(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => true,
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::ListView(field)
-        | DataType::LargeListView(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::Map(field, _) => has_float(field.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| has_float(field.data_type())),
-        _ => false,
     }
 }
 

@@ -189,7 +189,7 @@ impl RowArena {
         self.dead.push(0);
         self.high += count as u64;
         if self.high == self.tail_first + SEALED {
-            let small = self.tail.iter().rev().take_while(|chunk| chunk.len() < LARGE).count();
+            let small = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len())).count();
             self.merge_tail(self.tail.len() - small)?;
             Arc::make_mut(&mut self.sealed).append(&mut self.tail);
             self.tail_first = self.high;
@@ -199,11 +199,13 @@ impl RowArena {
         // copied once a class, and a snapshot has few chunks of each.
         loop {
             let last = self.tail.last().map_or(0, |chunk| chunk.len());
-            if last >= LARGE {
+            if !is_small(last) {
                 return Ok(());
             }
             let class = size_class(last);
-            let alike = self.tail.iter().rev().take_while(|chunk| size_class(chunk.len()) <= class).count();
+            let alike =
+                self.tail.iter().rev().take_while(|chunk| is_small(chunk.len()) && size_class(chunk.len()) <= class);
+            let alike = alike.count();
             if alike < MERGED {
                 return Ok(());
             }
@@ -309,6 +311,10 @@ impl RowArena {
         }
         Ok(changed.then_some((kept, counts)))
     }
+}
+
+fn is_small(rows: usize) -> bool {
+    rows < LARGE
 }
 
 /// The power of [`MERGED`] that a number of rows reaches.

@@ -42,6 +42,8 @@ pub struct RowBag {
     /// Rows of an insert-only bag that no list names yet, as `group << 32 | slot`. Put into the lists many at a time,
     /// sorted by group, they touch memory in order; one by one each would cost a cache miss.
     pending: Vec<u64>,
+    /// Whether they came in the order of their groups.
+    pending_sorted: bool,
 }
 
 /// What finds a row by its content.
@@ -64,6 +66,7 @@ impl RowBag {
             odd: 0,
             identity: retracting.then(Identity::default),
             pending: vec![],
+            pending_sorted: true,
         })
     }
 
@@ -85,11 +88,12 @@ impl RowBag {
 
     /// Brings the lists up to date; before [`RowBag::postings`] is asked.
     pub fn index(&mut self) {
-        if self.pending.len() > SORTED_FROM && !self.pending.is_sorted() {
+        if self.pending.len() > SORTED_FROM && !self.pending_sorted {
             sort_by_group(&mut self.pending);
         }
         self.postings.extend_sorted(&self.pending);
         self.pending.clear();
+        self.pending_sorted = true;
     }
 
     /// The slots of a group's rows, as of the last [`RowBag::index`].
@@ -153,7 +157,9 @@ impl RowBag {
         let all = rows.len() == groups.len();
         self.store.write(prepared, if all { None } else { Some(&rows) }, &slots)?;
         for (&row, &slot) in rows.iter().zip(&slots) {
-            self.pending.push(u64::from(groups[row as usize]) << 32 | u64::from(slot));
+            let pair = u64::from(groups[row as usize]) << 32 | u64::from(slot);
+            self.pending_sorted &= self.pending.last().is_none_or(|&last| last <= pair);
+            self.pending.push(pair);
             let weight = weights.get(row as usize);
             if weight != 1 {
                 self.odd += 1;
@@ -162,8 +168,7 @@ impl RowBag {
                 self.set_weight(slot, weight);
             }
         }
-        let in_order = || self.pending.len() > SORTED_FROM && self.pending.is_sorted();
-        if self.pending.len() >= PENDING_MAX || in_order() {
+        if self.pending.len() >= PENDING_MAX || (self.pending_sorted && self.pending.len() > SORTED_FROM) {
             self.index();
         }
         Ok(())

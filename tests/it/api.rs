@@ -232,6 +232,28 @@ fn a_failing_row_fails_the_view_and_its_subscriber_until_it_is_gone() -> Result<
 }
 
 #[test]
+fn a_subscription_ends_with_the_step_that_broke_off() -> Result<()> {
+    let connection = connection()?;
+    connection.execute_batch("CREATE TABLE t (k BIGINT, g BIGINT)")?;
+    let subscription = connection
+        .subscribe("SELECT a.k FROM t a JOIN t b ON a.k = b.k JOIN t c ON a.k = c.k JOIN t d ON a.k = d.k")?;
+    // 65,536 equal keys joined four times are 2^64 rows.
+    connection.execute("INSERT INTO t SELECT 1, value FROM range(65536) AS r(value)", ())?;
+    connection.execute("DELETE FROM t WHERE g < 16", ())?;
+    let mut events = Vec::new();
+    let end = loop {
+        match subscription.recv() {
+            Ok(event) => events.push(event.kind),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(events.last(), Some(EventKind::Failed(reason)) if reason.contains("weight overflow")));
+    assert!(!events.contains(&EventKind::Change), "{events:?}");
+    assert!(end.message().contains("weight overflow"), "{end}");
+    Ok(())
+}
+
+#[test]
 fn a_statement_ends_at_its_timeout_and_at_an_interrupt() -> Result<()> {
     let connection = connection()?;
     connection.execute_batch("SET statement_timeout = '200 ms'")?;
@@ -381,6 +403,11 @@ fn no_statement_overflows_a_small_stack() {
         connection.execute_batch(&format!("CREATE MATERIALIZED VIEW deep AS SELECT {chain} AS d FROM t"))?;
         connection.execute("INSERT INTO t VALUES (10)", ())?;
         assert_eq!(integers(&connection, "SELECT d FROM deep ORDER BY d")?, [901, 910]);
+        let lists = "[]".repeat(700);
+        connection.execute_batch(&format!("CREATE TABLE lists (id BIGINT, x DOUBLE{lists})"))?;
+        connection.execute_batch("CREATE MATERIALIZED VIEW kept AS SELECT id, x FROM lists")?;
+        connection.execute("INSERT INTO lists VALUES (1, NULL)", ())?;
+        assert_eq!(integers(&connection, "SELECT id FROM kept")?, [1]);
         let nested = format!("{}SELECT v FROM t{}", "SELECT * FROM (".repeat(60), ") AS q".repeat(60));
         assert_eq!(integers(&connection, &format!("{nested} ORDER BY v"))?, [1, 10]);
         let branches = format!("SELECT v FROM t{}", " UNION ALL SELECT v FROM t".repeat(100));

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::base::error::Result;
-use crate::base::types::canonical_floats;
+use crate::base::types::{canonical_floats, has_float};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
 use crate::plan::rewrite::rewrite_node;
@@ -155,7 +155,7 @@ fn groups(mut aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Trans
 /// The expression with its value in canonical form, if it is of a type and kind that needs it.
 fn canonical(expr: Expr, schema: &DFSchema, intervals: bool) -> Transformed<Expr> {
     let form = match expr.get_type(schema) {
-        Ok(DataType::Float32 | DataType::Float64) if !is_canonical(&expr) => Form::Float,
+        Ok(data_type) if has_float(&data_type) && !is_canonical(&expr) => Form::Float,
         Ok(DataType::Interval(IntervalUnit::MonthDayNano)) if intervals => Form::IntervalLength,
         _ => return Transformed::no(expr),
     };

@@ -8,9 +8,10 @@ use arrow::datatypes::DataType;
 use arrow::row::RowConverter;
 
 use crate::base::error::{Error, Result};
+use crate::base::types::canonical_floats;
 
 use super::super::heap::{Bytes, Heap};
-use super::super::input::{self, Input, Shape, Values, bytes_array};
+use super::super::input::{Input, Shape, Values, bytes_array, row_converter};
 use super::super::slot_table::SlotTable;
 use super::{NO_GROUP, next_id};
 
@@ -34,7 +35,7 @@ impl HeapTable {
     pub fn new(types: &[DataType]) -> Result<Self> {
         let plain = types.len() == 1 && Shape::of(&types[0]) == Shape::Bytes;
         Ok(HeapTable {
-            converter: if plain { None } else { Some(input::row_converter(types)?) },
+            converter: if plain { None } else { Some(row_converter(types)?) },
             index: SlotTable::new(),
             heap: Heap::new(),
             used: 0,
@@ -209,6 +210,6 @@ fn plain(keys: &[ArrayRef]) -> Result<Input> {
 }
 
 fn encode(converter: &RowConverter, keys: &[ArrayRef]) -> Result<arrow::row::Rows> {
-    let keys = keys.iter().map(input::canonical).collect::<Result<Vec<_>>>()?;
+    let keys: Vec<ArrayRef> = keys.iter().cloned().map(canonical_floats).collect();
     Ok(converter.convert_columns(&keys)?)
 }
