@@ -32,7 +32,7 @@ use crate::plan::diagnostic::plan_error;
 use crate::plan::optimizer;
 use crate::plan::rewrite::{
     asof, bind, canonical_values, checked_arithmetic, one_row_subquery, outer_reference, scalar_subquery,
-    skipped_level, subquery_value, ties,
+    skipped_level, subquery_value, ties, unequal_correlation,
 };
 use crate::plan::source::RelationSource;
 use crate::plan::syntax;
@@ -121,7 +121,8 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let valued = subquery_value::count_where_valued(told, functions)?;
     let near = skipped_level::bring_near(valued, &binder.aliases)?;
     let single = scalar_subquery::make_single_row(near, functions)?;
-    let analyzed = optimizer::analyze(single, functions).map_err(error)?;
+    let equal = unequal_correlation::make_equal(single, &binder.aliases)?;
+    let analyzed = optimizer::analyze(equal, functions).map_err(error)?;
     refuse_casts(&analyzed)?;
     let checked = checked_arithmetic::check_arithmetic(analyzed)?;
     let canonical = canonical_values::make_canonical(checked)?;

@@ -1,7 +1,8 @@
 //! Rewrites of the shared plan that DataFusion does not do, or does differently.
 //!
 //! Each file states one meaning of the contract as a plan: checked integer arithmetic, scalar subqueries of one row,
-//! IN and EXISTS as values, references past a query, joins with one row, set operations with multiplicities, ties. They keep names and types of every node's output.
+//! IN and EXISTS as values, references past a query, correlation by more than equality, joins with one row, set
+//! operations with multiplicities, ties. They keep names and types of every node's output.
 
 pub mod asof;
 pub mod bind;
@@ -16,6 +17,7 @@ pub mod single_row_join;
 pub mod skipped_level;
 pub mod subquery_value;
 pub mod ties;
+pub mod unequal_correlation;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};

@@ -45,7 +45,7 @@ fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transf
 }
 
 /// A plan with at least the rows of `plan` that refers to nothing outside, if there is an easy one.
-fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
+pub(super) fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(Some(plan.clone()));
     }
@@ -136,7 +136,11 @@ fn middle(
 }
 
 /// What to select of the outer query as `alias` for its columns `far`, and what tells the one of the outer row.
-fn distinct_values(far: &[Column], outer: &DFSchema, alias: &str) -> DataFusionResult<(Vec<Expr>, Vec<Expr>)> {
+pub(super) fn distinct_values(
+    far: &[Column],
+    outer: &DFSchema,
+    alias: &str,
+) -> DataFusionResult<(Vec<Expr>, Vec<Expr>)> {
     let (mut values, mut equalities) = (vec![], vec![]);
     for (index, column) in far.iter().enumerate() {
         let field = outer.qualified_field_from_column(column)?.1;
@@ -163,7 +167,7 @@ fn distinct_values(far: &[Column], outer: &DFSchema, alias: &str) -> DataFusionR
 }
 
 /// What the `index`-th column brought from the outer query is called.
-fn brought(alias: &str, index: usize) -> Column {
+pub(super) fn brought(alias: &str, index: usize) -> Column {
     Column::new(Some(alias), format!("{alias}_c{index}"))
 }
 
@@ -214,7 +218,7 @@ impl References {
     }
 }
 
-fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
+pub(super) fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
     let mut found = false;
     node.apply_expressions(|expr| {
         found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;

@@ -1,0 +1,102 @@
+//! Scalar subqueries that depend on the outer row by more than equality.
+//!
+//! DataFusion turns `(SELECT count(*) FROM b WHERE b.x = a.x)` into a join with groups of `b.x`; with `b.x < a.x` there
+//! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends
+//! on the outer row only by being about its value: `FROM b, (SELECT DISTINCT x FROM a) d WHERE b.x < d.x AND d.x = a.x`.
+
+use std::sync::Arc;
+
+use datafusion::common::alias::AliasGenerator;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result as DataFusionResult};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery};
+
+use crate::base::error::Result;
+use crate::operator::error::from_datafusion;
+use crate::plan::rewrite::rewrite_node;
+use crate::plan::rewrite::skipped_level::{brought, distinct_values, holds_subquery, without_outer};
+
+/// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
+pub(crate) fn make_equal(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
+    plan.transform_down_with_subqueries(|node| outer(node, aliases)).data().map_err(from_datafusion)
+}
+
+/// A node whose expressions may hold such subqueries.
+fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let inputs = node.inputs();
+    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
+    if !holds_subquery(&node)? {
+        return Ok(Transformed::no(node));
+    }
+    let Some(input) = without_outer(input)? else { return Ok(Transformed::no(node)) };
+    rewrite_node(node, &mut |expr| {
+        let Expr::ScalarSubquery(subquery) = expr else { return Ok(Transformed::no(expr)) };
+        let plan = subquery.subquery.as_ref().clone().transform_up(|node| inner(node, &input, aliases))?;
+        if !plan.transformed {
+            return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+        }
+        let outer_ref_columns = plan.data.all_out_ref_exprs();
+        let subquery = Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans: subquery.spans };
+        Ok(Transformed::yes(Expr::ScalarSubquery(subquery)))
+    })
+}
+
+/// A node of a subquery of `outer`: its conditions come to compare with distinct values of `outer`.
+fn inner(
+    node: LogicalPlan,
+    outer: &LogicalPlan,
+    aliases: &AliasGenerator,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let LogicalPlan::Filter(filter) = node else { return Ok(Transformed::no(node)) };
+    let (unequal, rest): (Vec<Expr>, Vec<Expr>) =
+        split_conjunction(&filter.predicate).into_iter().cloned().partition(is_unequal);
+    let mut columns: Vec<Column> = vec![];
+    for expr in &unequal {
+        expr.apply(|expr| {
+            if let Expr::OuterReferenceColumn(_, column) = expr
+                && !columns.contains(column)
+            {
+                columns.push(column.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    if columns.is_empty() || columns.iter().any(|column| !outer.schema().has_column(column)) {
+        return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+    }
+    let alias = aliases.next("__outer");
+    let (values, equalities) = distinct_values(&columns, outer.schema(), &alias)?;
+    let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias.as_str())?.build()?;
+    let near = unequal.into_iter().map(|expr| {
+        let near = expr.transform_up(|expr| match expr {
+            Expr::OuterReferenceColumn(_, ref column) => {
+                let index = columns.iter().position(|known| known == column);
+                Ok(index.map_or(Transformed::no(expr), |index| Transformed::yes(Expr::Column(brought(&alias, index)))))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        near.data()
+    });
+    let near = near.collect::<DataFusionResult<Vec<_>>>()?;
+    let outputs: Vec<Expr> = filter.input.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut plan = LogicalPlanBuilder::from(filter.input.as_ref().clone()).cross_join(values)?;
+    if let Some(condition) = conjunction(near.into_iter().chain(rest).chain(equalities)) {
+        plan = plan.filter(condition)?;
+    }
+    plan.project(outputs)?.build().map(Transformed::yes)
+}
+
+/// Whether the condition depends on the outer row otherwise than by `column = something of it`.
+fn is_unequal(condition: &Expr) -> bool {
+    if !condition.contains_outer() {
+        return false;
+    }
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {
+            (Expr::Column(_), other) | (other, Expr::Column(_)) => other.any_column_refs(),
+            _ => true,
+        },
+        _ => true,
+    }
+}
