@@ -23,10 +23,25 @@ pub(crate) fn plan_error(error: DataFusionError, functions: &FunctionRegistry) -
             None => better,
         };
     }
+    if let Some(column) = ungrouped_column(error.message()) {
+        let better = Error::invalid(format!("column {column} must be in GROUP BY or inside an aggregate function"));
+        let better = better.with_sqlstate("42803").with_hint("GROUP BY ALL groups by all that is not aggregated");
+        return match error.position() {
+            Some(position) => better.at(position),
+            None => better,
+        };
+    }
     match column_hint {
         Some(hint) if error.kind() == ErrorKind::NotFound && error.hint().is_none() => error.with_hint(hint),
         _ => error,
     }
+}
+
+/// The column that DataFusion misses in GROUP BY, in quotes.
+fn ungrouped_column(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once(" must appear in the GROUP BY clause")?;
+    let name = before.rsplit("column ").next()?;
+    name.starts_with('"').then_some(name)
 }
 
 /// The innermost error, below contexts and diagnostics.

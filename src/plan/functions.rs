@@ -205,6 +205,10 @@ impl FunctionRegistry {
         let names = self.scalar.keys().chain(self.aggregate.keys()).chain(self.window.keys()).chain(self.table.keys());
         let error =
             Error::new(ErrorKind::NotFound, format!("function \"{name}\" does not exist")).with_sqlstate("42883");
+        if self.window.contains_key(name) {
+            let error = Error::invalid(format!("{name}() is a window function: it needs OVER")).with_sqlstate("42809");
+            return error.with_hint(format!("for example {name}() OVER (ORDER BY ..)"));
+        }
         match crate::plan::catalog::nearest(name, names.map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
             None => error,
