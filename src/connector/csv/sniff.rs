@@ -32,8 +32,12 @@ pub struct Sniffed {
 pub fn sniff(sample: &[u8], truncated: bool, options: &ReadOptions, names: Option<&[&str]>) -> Sniffed {
     let rows = options.sample_rows.unwrap_or(SAMPLE_ROWS);
     let mut best: Option<(Score, Dialect, Records)> = None;
+    let mut broken: Option<Dialect> = None;
     for dialect in candidates(options) {
-        let Some(records) = tokenize(sample, truncated, dialect, rows) else { continue };
+        let Some(records) = tokenize(sample, truncated, dialect, rows) else {
+            broken = broken.or(Some(dialect).filter(|dialect| separates_lines(sample, dialect.delimiter)));
+            continue;
+        };
         // Single quotes have to earn their place; else an unclosed double quote would pass for text.
         if options.quote.is_none() && dialect.quote == Some(b'\'') && !records.any_quoted() {
             continue;
@@ -43,13 +47,16 @@ pub fn sniff(sample: &[u8], truncated: bool, options: &ReadOptions, names: Optio
             best = Some((score, dialect, records));
         }
     }
-    let (score, mut dialect, mut records) = match best {
-        Some(best) => best,
-        // Nothing reads it: the plain dialect will say why when the file is read.
-        None => {
+    // A delimiter that is there line by line but for a quote that is not closed: not a file of one column.
+    let unread = broken.filter(|_| best.as_ref().is_none_or(|(score, ..)| score.steadiness == 0));
+    let (score, mut dialect, mut records) = match (unread, best) {
+        (None, Some(best)) => best,
+        // Nothing reads it: this dialect will say why when the file is read.
+        (unread, _) => {
+            let dialect = unread.unwrap_or_else(|| plain(options));
             let mut records = Records::default();
-            let _ = Tokenizer::new(sample, plain(options), false).read(&mut records, rows);
-            (Score::default(), plain(options), records)
+            let _ = Tokenizer::new(sample, dialect, false).read(&mut records, rows);
+            (Score::default(), dialect, records)
         }
     };
     // Single quotes count only where they were used throughout and double quotes not at all.
@@ -69,6 +76,14 @@ pub fn sniff(sample: &[u8], truncated: bool, options: &ReadOptions, names: Optio
         (None, Some(first)) => has_header(&records, first, options, names),
     };
     Sniffed { dialect, header, first }
+}
+
+/// Whether nearly all lines have the delimiter, equally often.
+fn separates_lines(sample: &[u8], delimiter: u8) -> bool {
+    let lines = sample.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).take(1000);
+    let counts: Vec<usize> = lines.map(|line| line.iter().filter(|&&byte| byte == delimiter).count()).collect();
+    let first = counts.first().copied().unwrap_or(0);
+    first > 0 && counts.iter().filter(|&&count| count == first).count() * 10 >= counts.len() * 8
 }
 
 /// Better dialects are greater.

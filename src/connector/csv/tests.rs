@@ -125,6 +125,11 @@ fn headers_are_found() {
 fn broken_files_are_errors_that_name_the_place() {
     assert_eq!(read("a,b\n1,2\n3\n4,5\n6,7\n8,9\n"), ["'F', line 3: expected 2 columns, found 1"]);
     assert_eq!(read("a,b\n1,2\n\"3,4\n"), ["'F': line 3: a quoted field is not closed before the end of the file"]);
+    assert_eq!(
+        read("a,b\n1,\"2\n3,4\n5,6\n"),
+        ["'F': line 2: a quoted field is not closed before the end of the file"],
+        "a broken file of two columns, not a file of one"
+    );
     assert_eq!(read(b"a,b\n1,2\nx\xe9,4\n"), ["'F', line 3: text is not valid UTF-8"]);
     assert_eq!(read(b"\xff\xfea\0,\0b\0"), ["'F': file is UTF-16"]);
 }
