@@ -20,11 +20,19 @@ use crate::plan::rewrite::rewrite_node;
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| outer(node, aliases)).data().map_err(from_datafusion)
+    plan.transform_down_with_subqueries(|node| {
+        map_inner_nodes(node, &|expr| subquery_of(expr).is_some(), &|node, outer| middle(node, outer, aliases))
+    })
+    .data()
+    .map_err(from_datafusion)
 }
 
-/// A node as the outermost level: what subqueries of its subqueries use of its input.
-fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
+/// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over.
+pub(super) fn map_inner_nodes(
+    node: LogicalPlan,
+    wanted: &dyn Fn(&Expr) -> bool,
+    change: &dyn Fn(LogicalPlan, &LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>>,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
     let inputs = node.inputs();
     let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
     if !holds_subquery(&node)? {
@@ -32,8 +40,11 @@ fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transf
     }
     let Some(input) = without_outer(input)? else { return Ok(Transformed::no(node)) };
     rewrite_node(node, &mut |expr| {
+        if !wanted(&expr) {
+            return Ok(Transformed::no(expr));
+        }
         map_subquery(expr, &mut |subquery| {
-            let plan = subquery.subquery.as_ref().clone().transform_up(|node| middle(node, &input, aliases))?;
+            let plan = subquery.subquery.as_ref().clone().transform_up(|node| change(node, &input))?;
             if !plan.transformed {
                 return Ok(Transformed::no(subquery));
             }
@@ -45,7 +56,7 @@ fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transf
 }
 
 /// A plan with at least the rows of `plan` that refers to nothing outside, if there is an easy one.
-pub(super) fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
+fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(Some(plan.clone()));
     }
@@ -97,8 +108,7 @@ fn middle(
         return Ok(Transformed::no(node));
     }
     let alias = aliases.next("__outer");
-    let (values, equalities) = distinct_values(&far, outer.schema(), &alias)?;
-    let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias.as_str())?.build()?;
+    let (values, equalities) = distinct_values(&far, outer, &alias)?;
     let mut joined = LogicalPlanBuilder::from((*input).clone()).cross_join(values)?;
     if let Some(condition) = conjunction(equalities) {
         joined = joined.filter(condition)?;
@@ -135,15 +145,15 @@ fn middle(
     LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
 }
 
-/// What to select of the outer query as `alias` for its columns `far`, and what tells the one of the outer row.
+/// The distinct values of columns of the outer query, as `alias`, and what tells those of the outer row.
 pub(super) fn distinct_values(
-    far: &[Column],
-    outer: &DFSchema,
+    columns: &[Column],
+    outer: &LogicalPlan,
     alias: &str,
-) -> DataFusionResult<(Vec<Expr>, Vec<Expr>)> {
+) -> DataFusionResult<(LogicalPlan, Vec<Expr>)> {
     let (mut values, mut equalities) = (vec![], vec![]);
-    for (index, column) in far.iter().enumerate() {
-        let field = outer.qualified_field_from_column(column)?.1;
+    for (index, column) in columns.iter().enumerate() {
+        let field = outer.schema().qualified_field_from_column(column)?.1;
         let value = Expr::Column(column.clone());
         let reference = Expr::OuterReferenceColumn(field.clone(), column.clone());
         let brought = brought(alias, index);
@@ -163,6 +173,7 @@ pub(super) fn distinct_values(
             equalities.push(Expr::Column(Column::new(Some(alias), name)).eq(other));
         }
     }
+    let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias)?.build()?;
     Ok((values, equalities))
 }
 
@@ -218,7 +229,7 @@ impl References {
     }
 }
 
-pub(super) fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
+fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
     let mut found = false;
     node.apply_expressions(|expr| {
         found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;

@@ -4,42 +4,24 @@
 //! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends
 //! on the outer row only by being about its value: `FROM b, (SELECT DISTINCT x FROM a) d WHERE b.x < d.x AND d.x = a.x`.
 
-use std::sync::Arc;
-
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::rewrite::skipped_level::{brought, distinct_values, holds_subquery, without_outer};
+use crate::plan::rewrite::skipped_level::{brought, distinct_values, map_inner_nodes};
 
 /// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
 pub(crate) fn make_equal(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| outer(node, aliases)).data().map_err(from_datafusion)
-}
-
-/// A node whose expressions may hold such subqueries.
-fn outer(node: LogicalPlan, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
-    let inputs = node.inputs();
-    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
-    if !holds_subquery(&node)? {
-        return Ok(Transformed::no(node));
-    }
-    let Some(input) = without_outer(input)? else { return Ok(Transformed::no(node)) };
-    rewrite_node(node, &mut |expr| {
-        let Expr::ScalarSubquery(subquery) = expr else { return Ok(Transformed::no(expr)) };
-        let plan = subquery.subquery.as_ref().clone().transform_up(|node| inner(node, &input, aliases))?;
-        if !plan.transformed {
-            return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
-        }
-        let outer_ref_columns = plan.data.all_out_ref_exprs();
-        let subquery = Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans: subquery.spans };
-        Ok(Transformed::yes(Expr::ScalarSubquery(subquery)))
+    plan.transform_down_with_subqueries(|node| {
+        let is_scalar = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_));
+        map_inner_nodes(node, &is_scalar, &|node, outer| inner(node, outer, aliases))
     })
+    .data()
+    .map_err(from_datafusion)
 }
 
 /// A node of a subquery of `outer`: its conditions come to compare with distinct values of `outer`.
@@ -66,8 +48,7 @@ fn inner(
         return Ok(Transformed::no(LogicalPlan::Filter(filter)));
     }
     let alias = aliases.next("__outer");
-    let (values, equalities) = distinct_values(&columns, outer.schema(), &alias)?;
-    let values = LogicalPlanBuilder::from(outer.clone()).project(values)?.distinct()?.alias(alias.as_str())?.build()?;
+    let (values, equalities) = distinct_values(&columns, outer, &alias)?;
     let near = unequal.into_iter().map(|expr| {
         let near = expr.transform_up(|expr| match expr {
             Expr::OuterReferenceColumn(_, ref column) => {
