@@ -23,14 +23,15 @@
 //! # }
 //! ```
 //!
-//! Layers, from the top: `db` (this API), `sql` (text to statements), `continuous` and `batch` (the two drivers),
-//! `plan` (one plan for both), `operator`, `state`, `storage` and `connector`, `base`. Imports point down only.
+//! Layers, from the top: `db` (this API), `continuous` and `batch` (the two drivers), `plan` (one plan for both), `sql`
+//! (text to statements) and `operator`, `state`, `storage` and `connector`, `catalog`, `base`. Imports point down only.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod base;
 mod batch;
+mod catalog;
 mod connector;
 mod continuous;
 mod db;

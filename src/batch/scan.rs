@@ -37,8 +37,8 @@ use datafusion::physical_plan::{
 };
 
 use crate::base::error::Result;
+use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::catalog::RelationId;
 use crate::plan::source::{ExternalSource, RelationSource, RowSource};
 use crate::state::snapshot::Snapshot;
 

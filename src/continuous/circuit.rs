@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_batch;
+use crate::catalog::relation::RelationId;
 use crate::continuous::recompute::Recompute;
 use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
 use crate::operator::aggregate::{Call, aggregate_operator};
@@ -28,7 +29,6 @@ use crate::operator::partition::{Evaluate, PartitionOperator};
 use crate::operator::top_k::TopKOperator;
 use crate::operator::unnest::UnnestOperator;
 use crate::operator::{CHUNK_ROWS, Operator, Output};
-use crate::plan::catalog::RelationId;
 use crate::state::snapshot::Snapshot;
 
 /// What a step may ask of the database.

@@ -11,10 +11,10 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::relation::RelationId;
 use crate::continuous::circuit::StepContext;
 use crate::operator::expression::assemble;
 use crate::operator::{CHUNK_ROWS, Output, error};
-use crate::plan::catalog::RelationId;
 use crate::state::consolidate::consolidate;
 
 /// A plan that is run again when what it reads has changed.

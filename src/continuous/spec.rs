@@ -15,10 +15,10 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::base::types::is_nested_deeper;
+use crate::catalog::relation::{RelationId, RelationKind};
 use crate::operator::accumulator::AggregateFunction;
 use crate::operator::join::{Alone, JoinKind, SideColumn};
 use crate::operator::unnest::EmptyLists;
-use crate::plan::catalog::{RelationId, RelationKind};
 
 /// A continuous query, ready to run.
 #[derive(Debug, Clone)]

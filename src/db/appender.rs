@@ -12,12 +12,12 @@ use arrow::compute;
 
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_batch;
+use crate::catalog::relation::Relation;
 use crate::db::database::Database;
 use crate::db::dml::writable;
 use crate::db::sequencer::Commit;
 use crate::db::table::Write;
 use crate::db::value::{Params, Value, assign};
-use crate::plan::catalog::Relation;
 use crate::sql::statement::Name;
 
 /// Buffered rows beyond which the appender commits by itself.

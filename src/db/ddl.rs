@@ -13,6 +13,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
 use crate::continuous::circuit::StepContext;
 use crate::continuous::lower::lower;
 use crate::continuous::spec::CircuitSpec;
@@ -25,7 +27,6 @@ use crate::db::transaction::Overlays;
 use crate::db::value::assign;
 use crate::db::version::{Contents, Version};
 use crate::db::view::{Changes, Maintained, Upkeep, ViewState};
-use crate::plan::catalog::{Catalog, Relation, RelationId, RelationKind, Watermark};
 use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::statement::{

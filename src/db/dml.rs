@@ -15,6 +15,9 @@ use sqlparser::ast;
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::catalog::suggest::nearest;
 use crate::db::read::{Reader, Snapshots};
 use crate::db::rows::first_row_ids;
 use crate::db::sequencer::Shared;
@@ -22,7 +25,6 @@ use crate::db::table::{ConflictAction, Upsert, Write, append_only};
 use crate::db::transaction::Overlays;
 use crate::db::value::assign;
 use crate::db::version::Version;
-use crate::plan::catalog::{Catalog, Relation, RelationId, RelationKind, nearest};
 use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::statement::{

@@ -6,13 +6,13 @@ use arrow::array::{RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::base::error::{Error, Result};
+use crate::catalog::relation::RelationKind;
 use crate::continuous::lower::lower;
 use crate::db::connection::Connection;
 use crate::db::dml::resolve;
 use crate::db::read::Reader;
 use crate::db::transaction::Overlays;
 use crate::db::view::Upkeep;
-use crate::plan::catalog::RelationKind;
 use crate::plan::context::Parameters;
 use crate::sql::statement::{Explain, ExplainTarget, Name, Statement};
 

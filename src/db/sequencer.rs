@@ -23,6 +23,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MemoryBudget;
 use crate::base::types::is_nested_deeper;
 use crate::batch::engine::Engine;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::RelationId;
 use crate::continuous::circuit::{Circuit, StepContext};
 use crate::continuous::spec::{CircuitSpec, LIGHT_NESTING};
 use crate::db::read::{Snapshots, recompute};
@@ -30,7 +32,6 @@ use crate::db::subscription::{EventKind, Queue, SubscriptionEvent, concat_change
 use crate::db::table::{TableState, Write};
 use crate::db::version::{Contents, Entry, Version, ViewFailure};
 use crate::db::view::{Changes, Upkeep, ViewState, circuit_failure, guarded, inputs_of};
-use crate::plan::catalog::{Catalog, RelationId};
 use crate::plan::functions::FunctionRegistry;
 use crate::state::consolidate::consolidate;
 use crate::state::row_arena::RowArena;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::suggest::nearest;
 use crate::db::sequencer::Shared;
-use crate::plan::catalog::nearest;
 
 /// The settings of a session.
 #[derive(Debug, Clone, Default)]

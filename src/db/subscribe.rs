@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
 use crate::db::connection::Connection;
 use crate::db::ddl::{Built, build, refuse_emit};
@@ -19,7 +20,6 @@ use crate::db::subscription::{EventKind, Queue, Subscription, SubscriptionEvent,
 use crate::db::transaction::Overlays;
 use crate::db::version::{Contents, Version};
 use crate::db::view::circuit_failure;
-use crate::plan::catalog::{Relation, RelationId, RelationKind};
 use crate::plan::context::Parameters;
 use crate::sql::statement::Subscribe;
 use crate::state::consolidate::consolidate;

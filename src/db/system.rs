@@ -10,12 +10,12 @@ use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
+use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::dml::resolve;
 use crate::db::read::Reader;
 use crate::db::sequencer::Shared;
 use crate::db::settings::Settings;
 use crate::db::version::{Contents, Version};
-use crate::plan::catalog::{Relation, RelationKind};
 use crate::plan::source::{BatchSource, RowSource};
 use crate::sql;
 use crate::sql::statement::{Name, RelationOrQuery, Show, ShowWhat};

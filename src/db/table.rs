@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::catalog::{Relation, RelationId, RelationKind};
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::state::key_table::{KeyTable, NO_GROUP};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;

@@ -11,11 +11,11 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::relation::RelationId;
 use crate::db::rows::row_ids;
 use crate::db::sequencer::Commit;
 use crate::db::table::{TableState, Write};
 use crate::db::version::{Contents, Version};
-use crate::plan::catalog::RelationId;
 use crate::storage::log::RelationWrite;
 
 /// Row ids from here on name rows of the overlay, counted from its first row.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::catalog::{Catalog, RelationId};
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::RelationId;
 use crate::state::snapshot::Snapshot;
 
 /// Why a view has no answer.

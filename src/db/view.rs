@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::relation::{Relation, RelationId};
 use crate::continuous::circuit::{Circuit, StepContext};
 use crate::continuous::spec::CircuitSpec;
 use crate::db::version::ViewFailure;
-use crate::plan::catalog::{Relation, RelationId};
 use crate::state::consolidate::consolidate;
 use crate::state::row_set::RowSet;
 use crate::state::snapshot::Snapshot;

@@ -34,7 +34,6 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Ok(error) => from_datafusion(error),
             Err(error) => from_shared(&error),
         },
-        DataFusionError::ParquetError(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(*error),
         DataFusionError::ObjectStore(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(*error),
         DataFusionError::Internal(message) => Error::internal(first_line(&message)),
         other => Error::internal(other.to_string()),

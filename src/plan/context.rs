@@ -21,8 +21,9 @@ use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, Ta
 use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::catalog::{Catalog, Relation, RelationId, RelationKind};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;

@@ -7,8 +7,8 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
 use crate::base::error::{Error, ErrorKind};
+use crate::catalog::suggest::nearest;
 use crate::operator::error::from_datafusion;
-use crate::plan::catalog::nearest;
 use crate::plan::functions::FunctionRegistry;
 
 /// The same error in our terms, with a hint where a name was not found.

@@ -11,7 +11,8 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::plan::catalog::{Relation, nearest};
+use crate::catalog::relation::Relation;
+use crate::catalog::suggest::nearest;
 use crate::plan::context::{PlanContext, TARGET};
 use crate::plan::query::{Query, Target, plan_with};
 use crate::plan::source::ROW_ID;

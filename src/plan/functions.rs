@@ -209,7 +209,7 @@ impl FunctionRegistry {
             let error = Error::invalid(format!("{name}() is a window function: it needs OVER")).with_sqlstate("42809");
             return error.with_hint(format!("for example {name}() OVER (ORDER BY ..)"));
         }
-        match crate::plan::catalog::nearest(name, names.map(String::as_str)) {
+        match crate::catalog::suggest::nearest(name, names.map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
             None => error,
         }

@@ -1,10 +1,9 @@
-//! One plan for both drivers: catalog, functions, rewrites.
+//! One plan for both drivers: functions, binder, rewrites.
 //!
 //! [`query::plan_query`] turns a parsed query into a [`query::Query`]: one optimised, decorrelated DataFusion
 //! `LogicalPlan` that `batch` runs once and `continuous` lowers to a circuit. What must not differ between the two is
 //! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
 //!
-//! - [`catalog`]: what exists, as plain data.
 //! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
 //! - [`source`]: what a scan may read.
 //! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
@@ -13,7 +12,6 @@
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
 
-pub mod catalog;
 pub mod clock_functions;
 pub mod context;
 pub mod diagnostic;

@@ -24,8 +24,8 @@ use sqlparser::ast::{self, Visit, Visitor};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_type, sql_type_name};
+use crate::catalog::relation::RelationId;
 use crate::operator::error::from_datafusion;
-use crate::plan::catalog::RelationId;
 use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;

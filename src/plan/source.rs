@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{LogicalPlan, TableSource, TableType};
 
 use crate::base::error::Result;
-use crate::plan::catalog::Relation;
+use crate::catalog::relation::Relation;
 
 /// The hidden column of row ids (UInt64) that UPDATE and DELETE plans read.
 pub const ROW_ID: &str = "_rowid";

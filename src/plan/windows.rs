@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::suggest::nearest;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::catalog::nearest;
 
 /// The first moment of a row's window.
 pub const WINDOW_START: &str = "window_start";

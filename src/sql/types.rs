@@ -134,7 +134,7 @@ fn unknown(sql_type: &ast::DataType) -> Error {
         "INTERVAL",
     ];
     let error = Error::new(ErrorKind::Type, format!("there is no column type {sql_type}")).with_sqlstate("42704");
-    match crate::plan::catalog::nearest(&sql_type.to_string(), KNOWN.into_iter()) {
+    match crate::catalog::suggest::nearest(&sql_type.to_string(), KNOWN.into_iter()) {
         Some(near) => error.with_hint(format!("did you mean {near}?")),
         None => error,
     }

@@ -7,15 +7,16 @@ use std::fs;
 use std::path::Path;
 
 /// The layers from top to bottom; an import may only point to a later entry.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["bin"],
     &["db"],
-    &["sql", "continuous"],
+    &["continuous"],
     &["batch"],
     &["plan"],
-    &["operator"],
+    &["sql", "operator"],
     &["state"],
     &["storage", "connector"],
+    &["catalog"],
     &["base"],
 ];
 

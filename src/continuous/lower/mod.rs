@@ -20,11 +20,11 @@ use datafusion::common::{DFSchema, DFSchemaRef, NullHandling};
 use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
 
 use crate::base::error::{Error, Result};
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::spec::{CircuitSpec, NodeSpec, OperatorSpec, arrow_schema, text};
 use crate::operator::error::from_datafusion;
 use crate::operator::expression::{Expression, assemble};
 use crate::operator::unnest::EmptyLists;
-use crate::plan::catalog::{Relation, RelationId, RelationKind};
 use crate::plan::query::Query;
 use crate::plan::source::RelationSource;
 
