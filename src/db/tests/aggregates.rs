@@ -15,6 +15,8 @@ const CALLS: &[(&str, &[&str])] = &[
     ("approx_median", &["approx_median(x)", "approx_median(i)"]),
     ("approx_percentile_cont", &["approx_percentile_cont(x, 0.9)"]),
     ("approx_percentile_cont_with_weight", &["approx_percentile_cont_with_weight(x, i, 0.3)"]),
+    ("arg_max", &["arg_max(s, x)", "arg_max(x, i)"]),
+    ("arg_min", &["arg_min(s, x)", "arg_min(i, s)"]),
     ("array_agg", &["array_agg(s)", "array_agg(DISTINCT i)", "array_agg(x ORDER BY i DESC)"]),
     ("avg", &["avg(i)", "avg(x)", "avg(d)", "avg(DISTINCT y)"]),
     ("bit_and", &["bit_and(i)"]),

@@ -39,7 +39,7 @@ pub(super) struct Bits {
     append_only: bool,
     states: Vec<State>,
     /// Of groups that may lose rows, for `bit_and` and `bit_or`.
-    ones: Vec<Box<Ones>>,
+    ones: Vec<Ones>,
 }
 
 impl Bits {
@@ -102,7 +102,7 @@ impl Accumulator for Bits {
         if groups > self.states.len() {
             self.states.resize(groups, self.none());
             if self.counts_ones() {
-                self.ones.resize_with(groups, || Box::new([0; 64]));
+                self.ones.resize(groups, [0; 64]);
             }
         }
     }
@@ -155,7 +155,7 @@ impl Accumulator for Bits {
         if self.counts_ones() {
             let mut bytes = Vec::with_capacity(groups.len() * size_of::<Ones>());
             for &group in groups {
-                let ones = self.ones.get(group as usize).map_or([0; 64], |ones| **ones);
+                let ones = self.ones.get(group as usize).copied().unwrap_or([0; 64]);
                 Wide(ones.map(|ones| ones as u64)).write(&mut bytes);
             }
             saved.push(Arc::new(FixedSizeBinaryArray::try_new(size_of::<Ones>() as i32, bytes.into(), None)?));
@@ -193,8 +193,6 @@ impl Accumulator for Bits {
     }
 
     fn size(&self) -> usize {
-        self.states.capacity() * size_of::<State>()
-            + self.ones.capacity() * size_of::<Box<Ones>>()
-            + self.ones.len() * size_of::<Ones>()
+        self.states.capacity() * size_of::<State>() + self.ones.capacity() * size_of::<Ones>()
     }
 }

@@ -45,12 +45,13 @@ struct Function {
 
 impl Function {
     fn new(function: AggregateFunction) -> Self {
-        let signature = match function {
+        let mut signature = match function {
             AggregateFunction::Count => {
                 Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Immutable)
             }
             _ => Signature::user_defined(Volatility::Immutable),
         };
+        signature.parameter_names = function.parameter_names().map(|names| names.map(str::to_string).to_vec());
         let aliases = function.names()[1..].iter().map(|name| name.to_string()).collect();
         Function { function, aliases, signature }
     }

@@ -11,7 +11,7 @@ use super::distinct::Distinct;
 use super::extreme::{BytesExtreme, PrimitiveExtreme};
 use super::float_sum::FloatSum;
 use super::keys::{Codec, NativeKeys, RowKeys};
-use super::ordered::{OrderedExtreme, SingleValue};
+use super::ordered::{ArgExtreme, OrderedExtreme, SingleValue};
 use super::percentile::{Choice, Fraction, Percentile, WeightedPercentile, between_doubles, middle_of_decimals};
 use super::regression::Regression;
 use super::sum::{Addend, ExactSum, Output};
@@ -49,6 +49,10 @@ pub enum AggregateFunction {
     SingleValue,
     /// `any_value(x)`: the least value, so that it does not depend on the order of rows.
     AnyValue,
+    /// `arg_min(x, by)`: the x of the row with the least `by`.
+    ArgMin,
+    /// `arg_max(x, by)`: the x of the row with the greatest `by`.
+    ArgMax,
     /// `covar_pop(y, x)`: the covariance of the population, DOUBLE; so are all statistics of pairs but their count.
     CovarPop,
     /// `covar_samp(y, x)`: the covariance of a sample.
@@ -99,7 +103,7 @@ pub enum AggregateFunction {
 
 impl AggregateFunction {
     /// All functions.
-    pub const ALL: [AggregateFunction; 36] = {
+    pub const ALL: [AggregateFunction; 38] = {
         use AggregateFunction::*;
         [
             Count,
@@ -115,6 +119,8 @@ impl AggregateFunction {
             StddevSamp,
             SingleValue,
             AnyValue,
+            ArgMin,
+            ArgMax,
             CovarPop,
             CovarSamp,
             Corr,
@@ -162,6 +168,8 @@ impl AggregateFunction {
             AggregateFunction::StddevSamp => &["stddev", "stddev_samp"],
             AggregateFunction::SingleValue => &["single_value"],
             AggregateFunction::AnyValue => &["any_value"],
+            AggregateFunction::ArgMin => &["arg_min", "argmin", "min_by"],
+            AggregateFunction::ArgMax => &["arg_max", "argmax", "max_by"],
             AggregateFunction::CovarPop => &["covar_pop"],
             AggregateFunction::CovarSamp => &["covar_samp", "covar"],
             AggregateFunction::Corr => &["corr"],
@@ -210,6 +218,15 @@ impl AggregateFunction {
         matches!(self, F::Count | F::RegrCount | F::ApproxDistinct)
     }
 
+    /// The names of two arguments, where they have some.
+    pub(super) fn parameter_names(self) -> Option<[&'static str; 2]> {
+        match self {
+            _ if self.is_of_pairs() => Some(["y", "x"]),
+            AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc => Some(["expr", "percentile"]),
+            _ => None,
+        }
+    }
+
     fn is_of_pairs(self) -> bool {
         (AggregateFunction::CovarPop..=AggregateFunction::RegrSxy).contains(&self)
     }
@@ -240,7 +257,7 @@ pub(super) fn coerced_types(function: AggregateFunction, arguments: &[DataType])
         // How finely the digests of other engines divide the rows; accepted, and of no effect.
         F::ApproxPercentile => 2..=3,
         F::ApproxPercentileWithWeight => 3..=4,
-        F::PercentileCont | F::PercentileDisc => 2..=2,
+        F::PercentileCont | F::PercentileDisc | F::ArgMin | F::ArgMax => 2..=2,
         _ if function.is_of_pairs() => 2..=2,
         _ => 1..=1,
     };
@@ -253,6 +270,10 @@ pub(super) fn coerced_types(function: AggregateFunction, arguments: &[DataType])
     };
     let mut coerced = vec![coerced_type(function, &plain(argument))?];
     for other in others.iter().map(plain) {
+        if matches!(function, F::ArgMin | F::ArgMax) {
+            coerced.push(other);
+            continue;
+        }
         if !other.is_numeric() && other != DataType::Null {
             return Err(not_taken(function, &other));
         }
@@ -265,7 +286,7 @@ fn coerced_type(function: AggregateFunction, argument: &DataType) -> Result<Data
     use AggregateFunction as F;
     Ok(match function {
         F::Min | F::Max | F::AnyValue | F::SingleValue => argument.clone(),
-        F::Mode | F::PercentileDisc | F::ApproxDistinct => argument.clone(),
+        F::Mode | F::PercentileDisc | F::ApproxDistinct | F::ArgMin | F::ArgMax => argument.clone(),
         F::BoolAnd | F::BoolOr if matches!(argument, DataType::Boolean | DataType::Null) => DataType::Boolean,
         F::BitAnd | F::BitOr | F::BitXor if argument.is_integer() => argument.clone(),
         F::BitAnd | F::BitOr | F::BitXor if *argument == DataType::Null => DataType::Int64,
@@ -326,7 +347,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
     Ok(match function {
         F::Count | F::ApproxDistinct | F::RegrCount => DataType::Int64,
         F::Min | F::Max | F::AnyValue | F::SingleValue | F::Mode | F::PercentileDisc => argument.clone(),
-        F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
+        F::ArgMin | F::ArgMax | F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
         _ if is_percentile(function) => argument.clone(),
         F::BoolAnd | F::BoolOr => DataType::Boolean,
         F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => DataType::Float64,
@@ -357,7 +378,7 @@ pub fn create(call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
     use AggregateFunction as F;
     let arguments = coerced_types(call.function, &call.arguments)?;
     let ignores_duplicates = arguments.is_empty()
-        || matches!(call.function, F::Min | F::Max | F::AnyValue | F::SingleValue)
+        || matches!(call.function, F::Min | F::Max | F::AnyValue | F::ArgMin | F::ArgMax | F::SingleValue)
         || matches!(call.function, F::BoolAnd | F::BoolOr | F::BitAnd | F::BitOr);
     if call.function == F::ApproxDistinct {
         return create_distinct(Box::new(Count::default()), &arguments);
@@ -391,6 +412,7 @@ fn plain_accumulator(call: &AggregateCall, arguments: &[DataType], append_only: 
         F::Min | F::AnyValue if append_only => extremes::<false>(argument),
         F::Max if append_only => extremes::<true>(argument),
         F::Min | F::Max | F::AnyValue => create_ordered(argument, function == F::Max),
+        F::ArgMin | F::ArgMax => Ok(Box::new(ArgExtreme::try_new(arguments, function == F::ArgMax)?)),
         F::BoolAnd | F::BoolOr => Ok(Box::new(Booleans::new(function == F::BoolAnd))),
         F::SingleValue => create_single_value(argument),
         F::VarPop => variances(argument, false, false),

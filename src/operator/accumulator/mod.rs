@@ -7,7 +7,7 @@
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
 //! - [`bits`]: `bit_and` and the like
 //! - [`variance`] and [`regression`] over [`product_sum`]; [`ratio`]: their exact fractions
-//! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
+//! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, `arg_min`, `arg_max` and `single_value`
 //! - [`percentile`]: percentiles, medians and modes, exact and `approx_`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
 //! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
