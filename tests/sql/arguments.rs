@@ -78,7 +78,7 @@ pub struct Arguments {
     pub replace: Vec<(String, String)>,
     /// Whether an expected error may have any text: another engine's files name that engine's texts.
     pub any_error: bool,
-    /// Places of records that differ on purpose, `FILE:LINE`; they count as skipped.
+    /// Places of records that may fail, `FILE:LINE`, because they differ on purpose; they then count as skipped.
     pub differing: Vec<String>,
     /// Files, directories and name filters.
     pub selection: Vec<String>,
