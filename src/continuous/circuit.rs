@@ -155,7 +155,7 @@ impl Circuit {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, batches) in inputs {
             if batches.iter().any(|batch| !batch.is_empty()) {
-                self.touch(*relation);
+                self.mark_changed(*relation);
             }
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
@@ -172,7 +172,7 @@ impl Circuit {
     pub fn build(&mut self, snapshots: &[(RelationId, Snapshot)], cx: &StepContext) -> Result<StepOutput> {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, snapshot) in snapshots {
-            self.touch(*relation);
+            self.mark_changed(*relation);
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             if scans.is_empty() {
                 continue;
@@ -216,10 +216,10 @@ impl Circuit {
         self.stats().iter().map(|stats| stats.state_bytes).sum()
     }
 
-    fn touch(&mut self, relation: RelationId) {
+    fn mark_changed(&mut self, relation: RelationId) {
         for node in &mut self.nodes {
             if let Node::Recompute(Some(recompute)) = node {
-                recompute.touch(relation);
+                recompute.mark_changed(relation);
             }
         }
     }

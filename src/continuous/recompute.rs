@@ -36,7 +36,7 @@ impl Recompute {
     }
 
     /// Tells that `relation` changed in this step.
-    pub fn touch(&mut self, relation: RelationId) {
+    pub fn mark_changed(&mut self, relation: RelationId) {
         self.dirty |= self.relations.contains(&relation);
     }
 

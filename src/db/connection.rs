@@ -22,7 +22,7 @@ use crate::db::settings::Settings;
 use crate::db::statement::dml::{Change, Modification, Modified, copy_target};
 use crate::db::statement::{copy, ddl, explain, subscribe, system, verify};
 use crate::db::subscription::Subscription;
-use crate::db::transaction::{OpenTransaction, Overlays, settle};
+use crate::db::transaction::{OpenTransaction, Overlays, decide_upsert};
 use crate::db::value::{Params, Value};
 use crate::db::version::Version;
 use crate::plan::context::Parameters;
@@ -361,7 +361,7 @@ impl Connection {
         let modified = modification.writes(&version, &overlays)?;
         let mut session = self.session.lock();
         if let Some(open) = session.transaction.as_mut() {
-            let settled = modified.writes.into_iter().map(|write| settle(&version, &overlays, write));
+            let settled = modified.writes.into_iter().map(|write| decide_upsert(&version, &overlays, write));
             let writes = settled.collect::<Result<Vec<_>>>()?;
             let rows = modified.rows.unwrap_or_else(|| writes.iter().map(inserted_rows).sum());
             open.reads.extend(modified.reads);

@@ -122,7 +122,7 @@ impl OpenTransaction {
 }
 
 /// Decides an upsert inside a transaction, where there is no index over version and overlay: one is made for it.
-pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
+pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
     if write.upsert.is_none() {
         return Ok(write);
     }
