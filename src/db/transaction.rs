@@ -136,7 +136,8 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     let mut ids = Vec::new();
     let mut load = |batch: RecordBatch| {
         let inserts = vec![batch];
-        let write = RelationWrite { relation: id.0, deletes: Vec::new(), deleted: None, inserts };
+        let columns = relation.columns.clone();
+        let write = RelationWrite { relation: id.0, columns, deletes: Vec::new(), deleted: None, inserts };
         table.apply(&write, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
