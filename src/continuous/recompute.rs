@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::RelationId;
-use crate::continuous::circuit::StepContext;
+use crate::continuous::step::StepContext;
 use crate::operator::expression::assemble;
 use crate::operator::{CHUNK_ROWS, Output, error};
 use crate::state::consolidate::consolidate;

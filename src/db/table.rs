@@ -11,8 +11,8 @@ use arrow::compute;
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::{Relation, RelationKind};
-use crate::db::commit::{Upsert, Write};
 use crate::db::unique_key::UniqueKey;
+use crate::db::write::{Upsert, Write};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;
 

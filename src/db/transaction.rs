@@ -13,10 +13,11 @@ use arrow::compute;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
-use crate::db::commit::{Commit, Payload, Write};
+use crate::db::commit::{Commit, Payload};
 use crate::db::rows::row_ids;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
+use crate::db::write::Write;
 use crate::storage::log::RelationWrite;
 
 /// Row ids from here on name rows of the overlay, counted from its first row.
