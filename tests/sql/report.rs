@@ -50,7 +50,8 @@ impl FileReport<'_> {
 
     /// Counts a failed record.
     pub fn fail(&mut self, place: &str, sql: &str, message: &str) {
-        let is_place = |differing: &String| place.strip_suffix(differing.as_str()).is_some_and(|head| head.ends_with('/'));
+        let is_place =
+            |differing: &String| place.strip_suffix(differing.as_str()).is_some_and(|head| head.ends_with('/'));
         if self.differing.iter().any(is_place) {
             return self.skip();
         }
