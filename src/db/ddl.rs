@@ -20,6 +20,7 @@ use crate::continuous::lower::lower;
 use crate::continuous::spec::CircuitSpec;
 use crate::db::connection::Connection;
 use crate::db::dml::{column_of, resolve};
+use crate::db::options;
 use crate::db::read::{Reader, recompute};
 use crate::db::sequencer::{Sequencer, Target};
 use crate::db::table::{TableState, Write};
@@ -29,8 +30,9 @@ use crate::db::version::{Contents, Version};
 use crate::db::view::{Changes, Maintained, Upkeep, ViewState};
 use crate::plan::context::Parameters;
 use crate::sql;
+use crate::sql::name::Name;
 use crate::sql::statement::{
-    AlterAddColumn, CreateIndex, CreateKind, CreateRelation, CreateView, Drop, DropKind, Emit, Name, Statement,
+    AlterAddColumn, CreateIndex, CreateKind, CreateRelation, CreateView, Drop, DropKind, Emit, Statement,
 };
 use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
@@ -60,17 +62,20 @@ pub fn refuse_emit(emit: Option<Emit>) -> Result<()> {
 
 fn create_relation(connection: &Connection, create: &CreateRelation, text: &str) -> Result<()> {
     let version = connection.version();
-    if create.kind == CreateKind::Source || create.options.contains_key("connector") {
+    if create.kind == CreateKind::Source || create.options.get("connector").is_some() {
         return Err(Error::unsupported("sources do not exist yet")
             .with_hint("CREATE STREAM and feed it with INSERT, COPY or an Appender"));
     }
-    if version.catalog.get(&create.name.name).is_some() {
+    let name = create.name.in_main()?;
+    let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
+    let notices = options::check(kind, name, &create.options)?;
+    if version.catalog.get(name).is_some() {
         match (create.if_not_exists, create.or_replace) {
             (true, _) => {
                 connection.notice(format!("\"{}\" exists already", create.name));
                 return Ok(());
             }
-            (false, false) => Catalog::insert(&mut version.catalog.as_ref().clone(), placeholder(&create.name.name))?,
+            (false, false) => Catalog::insert(&mut version.catalog.as_ref().clone(), placeholder(name))?,
             (false, true) => {}
         }
     }
@@ -82,6 +87,7 @@ fn create_relation(connection: &Connection, create: &CreateRelation, text: &str)
         None => (None, Vec::new()),
     };
     let relation = define_relation(create, query_schema.as_ref())?;
+    notices.into_iter().for_each(|notice| connection.notice(notice));
     if relation.watermark.is_some() {
         connection.notice(format!(
             "the watermark of \"{}\" is kept but does not move yet: no row is late, no window closes",
@@ -137,7 +143,8 @@ fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>) -> Result
                 .with_sqlstate("42701"));
         }
     }
-    let mut relation = Relation::new(RelationId(0), &create.name.name, kind, canonical_schema(&Schema::new(fields)));
+    let mut relation =
+        Relation::new(RelationId(0), create.name.in_main()?, kind, canonical_schema(&Schema::new(fields)));
     relation.defaults = create.columns.iter().map(|c| c.default.as_ref().map(|text| text.text.clone())).collect();
     relation.defaults.resize(relation.schema.fields().len(), None);
     relation.primary_key = columns_of(&relation, &create.primary_key)?;
@@ -163,7 +170,7 @@ fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>) -> Result
         required.insert(column);
         relation.watermark = Some(Watermark { column, expression: watermark.expression.text.clone() });
     }
-    relation.options = create.options.clone();
+    relation.options = create.options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let fields: Vec<Field> = relation
         .schema
         .fields()
@@ -210,16 +217,18 @@ fn create_view(connection: &Connection, create: &CreateView, text: &str) -> Resu
     }
     let version = connection.version();
     let kind = if create.materialized { RelationKind::MaterializedView } else { RelationKind::View };
-    let existing = version.catalog.get(&create.name.name).cloned();
+    let name = create.name.in_main()?;
+    let existing = version.catalog.get(name).cloned();
     match &existing {
         Some(old) if create.or_replace => expect_kind(old, &[kind])?,
         Some(_) if create.if_not_exists => {
             connection.notice(format!("\"{}\" exists already", create.name));
             return Ok(());
         }
-        Some(_) => Catalog::insert(&mut version.catalog.as_ref().clone(), placeholder(&create.name.name))?,
+        Some(_) => Catalog::insert(&mut version.catalog.as_ref().clone(), placeholder(name))?,
         None => {}
     }
+    options::check(kind, name, &create.options)?;
     let prepared = prepare_view(connection, &version, create, kind)?;
     if let Some(old) = &existing {
         check_replacement(&version, old, &prepared.relation)?;
@@ -270,9 +279,8 @@ fn prepare_view(
             .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
     }
     let schema = rename(&direct.schema, &create.columns)?;
-    let mut relation = Relation::new(RelationId(0), &create.name.name, kind, schema);
+    let mut relation = Relation::new(RelationId(0), create.name.in_main()?, kind, schema);
     relation.query = Some(with_columns(&create.query_text, &create.columns, &relation.schema));
-    relation.options = create.options.clone();
     relation.dependencies = dependencies(&reader, &create.query)?;
     let width = |id: &RelationId| Some((*id, version.catalog.by_id(*id)?.schema.fields().len()));
     relation.columns_read = relation.dependencies.iter().filter_map(width).collect();
@@ -327,11 +335,10 @@ pub fn snapshots_of(version: &Version, spec: &CircuitSpec) -> Result<Vec<(Relati
 fn dependencies(reader: &Reader<'_>, query: &sqlparser::ast::Query) -> Result<Vec<RelationId>> {
     let mut found = BTreeSet::new();
     let _ = sqlparser::ast::visit_relations(query, |name| {
-        if let Some(last) = name.0.last().and_then(|part| part.as_ident()) {
-            let text = if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() };
-            if let Some(relation) = reader.version.catalog.get(&text) {
-                found.insert(relation.id);
-            }
+        if let Some(name) = Name::of_object(name)
+            && let Some(relation) = name.in_main().ok().and_then(|name| reader.version.catalog.get(name))
+        {
+            found.insert(relation.id);
         }
         std::ops::ControlFlow::<()>::Continue(())
     });
@@ -463,17 +470,23 @@ fn drop_relations(connection: &Connection, drop: &Drop, text: &str) -> Result<()
         let mut notices = Vec::new();
         let mut gone = Vec::new();
         for name in &drop.names {
+            if let (true, Some(schema)) = (drop.if_exists, name.missing_schema()) {
+                notices.push(format!("schema \"{schema}\" does not exist: \"{name}\" is not dropped"));
+                continue;
+            }
             if drop.kind == DropKind::Index {
                 drop_index(sequencer, &mut catalog, name, drop.if_exists)?;
                 continue;
             }
-            match catalog.get(&name.name).cloned() {
+            match catalog.get(name.in_main()?).cloned() {
                 Some(relation) => {
                     expect_kind(&relation, droppable(drop.kind)?)?;
                     gone.extend(plan_drop(&catalog, &relation, drop.cascade, &drop.names)?);
                 }
                 None if drop.if_exists => notices.push(format!("\"{name}\" does not exist")),
-                None => return Err(resolve(&catalog, name).err().unwrap_or_else(|| catalog.not_found(&name.name))),
+                None => {
+                    resolve(&catalog, name)?;
+                }
             }
         }
         for relation in gone {
@@ -502,7 +515,7 @@ fn droppable(kind: DropKind) -> Result<&'static [RelationKind]> {
 fn plan_drop(catalog: &Catalog, relation: &Arc<Relation>, cascade: bool, named: &[Name]) -> Result<Vec<Arc<Relation>>> {
     let mut gone = Vec::new();
     for reader in catalog.dependents(relation.id) {
-        let named_too = named.iter().any(|name| name.name == reader.name);
+        let named_too = named.iter().any(|name| name.in_main().is_ok_and(|name| name == reader.name));
         if !cascade && !named_too {
             return Err(Error::new(
                 ErrorKind::Dependency,
@@ -517,7 +530,8 @@ fn plan_drop(catalog: &Catalog, relation: &Arc<Relation>, cascade: bool, named: 
 }
 
 fn drop_index(sequencer: &mut Sequencer, catalog: &mut Catalog, name: &Name, if_exists: bool) -> Result<()> {
-    let found = catalog.relations().find(|r| r.indexes.iter().chain(&r.unique).any(|(n, _)| *n == name.name)).cloned();
+    let index = name.in_main()?;
+    let found = catalog.relations().find(|r| r.indexes.iter().chain(&r.unique).any(|(n, _)| n == index)).cloned();
     let Some(relation) = found else {
         return match if_exists {
             true => Ok(()),
@@ -527,12 +541,12 @@ fn drop_index(sequencer: &mut Sequencer, catalog: &mut Catalog, name: &Name, if_
         };
     };
     let mut relation = relation.as_ref().clone();
-    relation.indexes.retain(|(n, _)| *n != name.name);
-    relation.unique.retain(|(n, _)| *n != name.name);
+    relation.indexes.retain(|(n, _)| n != index);
+    relation.unique.retain(|(n, _)| n != index);
     let relation = Arc::new(relation);
     if let Some(table) = sequencer.tables.get_mut(&relation.id) {
         table.relation = relation.clone();
-        table.drop_unique(&name.name);
+        table.drop_unique(index);
     }
     catalog.replace(relation);
     Ok(())
@@ -542,7 +556,10 @@ fn add_column(connection: &Connection, alter: &AlterAddColumn, text: &str) -> Re
     let version = connection.version();
     let relation = match resolve(&version.catalog, &alter.relation) {
         Ok(relation) => relation,
-        Err(_) if alter.if_exists => return Ok(()),
+        Err(error) if alter.if_exists && error.kind() == ErrorKind::NotFound => {
+            connection.notice(format!("{error}: nothing is altered"));
+            return Ok(());
+        }
         Err(error) => return Err(error),
     };
     expect_kind(&relation, &[RelationKind::Table, RelationKind::Stream])?;

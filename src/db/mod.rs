@@ -11,6 +11,7 @@ mod ddl;
 mod dml;
 mod explain;
 mod files;
+mod options;
 mod read;
 mod replay;
 pub mod rows;

@@ -17,6 +17,7 @@ pub mod context;
 pub mod diagnostic;
 pub mod dml;
 pub mod functions;
+pub mod names;
 pub mod optimizer;
 pub mod properties;
 pub mod query;

@@ -35,7 +35,7 @@ use crate::plan::rewrite::{
     skipped_level, subquery_value, ties, unequal_correlation,
 };
 use crate::plan::source::RelationSource;
-use crate::plan::syntax;
+use crate::plan::{names, syntax};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -105,16 +105,17 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
     let functions = binder.context.functions;
     let error = |error| plan_error(error, functions);
     refuse(query)?;
-    let mut query = query.clone();
-    clock_functions::call_clock(&mut query);
-    syntax::rewrite(&mut query, &|name| {
+    let mut rewritten = query.clone();
+    clock_functions::call_clock(&mut rewritten);
+    names::resolve(&mut rewritten)?;
+    syntax::rewrite(&mut rewritten, &|name| {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     })?;
     let options = ParserOptions::new().with_collect_spans(true);
     let bound = SqlToRel::new_with_options(binder, options)
-        .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
-        .map_err(error)?;
+        .sql_statement_to_plan(ast::Statement::Query(Box::new(rewritten)))
+        .map_err(|failure| names::placed(error(failure), query))?;
     let resolved = outer_reference::resolve(bound)?;
     let prepared = bind::prepare(resolved, binder.context.parameters)?;
     let told = one_row_subquery::tell_by_values(prepared)?;
