@@ -119,7 +119,12 @@ pub fn reword(message: &str) -> String {
 
 /// Arrow's sentences about a value that does not fit its type, as PostgreSQL says them.
 fn bad_value(text: &str) -> Option<String> {
-    if let Some(rest) = text.strip_prefix("cannot cast string '") {
+    if text.contains("regex parse error:") {
+        let reason = text.rsplit("error: ").next().and_then(|reason| reason.lines().next())?;
+        return Some(format!("invalid regular expression: {reason}"));
+    }
+    let quoted = text.strip_prefix("cannot cast string '").or_else(|| text.strip_prefix("cannot cast value '"));
+    if let Some(rest) = quoted {
         let (value, data_type) = rest.rsplit_once("' to value of ")?;
         let data_type = data_type.strip_suffix(" type")?;
         return Some(format!("invalid input syntax for type {data_type}: \"{value}\""));

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::base::error::{Error, ErrorKind, Position};
 use crate::base::wording::reword;
+use crate::operator::sentences::translate;
 
 /// The same error in our terms.
 pub fn from_datafusion(error: DataFusionError) -> Error {
@@ -17,7 +18,9 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::ArrowError(error, _) => from_arrow(*error),
         DataFusionError::IoError(error) => Error::from(error),
         DataFusionError::SQL(error, _) => Error::new(ErrorKind::Syntax, parser_message(*error)),
-        DataFusionError::NotImplemented(message) => Error::unsupported(reword(&message)),
+        DataFusionError::NotImplemented(message) => {
+            translate(&message).unwrap_or_else(|| Error::unsupported(reword(&message)))
+        }
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::Configuration(message) => Error::invalid(reword(&message)),
         DataFusionError::SchemaError(error, _) => from_schema(*error),
@@ -62,7 +65,10 @@ fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     };
     match error.downcast::<DataFusionError>() {
         Ok(inner) => from_datafusion(*inner),
-        Err(error) => Error::new(ErrorKind::Io, reword(&error.to_string())).with_source(error),
+        Err(error) => match translate(&error.to_string()) {
+            Some(translated) => translated,
+            None => Error::new(ErrorKind::Io, reword(&error.to_string())).with_source(error),
+        },
     }
 }
 
@@ -76,7 +82,9 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Resource, reword(message)),
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(own) => copy(own),
-            None => Error::new(ErrorKind::Io, reword(&inner.to_string())),
+            None => {
+                translate(&inner.to_string()).unwrap_or_else(|| Error::new(ErrorKind::Io, reword(&inner.to_string())))
+            }
         },
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             arrow::error::ArrowError::DivideByZero => Error::from(arrow::error::ArrowError::DivideByZero),
@@ -110,7 +118,7 @@ pub fn copy(error: &Error) -> Error {
 
 /// What scalar functions raise while they run is about the data.
 fn from_execution(message: &str) -> Error {
-    if let Some(error) = refused_arguments(message) {
+    if let Some(error) = refused_arguments(message).or_else(|| translate(message)) {
         return error;
     }
     let lower = message.to_lowercase();
@@ -132,7 +140,7 @@ fn refused_arguments(message: &str) -> Option<Error> {
 }
 
 fn from_plan(message: &str) -> Error {
-    if let Some(error) = refused_arguments(message) {
+    if let Some(error) = refused_arguments(message).or_else(|| translate(message)) {
         return error;
     }
     let message = reword(first_line(message));

@@ -29,20 +29,36 @@ pub(crate) fn resolve(query: &mut Query) -> Result<()> {
     }
 }
 
-/// The error with the place of the relation in FROM that does not exist, if it is about one and does not say where.
+/// The error with the place of the relation or column that does not exist, if it is about one and does not say where.
 pub(crate) fn placed(error: Error, query: &Query) -> Error {
-    if error.position().is_some() || error.sqlstate() != ErrorKind::NotFound.sqlstate() {
+    if error.position().is_some() {
         return error;
     }
-    let missing = error.message().strip_prefix("relation \"").and_then(|rest| rest.split('"').next());
-    let missing = missing.and_then(|name| name.rsplit('.').next()).unwrap_or_default();
-    let found = ast::visit_relations(query, |name| match name.0.last().and_then(|part| part.as_ident()) {
-        Some(ident) if normal(ident) == missing => ControlFlow::Break(ident.span.start),
-        _ => ControlFlow::Continue(()),
-    });
-    match found.break_value().and_then(position) {
+    let missing = |before: &str| error.message().strip_prefix(before)?.split('"').next()?.rsplit('.').next();
+    let at = if let Some(missing) = missing("relation \"") {
+        ast::visit_relations(query, |name| stop_at(name.0.last().and_then(|part| part.as_ident()), missing))
+    } else if let Some(missing) = missing("column \"") {
+        ast::visit_expressions(query, |expr| {
+            let ident = match expr {
+                Expr::Identifier(ident) => Some(ident),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            stop_at(ident, missing)
+        })
+    } else {
+        return error;
+    };
+    match at.break_value().and_then(position) {
         Some(at) => error.at(at),
         None => error,
+    }
+}
+
+fn stop_at(ident: Option<&Ident>, name: &str) -> ControlFlow<Location> {
+    match ident {
+        Some(ident) if normal(ident) == name => ControlFlow::Break(ident.span.start),
+        _ => ControlFlow::Continue(()),
     }
 }
 

@@ -489,12 +489,32 @@ fn table_factor(factor: &mut TableFactor) -> Result<()> {
     }
     match factor {
         TableFactor::NestedJoin { table_with_joins, .. } => joins(std::slice::from_mut(table_with_joins.as_mut())),
+        TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality: false, .. } => {
+            name_unnested(alias, array_exprs.len());
+            Ok(())
+        }
         TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
             window_call::rewrite(factor)?;
             named_arguments(factor);
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// `FROM unnest(list)` has a column `unnest`, and under an alias one that is called by it, as in PostgreSQL.
+fn name_unnested(alias: &mut Option<ast::TableAlias>, lists: usize) {
+    let alias = alias.get_or_insert_with(|| {
+        let name = Ident::with_quote('"', "unnest");
+        ast::TableAlias { explicit: true, name, columns: Vec::new(), at: None }
+    });
+    if alias.columns.is_empty() {
+        let name = |number: usize| match number {
+            0 => alias.name.clone(),
+            number => Ident::with_quote('"', format!("{}_{number}", normal(&alias.name))),
+        };
+        let column = |name| ast::TableAliasColumnDef { name, data_type: None };
+        alias.columns = (0..lists).map(name).map(column).collect();
     }
 }
 
