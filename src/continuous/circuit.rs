@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
 use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::RelationId;
@@ -37,6 +38,8 @@ use crate::state::snapshot::Snapshot;
 pub struct StepContext<'a> {
     /// The time of the step, in microseconds since 1970 UTC.
     pub now_us: i64,
+    /// Calls the work off: a build for its user; a step is never called off.
+    pub interrupt: &'a Interrupt,
     /// Runs a plan in batch over the contents as they are at the end of this step.
     pub recompute: &'a dyn Fn(&LogicalPlan) -> Result<Vec<RecordBatch>>,
 }
@@ -157,7 +160,7 @@ impl Circuit {
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
                 for port in &scans {
-                    self.feed(port.node, port.seen(batch)?, &mut output)?;
+                    self.feed(port.node, port.seen(batch)?, cx, &mut output)?;
                 }
             }
         }
@@ -178,7 +181,7 @@ impl Circuit {
                 let snapshot = snapshot.seen_as(port.layout.clone());
                 for chunk in 0..snapshot.chunks() {
                     let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
-                    self.feed(port.node, ChangeBatch::inserts(rows), &mut output)?;
+                    self.feed(port.node, ChangeBatch::inserts(rows), cx, &mut output)?;
                 }
             }
         }
@@ -221,13 +224,13 @@ impl Circuit {
         }
     }
 
-    fn feed(&mut self, scan: usize, batch: ChangeBatch, output: &mut StepOutput) -> Result<()> {
+    fn feed(&mut self, scan: usize, batch: ChangeBatch, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
         if self.append_only[scan] && !batch.weights().is_insert_only() {
             return Err(Error::internal("a row was deleted from an append-only relation"));
         }
         self.stats[scan].rows_in += batch.num_rows() as u64;
         let rows_max = batch.num_rows();
-        Flow { circuit: self, output, node: scan, rows_max }.emit(batch)
+        Flow { circuit: self, output, node: scan, rows_max, interrupt: cx.interrupt }.emit(batch)
     }
 
     fn finish(&mut self, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
@@ -236,15 +239,16 @@ impl Circuit {
                 Node::Scan => {}
                 Node::Operator(slot) => {
                     let Some(mut operator) = slot.take() else { return Err(reentered()) };
-                    let result =
-                        operator.finish(&mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
+                    let (rows_max, interrupt) = (CHUNK_ROWS, cx.interrupt);
+                    let result = operator.finish(&mut Flow { circuit: self, output, node: index, rows_max, interrupt });
                     self.nodes[index] = Node::Operator(Some(operator));
                     result?;
                 }
                 Node::Recompute(slot) => {
                     let Some(mut recompute) = slot.take() else { return Err(reentered()) };
+                    let (rows_max, interrupt) = (CHUNK_ROWS, cx.interrupt);
                     let result =
-                        recompute.finish(cx, &mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
+                        recompute.finish(cx, &mut Flow { circuit: self, output, node: index, rows_max, interrupt });
                     self.nodes[index] = Node::Recompute(Some(recompute));
                     result?;
                 }
@@ -274,6 +278,7 @@ struct Flow<'a> {
     node: usize,
     /// The most rows the node may emit at once: a chunk, or what it was given.
     rows_max: usize,
+    interrupt: &'a Interrupt,
 }
 
 impl Output for Flow<'_> {
@@ -281,6 +286,7 @@ impl Output for Flow<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        self.check()?;
         debug_assert!(batch.num_rows() <= self.rows_max, "{} rows in one batch", batch.num_rows());
         let rows_max = batch.num_rows().max(CHUNK_ROWS);
         let circuit = &mut *self.circuit;
@@ -297,7 +303,13 @@ impl Output for Flow<'_> {
             let result = operator.push(
                 port,
                 batch.clone(),
-                &mut Flow { circuit: self.circuit, output: self.output, node: consumer, rows_max },
+                &mut Flow {
+                    circuit: self.circuit,
+                    output: self.output,
+                    node: consumer,
+                    rows_max,
+                    interrupt: self.interrupt,
+                },
             );
             self.circuit.nodes[consumer] = Node::Operator(Some(operator));
             result?;
@@ -309,6 +321,10 @@ impl Output for Flow<'_> {
         if weight != 0 {
             self.output.errors.push(ErrorChange { error, row, weight });
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.interrupt.check()
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
@@ -31,6 +32,8 @@ pub struct Commit {
     pub payload: Payload,
     /// How to make the payload again if what it was made from has changed; without it that is a conflict.
     pub again: Option<Again>,
+    /// Calls it off until it has passed the door.
+    pub interrupt: Interrupt,
 }
 
 /// Makes a commit's payload anew, from the version at the door.
@@ -45,7 +48,14 @@ pub struct Payload {
     pub ddl: Option<Box<Ddl>>,
 }
 
-/// A commit that was published.
+impl Payload {
+    /// How many rows it names.
+    pub fn rows(&self) -> usize {
+        self.writes.iter().map(Write::rows).sum()
+    }
+}
+
+/// A commit that passed the door.
 #[derive(Debug, Clone, Copy)]
 pub struct Committed {
     /// The epoch that shows it.
@@ -54,6 +64,8 @@ pub struct Committed {
     pub inserted: u64,
     /// Rows deleted.
     pub deleted: u64,
+    /// Whether the epoch is published; if not, the wait for it was called off after the door.
+    pub published: bool,
 }
 
 /// What a statement wants done to one relation.

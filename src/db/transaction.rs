@@ -11,6 +11,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
 use crate::db::commit::{Commit, Payload, Write};
 use crate::db::rows::row_ids;
@@ -98,7 +99,7 @@ impl OpenTransaction {
     }
 
     /// The transaction as one commit; `None` if it wrote nothing.
-    pub fn into_commit(self) -> Option<Commit> {
+    pub fn into_commit(self, interrupt: &Interrupt) -> Option<Commit> {
         let writes: Vec<Write> = self
             .overlays
             .into_iter()
@@ -116,7 +117,7 @@ impl OpenTransaction {
         let deleted = writes.iter().filter(|write| !write.deletes.is_empty()).map(|write| write.relation);
         let reads = self.reads.into_iter().chain(deleted).collect();
         let payload = Payload { writes, ddl: None };
-        Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None })
+        Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None, interrupt: interrupt.clone() })
     }
 }
 

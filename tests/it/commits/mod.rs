@@ -2,6 +2,7 @@
 
 mod alter;
 mod interleave;
+mod interrupts;
 mod races;
 mod replay;
 mod subscriptions;

@@ -90,7 +90,8 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
             Box::new(move |version| definer.payload(version, definer.propose(version, &statement)?))
         };
         let again = (attempt == ATTEMPTS).then_some(again);
-        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again }) {
+        let interrupt = connection.interrupt.clone();
+        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again, interrupt }) {
             Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => continue,
             Err(error) => return Err(error),
             Ok(_) => notices.into_iter().for_each(|notice| connection.notice(notice)),
