@@ -136,7 +136,8 @@ fn from_execution(message: &str) -> Error {
 fn refused_arguments(message: &str) -> Option<Error> {
     let (_, reason) = message.split_once("user-defined coercion failed with: ")?;
     let reason = reason.split(" No function matches").next().unwrap_or(reason);
-    Some(Error::new(ErrorKind::Type, reword(reason.trim())).with_sqlstate("42883"))
+    let refused = || Error::new(ErrorKind::Type, reword(reason.trim())).with_sqlstate("42883");
+    Some(translate(reason).unwrap_or_else(refused))
 }
 
 fn from_plan(message: &str) -> Error {
