@@ -14,6 +14,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableFunction;
 use datafusion::catalog::TableFunctionArgs;
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::utils::take_function_args;
 use datafusion::datasource::provider_as_source;
@@ -22,7 +23,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableSource, Volatility, WindowUDF,
+    TableSource, Volatility, WindowUDF, create_udf,
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -68,6 +69,13 @@ pub struct FunctionRegistry {
     session: SessionState,
 }
 
+/// `version()`: ours, not that of the library below.
+fn version() -> ScalarUDF {
+    let text = format!("Eddy {}", env!("CARGO_PKG_VERSION"));
+    let value = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(text.clone()))));
+    create_udf("version", vec![], DataType::Utf8View, Volatility::Immutable, Arc::new(value))
+}
+
 impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
@@ -93,6 +101,7 @@ impl FunctionRegistry {
             registry.add_scalar(function);
         }
         registry.add_scalar(asof::function());
+        registry.add_scalar(Arc::new(version()));
         registry
             .add_scalar(Arc::new(ScalarUDF::from(NamedCast { signature: Signature::any(1, Volatility::Immutable) })));
         for (name, other) in OTHER_NAMES {

@@ -18,6 +18,7 @@ pub mod diagnostic;
 pub mod dml;
 pub mod functions;
 pub mod group_keys;
+pub mod names;
 pub mod optimizer;
 pub mod passes;
 pub mod properties;
