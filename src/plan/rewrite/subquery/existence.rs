@@ -37,10 +37,9 @@ fn decide_one(exists: Exists, functions: &FunctionRegistry) -> DataFusionResult<
     let (rows, skipped) = match plan {
         LogicalPlan::Limit(limit) => match (limit.get_skip_type()?, limit.get_fetch_type()?) {
             (_, FetchType::Literal(Some(0))) => return Ok(Transformed::yes(lit(negated))),
-            (SkipType::Literal(skipped), FetchType::Literal(_)) => match limit.input.as_ref() {
-                LogicalPlan::Sort(sort) => (sort.input.clone(), skipped),
-                _ => (limit.input.clone(), skipped),
-            },
+            (SkipType::Literal(skipped), FetchType::Literal(_)) => {
+                (Arc::new(without_order(&limit.input).clone()), skipped)
+            }
             _ => return Ok(Transformed::no(Expr::Exists(Exists { subquery, negated }))),
         },
         _ => (subquery.subquery.clone(), 0),
@@ -65,6 +64,16 @@ fn without_effect(plan: &LogicalPlan) -> &LogicalPlan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => without_effect(&sort.input),
         LogicalPlan::Window(window) => without_effect(&window.input),
         LogicalPlan::Distinct(Distinct::All(input)) => without_effect(input),
+        other => other,
+    }
+}
+
+/// The plan below operators that neither add nor take away rows.
+fn without_order(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::Projection(projection) => without_order(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => without_order(&alias.input),
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => without_order(&sort.input),
         other => other,
     }
 }
