@@ -35,6 +35,7 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::window_functions;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -129,6 +130,7 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
             let names: Vec<_> = names.map(str::to_lowercase).collect();
+            let function = window_functions::adapted(function);
             registry.window.extend(names.into_iter().map(|name| (name, function.clone())));
         }
         for function in SessionStateDefaults::default_table_functions() {
@@ -306,6 +308,8 @@ pub(crate) fn options() -> Arc<ConfigOptions> {
     // A top-k filter shared between the branches of a union, each of which keeps other keys, loses rows.
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.sql_parser.collect_spans = true;
+    // It drops a sort below LIMIT .. OFFSET; useless ones are dropped by a pass of ours.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".to_string());
     Arc::new(options)
