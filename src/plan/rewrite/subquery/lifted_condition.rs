@@ -136,7 +136,7 @@ impl Lifter<'_> {
                 parted |= renamed.transformed;
                 Ok(renamed)
             }
-            LogicalPlan::Join(_) | LogicalPlan::Sort(_) => Ok(Transformed::no(node)),
+            LogicalPlan::Join(_) | LogicalPlan::Sort(_) | LogicalPlan::Aggregate(_) => Ok(Transformed::no(node)),
             other => Ok(Transformed::new(other, false, TreeNodeRecursion::Jump)),
         })?;
         let plan = LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input.data))?);
