@@ -26,7 +26,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::operator::accumulator::aggregate_functions;
+use crate::operator::accumulator::{aggregate_functions, percentile_functions};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::clock_functions;
 use crate::plan::context::SqlTypes;
@@ -34,6 +34,7 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::values::settle::DecimalOperators;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -72,7 +73,7 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames), Arc::new(DecimalOperators)];
         expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),
@@ -106,7 +107,7 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(function);
         }
-        for function in aggregate_functions() {
+        for function in aggregate_functions().into_iter().chain(percentile_functions()) {
             registry.add_aggregate(function);
         }
         for function in SessionStateDefaults::default_window_functions() {

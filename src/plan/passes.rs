@@ -1,7 +1,7 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `analyze` settles types; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
+//! - `numbers` settles the types of numbers, `analyze` all others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
 //! - `ties` come last, because they are broken by all columns that are left.
@@ -20,6 +20,7 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{one_row, outer_reference, scalar, skipped_level, unequal_correlation, value};
 use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, ties};
+use crate::plan::values::{cast, settle};
 use crate::plan::{optimizer, refusals};
 
 /// What a pass may know besides the plan.
@@ -40,7 +41,7 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 15] = [
+pub(crate) const PASSES: [Pass; 17] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
@@ -48,12 +49,14 @@ pub(crate) const PASSES: [Pass; 15] = [
     Pass { name: "skipped_level", run: |plan, context| skipped_level::bring_near(plan, context.aliases) },
     Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
     Pass { name: "unequal_correlation", run: |plan, context| unequal_correlation::make_equal(plan, context.aliases) },
+    Pass { name: "numbers", run: |plan, _| settle::settle(plan) },
     Pass { name: "analyze", run: analyze },
     Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
     Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
     Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
     Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
+    Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },
     Pass { name: "optimize", run: optimize },
     Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },
 ];

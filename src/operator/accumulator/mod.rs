@@ -22,6 +22,7 @@ mod function;
 mod keys;
 mod multiset;
 mod ordered;
+mod percentile;
 mod ratio;
 mod rows;
 mod square_sum;
@@ -42,6 +43,7 @@ use crate::base::error::{Error, Result};
 
 pub use datafusion_face::{aggregate_functions, from_udf};
 pub use function::{AggregateCall, AggregateFunction, create};
+pub use percentile::percentile_functions;
 pub use sum::average_of_integers;
 
 /// The state of one aggregate call for all its groups.

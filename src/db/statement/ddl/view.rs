@@ -93,7 +93,8 @@ impl Definer {
                 .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
         }
         let schema = rename(&direct.schema, &create.columns)?;
-        let mut view = Relation::new(id, &create.name.name, kind, schema);
+        let domains = direct.domains.iter().copied();
+        let mut view = Relation::new(id, &create.name.name, kind, schema).with_domains(domains);
         view.query = Some(with_columns(&create.query_text, &create.columns, &view.schema));
         view.options = create.options.clone();
         view.settings = self.settings.clone();
