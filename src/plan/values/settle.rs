@@ -145,6 +145,12 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
         Expr::BinaryExpr(binary) if may_be_decimal(&binary.left, schema) || may_be_decimal(&binary.right, schema) => {
             Ok(binary_of(binary, schema))
         }
+        Expr::Between(between) if is_bounded(&between, schema) => {
+            let Between { expr, negated, low, high } = between;
+            let above = binary_of(BinaryExpr::new(expr.clone(), Operator::GtEq, low), schema).data;
+            let within = above.and(binary_of(BinaryExpr::new(expr, Operator::LtEq, high), schema).data);
+            Ok(Transformed::yes(if negated { Expr::Not(within.into()) } else { within }))
+        }
         Expr::Between(Between { expr, negated, low, high }) => {
             let operands = unified(vec![*expr, *low, *high], schema, true);
             Ok(operands.update_data(|operands| match <[Expr; 3]>::try_from(operands) {
@@ -233,6 +239,14 @@ fn binary_of(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::yes(call);
     }
     Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr::new(left.into(), op, right.into())), transformed)
+}
+
+/// Whether BETWEEN is two comparisons of a column that [`bounded`] says in its type, at least one of them.
+fn is_bounded(between: &Between, schema: &DFSchema) -> bool {
+    let column = &between.expr;
+    matches!(column.as_ref(), Expr::Column(_))
+        && (bounded(column, Operator::GtEq, &between.low, schema).is_some()
+            || bounded(column, Operator::LtEq, &between.high, schema).is_some())
 }
 
 /// A comparison of a decimal literal with what has fewer digits behind the point.
