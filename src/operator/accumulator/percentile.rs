@@ -1,212 +1,427 @@
-//! `percentile_cont` and `median`: the value at a fraction of the sorted ones, between two of them by line, as DOUBLE.
+//! Percentiles, medians and modes: read from the values of a group with their weights.
 //!
-//! DataFusion's keep the type of their argument and a fraction of six digits. Here the fraction keeps its own, and
-//! numbers of every kind give a DOUBLE, as in PostgreSQL. There is no running state: all values are kept until the
-//! answer is read, so a view computes a group again when a step has touched it.
+//! The values of a group that can lose rows stand in a weighted multiset in order; one that cannot gathers them and
+//! sorts when it is read. Both read the same. `approx_` functions first round every value to [`KEPT_BITS`] binary
+//! digits, which bounds the multiset and keeps the answer within 0.05 % of the exact one; whole numbers up to 2048 stay
+//! as they are. Rounding looks at one value at a time, so the answer does not depend on the order of rows either.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, RecordBatchOptions};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Float64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, i256};
 
-use crate::base::cast::{OnFailure, cast_values, decimal_to_double};
+use super::keys::{Codec, Native, RowKeys};
+use super::multiset::{Multiset, Multisets, saved_rows};
+use super::rows::Rows;
+use super::{Accumulator, argument, foreign_state, state_column};
+use crate::base::cast::decimal_to_double;
+use crate::base::change::Weights;
 use crate::base::decimal::{self, Parsed, power_of_ten};
-use crate::base::error::{Error, ErrorKind};
-use crate::base::types::sql_type_name;
-use crate::operator::error::to_datafusion;
+use crate::base::error::{Error, Result};
 
-/// The functions of this file.
-pub fn percentile_functions() -> Vec<Arc<AggregateUDF>> {
-    let of = |name, aliases: &[&str]| Percentile {
-        name,
-        aliases: aliases.iter().map(|alias| alias.to_string()).collect(),
-        signature: Signature::user_defined(Volatility::Immutable),
-    };
-    let functions = [of(PERCENTILE, &["quantile_cont"]), of(MEDIAN, &[])];
-    functions.into_iter().map(|function| Arc::new(AggregateUDF::from(function))).collect()
+/// Binary digits of a value that `approx_` functions keep, the leading one among them.
+const KEPT_BITS: u32 = 11;
+
+/// The part of the rows that lies below the value asked for, and the order in which it does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fraction {
+    /// From 0 to 1; NULL for an unknown one, whose percentile is NULL.
+    pub value: Option<f64>,
+    /// Whether the values are counted from the greatest down.
+    pub descending: bool,
 }
 
-const PERCENTILE: &str = "percentile_cont";
-const MEDIAN: &str = "median";
+impl Fraction {
+    /// Half of the rows, from the least value up.
+    pub(super) const HALF: Fraction = Fraction { value: Some(0.5), descending: false };
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Percentile {
-    name: &'static str,
-    aliases: Vec<String>,
-    signature: Signature,
+    /// Checks that the fraction lies between 0 and 1.
+    pub fn try_new(value: Option<f64>, descending: bool) -> Result<Self> {
+        match value {
+            Some(value) if !(0.0..=1.0).contains(&value) => {
+                let error = Error::data(format!("percentile value {value} is not between 0 and 1"));
+                Err(error.with_sqlstate("22003"))
+            }
+            value => Ok(Fraction { value, descending }),
+        }
+    }
 }
 
-impl AggregateUDFImpl for Percentile {
-    fn name(&self) -> &str {
-        self.name
+/// Which of the values is the answer.
+pub(super) enum Choice<K> {
+    /// Between the two values around the place that the fraction names; the function blends them.
+    Between(Fraction, fn(&K, &K, f64) -> K),
+    /// The first value that has the fraction of the rows up to it.
+    At(Fraction),
+    /// The most frequent value, the first of several in this order.
+    Mode { descending: bool },
+}
+
+/// One of the values of every group.
+pub(super) struct Percentile<C: Codec> {
+    choice: Choice<C::Key>,
+    rounded: bool,
+    result: DataType,
+    values: Store<C>,
+}
+
+enum Store<C: Codec> {
+    Weighted(Multisets<C>),
+    /// Values one by one, for groups that never lose one.
+    Gathered {
+        codec: C,
+        groups: Vec<Vec<C::Key>>,
+        entries: usize,
+        heap: usize,
+    },
+}
+
+impl<C: Codec> Percentile<C> {
+    /// Chooses among values of the type of `codec`; the answer has the type `result`.
+    pub(super) fn new(codec: C, choice: Choice<C::Key>, result: DataType, append_only: bool) -> Self {
+        let values = match append_only {
+            true => Store::Gathered { codec, groups: Vec::new(), entries: 0, heap: 0 },
+            false => Store::Weighted(Multisets::new(codec, true)),
+        };
+        Percentile { choice, rounded: false, result, values }
     }
 
-    fn aliases(&self) -> &[String] {
-        &self.aliases
+    /// The same over values rounded to a few digits; they are doubles.
+    pub(super) fn rounded(self) -> Self {
+        Percentile { rounded: true, ..self }
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let wanted = if self.name == MEDIAN { 1 } else { 2 };
-        let fits = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
-        match types.iter().find(|data_type| !fits(data_type)) {
-            None if types.len() == wanted => Ok(vec![DataType::Float64; wanted]),
-            _ => {
-                let types: Vec<String> = types.iter().map(sql_type_name).collect();
-                let message = format!("function {}({}) does not exist", self.name, types.join(", "));
-                let error = Error::new(ErrorKind::Type, message).with_sqlstate("42883");
-                Err(to_datafusion(error.with_hint("it takes numbers")))
+    /// The answer from the values in order, each with its weight.
+    fn choose(&self, entries: &[(&C::Key, i64)]) -> Option<C::Key>
+    where
+        C::Key: Clone,
+    {
+        let rows: i128 = entries.iter().map(|entry| i128::from(entry.1)).sum();
+        match &self.choice {
+            Choice::Between(fraction, blend) => {
+                let (place, part) = place(fraction.value?, rows - 1)?;
+                let (below, above) = (nth(entries, place)?, nth(entries, if part > 0.0 { place + 1.0 } else { place })?);
+                Some(if below == above || part == 0.0 { below.clone() } else { blend(below, above, part) })
+            }
+            Choice::At(fraction) => {
+                let place = (fraction.value? * rows as f64).ceil() - 1.0;
+                nth(entries, place.max(0.0)).cloned()
+            }
+            Choice::Mode { .. } => {
+                let most = entries.iter().map(|entry| entry.1).max()?;
+                entries.iter().find(|entry| entry.1 == most).map(|entry| entry.0.clone())
             }
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let list = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
-        Ok(vec![Arc::new(Field::new(format_state_name(args.name, "values"), list, true))])
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fraction = if self.name == MEDIAN { Some(0.5) } else { fraction(&args)? };
-        let descending = args.order_bys.first().is_some_and(|key| key.options.descending);
-        let fraction = fraction.map(|fraction| if descending { 1.0 - fraction } else { fraction });
-        Ok(Box::new(Values { values: vec![], fraction, distinct: args.is_distinct }))
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.accumulator(args)
-    }
-
-    fn supports_within_group_clause(&self) -> bool {
-        self.name == PERCENTILE
-    }
-}
-
-/// The constant fraction of a call, between 0 and 1.
-fn fraction(args: &AccumulatorArgs) -> Result<Option<f64>> {
-    let invalid = |message: String| to_datafusion(Error::invalid(message).with_sqlstate("22003"));
-    let Some(expr) = args.exprs.get(1) else {
-        return Err(to_datafusion(Error::internal("percentile_cont without a fraction")));
-    };
-    let one_row = RecordBatchOptions::new().with_row_count(Some(1));
-    let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
-    let value = match expr.evaluate(&batch) {
-        Ok(ColumnarValue::Scalar(value)) => value,
-        Ok(ColumnarValue::Array(array)) => ScalarValue::try_from_array(&array, 0)?,
-        Err(_) => return Err(invalid("the fraction of percentile_cont must be a constant".into())),
-    };
-    match value {
-        ScalarValue::Float64(Some(fraction)) if (0.0..=1.0).contains(&fraction) => Ok(Some(fraction)),
-        ScalarValue::Float64(None) | ScalarValue::Null => Ok(None),
-        other => Err(invalid(format!("percentile value {other} is not between 0 and 1"))),
-    }
-}
-
-/// All values of a group.
-#[derive(Debug)]
-struct Values {
-    values: Vec<f64>,
-    fraction: Option<f64>,
-    distinct: bool,
-}
-
-impl Values {
-    fn add(&mut self, array: &ArrayRef) -> Result<()> {
-        let doubles = cast_values(array, &DataType::Float64, OnFailure::Error).map_err(to_datafusion)?;
-        self.values.extend(doubles.as_primitive::<Float64Type>().iter().flatten());
-        Ok(())
-    }
-}
-
-impl Accumulator for Values {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        values.first().map_or(Ok(()), |values| self.add(values))
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let lists = states.first().map(|state| state.as_list::<i32>());
-        lists.into_iter().flat_map(|lists| lists.iter().flatten()).try_for_each(|values| self.add(&values))
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let Some(array) = values.first() else { return Ok(()) };
-        let mut gone: HashMap<u64, usize> = HashMap::new();
-        for value in array.as_primitive::<Float64Type>().iter().flatten() {
-            *gone.entry(value.to_bits()).or_default() += 1;
+    fn descending(&self) -> bool {
+        match &self.choice {
+            Choice::Between(fraction, _) | Choice::At(fraction) => fraction.descending,
+            Choice::Mode { descending } => *descending,
         }
-        self.values.retain(|value| match gone.get_mut(&value.to_bits()) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                false
+    }
+
+    fn value(&self, group: u32) -> Option<C::Key>
+    where
+        C::Key: Clone,
+    {
+        let mut entries: Vec<(&C::Key, i64)> = match &self.values {
+            Store::Weighted(values) => values.group(group).map_or_else(Vec::new, Multiset::present),
+            Store::Gathered { groups, .. } => {
+                let mut keys: Vec<&C::Key> = groups.get(group as usize)?.iter().collect();
+                keys.sort_unstable();
+                keys.chunk_by(|one, other| one == other).map(|equal| (equal[0], equal.len() as i64)).collect()
             }
-            _ => true,
-        });
-        Ok(())
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.values.sort_unstable_by(f64::total_cmp);
-        if self.distinct {
-            // The values are canonical, so equal ones have equal bits.
-            let mut once = self.values.clone();
-            once.dedup_by_key(|value| value.to_bits());
-            return Ok(ScalarValue::Float64(self.fraction.and_then(|fraction| percentile(&once, fraction))));
+        };
+        if self.descending() {
+            entries.reverse();
         }
-        Ok(ScalarValue::Float64(self.fraction.and_then(|fraction| percentile(&self.values, fraction))))
+        self.choose(&entries)
     }
 
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values = Float64Array::from(std::mem::take(&mut self.values));
-        let offsets = OffsetBuffer::from_lengths([values.len()]);
-        let field = Arc::new(Field::new_list_field(DataType::Float64, true));
-        let list = ListArray::try_new(field, offsets, Arc::new(values), None)?;
-        Ok(vec![ScalarValue::List(Arc::new(list))])
+    fn codec(&self) -> &C {
+        match &self.values {
+            Store::Weighted(values) => values.codec(),
+            Store::Gathered { codec, .. } => codec,
+        }
     }
 
-    fn size(&self) -> usize {
-        size_of_val(self) + self.values.capacity() * size_of::<f64>()
+    fn capacity(&self) -> usize {
+        match &self.values {
+            Store::Weighted(values) => values.capacity(),
+            Store::Gathered { groups, .. } => groups.len(),
+        }
+    }
+
+    fn add(&mut self, values: &[ArrayRef], rows: &Rows<'_>) -> Result<()> {
+        match &mut self.values {
+            Store::Weighted(held) => held.add(values, rows, |_, _, _| {}),
+            Store::Gathered { codec, groups, entries, heap } => codec.visit(values, rows, |_, group, key, weight| {
+                for _ in 0..weight {
+                    groups[group].push(key.to_owned());
+                    *entries += 1;
+                    *heap += C::heap(key);
+                }
+            }),
+        }
     }
 }
 
-/// The value at `fraction` of sorted values.
-fn percentile(sorted: &[f64], fraction: f64) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)?;
-    let (below, weight) = place(fraction, last)?;
-    let (low, high) = (*sorted.get(below)?, *sorted.get((below + 1).min(last))?);
-    // Two infinities have no line between them.
-    Some(if weight == 0.0 || low == high { low } else { low + (high - low) * weight })
-}
-
-/// `fraction * last` as whole places and the rest, computed on the digits of the fraction: 0.95 of 9 is 8 and 0.55, where
+/// The value of the row at `place`, counted from 0.
+/// `fraction * last` as a whole place and the rest, computed on the digits of the fraction: 0.95 of 9 is 8 and 0.55, where
 /// a product of doubles would be a little less.
-fn place(fraction: f64, last: usize) -> Option<(usize, f64)> {
+fn place(fraction: f64, last: i128) -> Option<(f64, f64)> {
     let exact = decimal::parse(&fraction.to_string()).and_then(Parsed::exact);
-    let product = exact.and_then(|(digits, decimal)| Some((digits.checked_mul(last as i128)?, decimal.scale)));
+    let product = exact.and_then(|(digits, decimal)| Some((digits.checked_mul(last)?, decimal.scale)));
     match product {
         Some((product, scale)) => {
             let unit = i128::try_from(power_of_ten(u32::from(scale.unsigned_abs()))).ok()?;
-            Some((usize::try_from(product / unit).ok()?, decimal_to_double(product % unit, scale)))
+            Some(((product / unit) as f64, decimal_to_double(product % unit, scale)))
         }
         None => {
             let place = fraction * last as f64;
-            Some((place as usize, place.fract()))
+            Some((place.floor(), place.fract()))
         }
+    }
+}
+
+fn nth<'a, K>(entries: &[(&'a K, i64)], place: f64) -> Option<&'a K> {
+    let place = place as i128;
+    let mut passed = 0;
+    let found = entries.iter().find(|entry| {
+        passed += i128::from(entry.1);
+        passed > place
+    });
+    found.map(|entry| entry.0)
+}
+
+impl<C: Codec> Accumulator for Percentile<C>
+where
+    C::Key: Clone,
+{
+    fn resize(&mut self, count: usize) {
+        match &mut self.values {
+            Store::Weighted(values) => values.resize(count),
+            Store::Gathered { groups, .. } if count > groups.len() => groups.resize_with(count, Vec::new),
+            Store::Gathered { .. } => {}
+        }
+    }
+
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        // The fraction comes along as an argument; it was read when the call was made.
+        let mut value = state_column(values, 0)?.clone();
+        if self.rounded {
+            let doubles = argument(std::slice::from_ref(&value), &DataType::Float64)?;
+            let doubles = doubles.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?;
+            value = Arc::new(doubles.unary::<_, Float64Type>(rounded));
+        }
+        let rows = Rows::new(std::slice::from_ref(&value), groups, weights, filter, self.capacity())?;
+        if matches!(self.values, Store::Gathered { .. }) {
+            rows.refuse_deletes()?;
+        }
+        self.add(&[value], &rows)
+    }
+
+    fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let keys: Vec<Option<C::Key>> = groups.iter().map(|&group| self.value(group)).collect();
+        let keys: Vec<Option<&C::Key>> = keys.iter().map(Option::as_ref).collect();
+        let answers = self.codec().decode_one(&keys)?;
+        if *answers.data_type() == self.result { Ok(answers) } else { Ok(cast(&answers, &self.result)?) }
+    }
+
+    fn clear(&mut self, cleared: &[u32]) {
+        match &mut self.values {
+            Store::Weighted(values) => values.clear(cleared),
+            Store::Gathered { groups, entries, heap, .. } => {
+                for &group in cleared {
+                    if let Some(keys) = groups.get_mut(group as usize).map(std::mem::take) {
+                        *entries = entries.saturating_sub(keys.len());
+                        *heap = heap.saturating_sub(keys.iter().map(|key| C::heap(key.borrow())).sum());
+                    }
+                }
+            }
+        }
+    }
+
+    fn save(&self, saved: &[u32]) -> Result<Vec<ArrayRef>> {
+        match &self.values {
+            Store::Weighted(values) => values.save(saved),
+            Store::Gathered { codec, groups, .. } => {
+                let lists = saved.iter().map(|&group| groups.get(group as usize).map_or(&[][..], Vec::as_slice));
+                super::multiset::save_lists(codec, lists.map(|keys| keys.iter().map(|key| (key, 1))))
+            }
+        }
+    }
+
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, groups, weights) = saved_rows(groups, state)?;
+        let rows = Rows::new(&values, &groups, &weights, None, self.capacity())?;
+        self.add(&values, &rows)
+    }
+
+    fn size(&self) -> usize {
+        match &self.values {
+            Store::Weighted(values) => values.size(),
+            Store::Gathered { groups, entries, heap, .. } => {
+                groups.capacity() * size_of::<Vec<C::Key>>() + entries * (size_of::<C::Key>() * 3 / 2) + heap
+            }
+        }
+    }
+}
+
+/// The double nearest to `value` that has [`KEPT_BITS`] digits.
+fn rounded(value: f64) -> f64 {
+    const DROPPED: u32 = 53 - KEPT_BITS;
+    let bits = value.to_bits();
+    let half = (1 << (DROPPED - 1)) - 1 + ((bits >> DROPPED) & 1);
+    let nearest = |bits: u64| f64::from_bits(bits >> DROPPED << DROPPED);
+    match nearest(bits.wrapping_add(half)) {
+        _ if !value.is_finite() => value,
+        infinite if infinite.is_infinite() => nearest(bits),
+        nearest => nearest,
+    }
+}
+
+/// Values between others: what interpolation needs.
+pub(super) fn between_doubles(below: &Native<f64>, above: &Native<f64>, part: f64) -> Native<f64> {
+    Native(below.0 + part * (above.0 - below.0))
+}
+
+/// The middle of two decimals, halves away from zero; medians ask for nothing else.
+pub(super) fn middle_of_decimals<N: ArrowNativeTypeOp + Into<i256> + TryFromWide>(
+    below: &Native<N>,
+    above: &Native<N>,
+    _part: f64,
+) -> Native<N> {
+    let sum = below.0.into().wrapping_add(above.0.into());
+    let (one, two) = (i256::from_i128(1), i256::from_i128(2));
+    let quotient = sum / two;
+    let odd = quotient.wrapping_mul(two) != sum;
+    let away = if sum.is_negative() { quotient.wrapping_sub(one) } else { quotient.wrapping_add(one) };
+    Native(N::narrowed(if odd { away } else { quotient }).unwrap_or(below.0))
+}
+
+/// The way back from a wide integer.
+pub(super) trait TryFromWide: Sized {
+    fn narrowed(value: i256) -> Option<Self>;
+}
+
+impl TryFromWide for i128 {
+    fn narrowed(value: i256) -> Option<Self> {
+        value.to_i128()
+    }
+}
+
+impl TryFromWide for i256 {
+    fn narrowed(value: i256) -> Option<Self> {
+        Some(value)
+    }
+}
+
+/// `approx_percentile_cont_with_weight(x, weight, fraction)`: a row stands for as many rows as its weight says.
+pub(super) struct WeightedPercentile {
+    fraction: Fraction,
+    result: DataType,
+    /// Pairs of rounded value and weight, in order, with how often they occur.
+    pairs: Multisets<RowKeys>,
+}
+
+impl WeightedPercentile {
+    /// The percentile at `fraction`, in the type `result`.
+    pub(super) fn try_new(fraction: Fraction, result: DataType) -> Result<Self> {
+        let codec = RowKeys::try_new(&[DataType::Float64, DataType::Float64])?;
+        Ok(WeightedPercentile { fraction, result, pairs: Multisets::new(codec, true) })
+    }
+
+    fn value(&self, group: u32) -> Result<Option<f64>> {
+        let entries = self.pairs.group(group).map_or_else(Vec::new, Multiset::present);
+        let keys: Vec<_> = entries.iter().map(|entry| Some(entry.0)).collect();
+        let columns = self.pairs.codec().decode(&keys)?;
+        let column = |index| -> Result<&Float64Array> {
+            state_column(&columns, index)?.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)
+        };
+        let (values, weights) = (column(0)?, column(1)?);
+        let pairs = values.values().iter().zip(weights.values()).zip(&entries);
+        let mut weighted: Vec<(f64, f64)> =
+            pairs.map(|((&value, &weight), entry)| (value, weight * entry.1 as f64)).collect();
+        if self.fraction.descending {
+            weighted.reverse();
+        }
+        let total: f64 = weighted.iter().map(|pair| pair.1).sum();
+        let Some(fraction) = self.fraction.value else {
+            return Ok(None);
+        };
+        let place = (fraction * (total - 1.0)).max(0.0);
+        let at = |place: f64| {
+            let mut passed = 0.0;
+            let found = weighted.iter().find(|pair| {
+                passed += pair.1;
+                passed > place
+            });
+            found.or(weighted.last()).map(|pair| pair.0)
+        };
+        Ok(at(place.floor()).zip(at(place.ceil())).map(|(below, above)| {
+            if below == above { below } else { below + (place - place.floor()) * (above - below) }
+        }))
+    }
+}
+
+impl Accumulator for WeightedPercentile {
+    fn resize(&mut self, groups: usize) {
+        self.pairs.resize(groups);
+    }
+
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let column = |index| -> Result<ArrayRef> {
+            argument(std::slice::from_ref(state_column(values, index)?), &DataType::Float64)
+        };
+        let doubles = column(0)?;
+        let doubles = doubles.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?;
+        let counts = column(1)?;
+        let counts = counts.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?;
+        // A weight that is not a positive number stands for no rows.
+        let counts: Float64Array =
+            counts.iter().map(|count| count.filter(|count| count.is_finite() && *count > 0.0)).collect();
+        let pairs: [ArrayRef; 2] = [Arc::new(doubles.unary::<_, Float64Type>(rounded)), Arc::new(counts)];
+        let rows = Rows::new(&pairs, groups, weights, filter, self.pairs.capacity())?;
+        self.pairs.add(&pairs, &rows, |_, _, _| {})
+    }
+
+    fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let values = groups.iter().map(|&group| self.value(group)).collect::<Result<Vec<_>>>()?;
+        Ok(cast(&Float64Array::from(values), &self.result)?)
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        self.pairs.clear(groups);
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.pairs.save(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, groups, weights) = saved_rows(groups, state)?;
+        let rows = Rows::new(&values, &groups, &weights, None, self.pairs.capacity())?;
+        self.pairs.add(&values, &rows, |_, _, _| {})
+    }
+
+    fn size(&self) -> usize {
+        self.pairs.size()
     }
 }
 
@@ -215,13 +430,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fraction_keeps_its_digits() {
-        let ten: Vec<f64> = (1..=10).map(f64::from).collect();
-        assert_eq!(percentile(&ten, 0.95), Some(9.55));
-        assert_eq!(percentile(&ten, 0.0), Some(1.0));
-        assert_eq!(percentile(&ten, 1.0), Some(10.0));
-        assert_eq!(percentile(&[0.0, 1e9], 0.123456789), Some(123456789.0));
-        assert_eq!(percentile(&[f64::INFINITY, f64::INFINITY], 0.5), Some(f64::INFINITY));
-        assert_eq!(percentile(&[], 0.5), None);
+    fn rounding_keeps_small_integers_and_three_digits_of_all_else() {
+        for integer in -2048..=2048 {
+            assert_eq!(rounded(f64::from(integer)), f64::from(integer));
+        }
+        for value in [1.0 / 3.0, -2e300, 12345.678, f64::MAX, f64::MIN_POSITIVE, 4097.0] {
+            assert!(((rounded(value) - value) / value).abs() <= f64::powi(2.0, -11), "{value}");
+        }
+        assert!(rounded(f64::NAN).is_nan());
+        assert_eq!(rounded(f64::NEG_INFINITY), f64::NEG_INFINITY);
     }
 }

@@ -193,7 +193,6 @@ struct CanonicalForm {
 impl CanonicalForm {
     fn new(form: Form) -> Self {
         let signature = match form {
-            // Floats, and lists and structs of floats: whatever has some, in its own type.
             Form::Float => Signature::any(1, Volatility::Immutable),
             Form::IntervalLength => {
                 Signature::exact(vec![DataType::Interval(IntervalUnit::MonthDayNano)], Volatility::Immutable)
