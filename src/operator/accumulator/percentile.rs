@@ -102,7 +102,8 @@ impl<C: Codec> Percentile<C> {
         match &self.choice {
             Choice::Between(fraction, blend) => {
                 let (place, part) = place(fraction.value?, rows - 1)?;
-                let (below, above) = (nth(entries, place)?, nth(entries, if part > 0.0 { place + 1.0 } else { place })?);
+                let (below, above) =
+                    (nth(entries, place)?, nth(entries, if part > 0.0 { place + 1.0 } else { place })?);
                 Some(if below == above || part == 0.0 { below.clone() } else { blend(below, above, part) })
             }
             Choice::At(fraction) => {
