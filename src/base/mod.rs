@@ -7,5 +7,6 @@ pub mod change;
 pub mod clock;
 pub mod error;
 pub mod limits;
+pub mod time;
 pub mod types;
 pub mod vfs;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::base::time::zone::Zone;
+
 /// Identifies a relation for ever; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelationId(pub u64);
@@ -83,7 +85,22 @@ pub struct Relation {
     pub columns_read: BTreeMap<RelationId, usize>,
 }
 
+/// The key in a view's options under which its time zone stands; no option that a user writes has a space.
+const ZONE: &str = "time zone";
+
 impl Relation {
+    /// The time zone under which the query of this view was made; UTC for what is no view.
+    pub fn zone(&self) -> Zone {
+        self.options.get(ZONE).and_then(|name| Zone::parse(name).ok()).unwrap_or(Zone::UTC)
+    }
+
+    /// Keeps the time zone under which the query of this view is made.
+    pub fn keep_zone(&mut self, zone: Zone) {
+        if zone != Zone::UTC {
+            self.options.insert(ZONE.to_string(), zone.to_string());
+        }
+    }
+
     /// `other` as the query of this view sees it: with the columns it had when the view was made.
     pub fn sees(&self, other: &Arc<Relation>) -> Arc<Relation> {
         match self.columns_read.get(&other.id) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::time::zone::Zone;
 use crate::connector::format::{Compression, FileFormat};
 
 /// A value in an option list.
@@ -70,6 +71,8 @@ pub struct ReadOptions {
     pub timestamp_format: Option<String>,
     /// A cancellation is noticed while the file is looked through.
     pub interrupt: Option<Interrupt>,
+    /// The time zone in which timestamps without one stand that become TIMESTAMPTZ.
+    pub zone: Zone,
 }
 
 const READ_KEYS: &[&str] = &[

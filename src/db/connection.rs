@@ -184,6 +184,11 @@ impl Connection {
         self.session.lock().settings.clone()
     }
 
+    /// What a statement without parameters is planned with: the session's time zone.
+    pub(super) fn no_parameters(&self) -> Parameters {
+        Parameters { zone: self.session.lock().settings.zone, ..Parameters::default() }
+    }
+
     /// Runs a parsed statement; a failure inside a transaction fails the transaction.
     pub(super) fn statement(&self, statement: &Statement, parameters: &Parameters, text: &str) -> Result<Outcome> {
         self.interrupt.start(self.session.lock().settings.statement_timeout);
@@ -192,13 +197,17 @@ impl Connection {
             return Err(Error::new(ErrorKind::Transaction, "the transaction has failed: only ROLLBACK is possible")
                 .with_sqlstate("25P02"));
         }
+        let parameters = &Parameters { zone: self.no_parameters().zone, ..parameters.clone() };
         let outcome = self.dispatch(statement, parameters, text);
         if outcome.is_err()
             && let Some(open) = self.session.lock().transaction.as_mut()
         {
             open.failed = true;
         }
-        outcome
+        outcome.map(|outcome| match outcome {
+            Outcome::Rows(rows) => Outcome::Rows(rows.in_zone(parameters.zone)),
+            other => other,
+        })
     }
 
     fn dispatch(&self, statement: &Statement, parameters: &Parameters, text: &str) -> Result<Outcome> {
@@ -223,7 +232,7 @@ impl Connection {
                 .map(Outcome::Changed),
             S::CopyFrom(copy) => {
                 let schema = copy_target(&self.version().catalog, copy)?;
-                let batches = files::read_for(&self.database.shared, copy, &schema, &self.interrupt)?;
+                let batches = files::read_for(&self.database.shared, copy, &schema, &self.interrupt, parameters.zone)?;
                 self.modify(Change::Copy(copy.relation.clone(), copy.columns.clone(), batches), parameters)
             }
             S::CopyTo(copy) => {

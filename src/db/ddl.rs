@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::base::types::canonical_schema;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
@@ -24,10 +25,9 @@ use crate::db::read::{Reader, recompute};
 use crate::db::sequencer::{Sequencer, Target};
 use crate::db::table::{TableState, Write};
 use crate::db::transaction::Overlays;
-use crate::db::value::assign;
+use crate::db::value::assign_in;
 use crate::db::version::{Contents, Version};
 use crate::db::view::{Changes, Maintained, Upkeep, ViewState};
-use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::statement::{
     AlterAddColumn, CreateIndex, CreateKind, CreateRelation, CreateView, Drop, DropKind, Emit, Name, Statement,
@@ -75,7 +75,7 @@ fn create_relation(connection: &Connection, create: &CreateRelation, text: &str)
         }
     }
     let (query_schema, rows) = match &create.query {
-        Some(query) => connection.with_reader(&Parameters::default(), |reader| {
+        Some(query) => connection.with_reader(&connection.no_parameters(), |reader| {
             let planned = reader.plan(query)?;
             Ok((Some(planned.schema.clone()), reader.collect(&planned)?))
         })?,
@@ -88,7 +88,8 @@ fn create_relation(connection: &Connection, create: &CreateRelation, text: &str)
             relation.name
         ));
     }
-    let rows = rows.iter().map(|batch| conform(batch, &relation.schema)).collect::<Result<Vec<_>>>()?;
+    let zone = connection.no_parameters().zone;
+    let rows = rows.iter().map(|batch| conform(batch, &relation.schema, &zone)).collect::<Result<Vec<_>>>()?;
     let (text, or_replace) = (text.to_string(), create.or_replace);
     connection.database.sequencer.task(move |sequencer| {
         let mut catalog = sequencer.catalog();
@@ -180,8 +181,8 @@ fn columns_of(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// A query's batch as rows of a relation of the same width.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| assign(array, field.data_type()));
+fn conform(batch: &RecordBatch, schema: &SchemaRef, zone: &Zone) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| assign_in(array, field.data_type(), zone));
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_>>()?, &options)
         .map_err(|error| Error::new(ErrorKind::Constraint, error.to_string()).with_sqlstate("23502"))
@@ -257,7 +258,7 @@ fn prepare_view(
     create: &CreateView,
     kind: RelationKind,
 ) -> Result<Prepared> {
-    let none = Parameters::default();
+    let none = connection.no_parameters();
     let reader =
         Reader::new(&connection.database.shared, version.clone(), Overlays::new(), &none, &connection.interrupt);
     // Directly read relations are dependencies, also those that the continuous plan expands.
@@ -273,6 +274,7 @@ fn prepare_view(
     let mut relation = Relation::new(RelationId(0), &create.name.name, kind, schema);
     relation.query = Some(with_columns(&create.query_text, &create.columns, &relation.schema));
     relation.options = create.options.clone();
+    relation.keep_zone(connection.settings().zone);
     relation.dependencies = dependencies(&reader, &create.query)?;
     let width = |id: &RelationId| Some((*id, version.catalog.by_id(*id)?.schema.fields().len()));
     relation.columns_read = relation.dependencies.iter().filter_map(width).collect();
@@ -556,9 +558,10 @@ fn add_column(connection: &Connection, alter: &AlterAddColumn, text: &str) -> Re
         )
         .with_sqlstate("42701"));
     }
+    let zone = connection.no_parameters().zone;
     let value = match &alter.column.default {
-        Some(default) => Some(connection.with_reader(&Parameters::default(), |reader| {
-            assign(&reader.constant_expression(default.expression.clone())?, &alter.column.data_type)
+        Some(default) => Some(connection.with_reader(&connection.no_parameters(), |reader| {
+            assign_in(&reader.constant_expression(default.expression.clone())?, &alter.column.data_type, &zone)
         })?),
         None => None,
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::catalog::suggest::nearest;
 use crate::db::sequencer::Shared;
 
@@ -15,7 +16,8 @@ use crate::db::sequencer::Shared;
 pub struct Settings {
     /// How long a statement may run; no limit if `None`.
     pub statement_timeout: Option<Duration>,
-    /// The time zone for display; only UTC exists.
+    /// The time zone in which TIMESTAMPTZ is read and shown.
+    pub zone: Zone,
     application_name: String,
 }
 
@@ -24,7 +26,7 @@ const KNOWN: [(&str, &str); 4] = [
     ("application_name", "a name for the session, shown nowhere but here"),
     ("memory_limit", "bytes that relations, views and queries of the database may hold"),
     ("statement_timeout", "how long a statement may run; 0 means for ever"),
-    ("timezone", "the time zone of TIMESTAMPTZ; always UTC"),
+    ("timezone", "the time zone in which TIMESTAMPTZ is read and shown"),
 ];
 
 impl Settings {
@@ -42,9 +44,8 @@ impl Settings {
             }
             "application_name" => self.application_name = value.unwrap_or_default().to_string(),
             "timezone" | "time zone" => {
-                if value.is_some_and(|value| !value.eq_ignore_ascii_case("utc")) {
-                    return Err(Error::unsupported("the time zone is always UTC"));
-                }
+                let local = value.is_some_and(|value| value.eq_ignore_ascii_case("local"));
+                self.zone = value.filter(|_| !local).map(Zone::setting).transpose()?.unwrap_or_default();
             }
             unknown => {
                 let error =
@@ -66,7 +67,7 @@ impl Settings {
             "statement_timeout" => {
                 self.statement_timeout.map_or_else(|| "0".into(), |timeout| format!("{} ms", timeout.as_millis()))
             }
-            _ => "UTC".into(),
+            _ => self.zone.to_string(),
         };
         KNOWN.iter().map(|(name, meaning)| (*name, value(name), *meaning)).collect()
     }

@@ -12,6 +12,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::text::{Fraction, formatter};
+use crate::base::time::zone::Zone;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::state::key_table::{KeyTable, NO_GROUP};
 use crate::state::row_arena::RowArena;
@@ -378,6 +380,13 @@ fn check_not_null(relation: &Relation, batch: &RecordBatch) -> Result<()> {
 
 /// One value as text, for messages.
 pub fn display(array: &ArrayRef, row: usize) -> String {
+    if array.is_valid(row)
+        && let Some(write) = formatter(array.as_ref(), Zone::UTC, Fraction::Short)
+    {
+        let mut text = String::new();
+        write(row, &mut text);
+        return text;
+    }
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     match ArrayFormatter::try_new(array.as_ref(), &options) {
         Ok(formatter) => formatter.value(row).to_string(),

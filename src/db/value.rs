@@ -15,6 +15,8 @@ use arrow::datatypes::{
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::convert::{convert, is_of_time};
+use crate::base::time::zone::Zone;
 use crate::base::types::{canonical_array, sql_type_name};
 use crate::db::table::display;
 
@@ -114,9 +116,16 @@ impl Value {
 
 /// `array` as a column of type `data_type` takes it on INSERT: a value that does not fit is an error.
 pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    assign_in(array, data_type, &Zone::UTC)
+}
+
+/// [`assign`] in a session whose time zone is `zone`: texts and timestamps without a zone stand in it.
+pub fn assign_in(array: &ArrayRef, data_type: &DataType, zone: &Zone) -> Result<ArrayRef> {
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
     let cast = if array.data_type() == data_type {
         array.clone()
+    } else if is_of_time(array.data_type(), data_type) {
+        convert(array, data_type, zone, false)?
     } else if data_type.is_nested() && array.data_type().is_string() {
         // Arrow would make a list of the one text.
         return Err(Error::new(ErrorKind::Type, format!("cannot store TEXT as {}", sql_type_name(data_type))));

@@ -34,6 +34,8 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::time;
+use crate::plan::time::operators::TimeOperators;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -72,7 +74,7 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames), Arc::new(TimeOperators)];
         expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),
@@ -89,7 +91,8 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(function);
         }
-        for function in clock_functions::functions().into_iter().chain(windows::functions()) {
+        let ours = [clock_functions::functions(), windows::functions(), time::functions()];
+        for function in ours.into_iter().flatten() {
             registry.add_scalar(function);
         }
         registry.add_scalar(asof::function());

@@ -5,6 +5,7 @@
 //! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
 //!
 //! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
+//! - [`time`]: dates, timestamps, intervals and zones.
 //! - [`source`]: what a scan may read.
 //! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
@@ -29,4 +30,5 @@ pub mod source;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
+pub mod time;
 pub mod windows;

@@ -25,6 +25,7 @@ use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::RelationSource;
 use crate::plan::syntax;
+use crate::plan::time;
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -101,13 +102,14 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
 
 fn pass_context<'a>(binder: &'a Binder<'_>, target: Target<'a>) -> PassContext<'a> {
     let PlanContext { functions, parameters, .. } = *binder.context;
-    PassContext { functions, parameters, aliases: &binder.aliases, target }
+    PassContext { functions, parameters, zone: binder.zone(), aliases: &binder.aliases, target }
 }
 
 fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     refusals::refuse_syntax(query)?;
     let mut query = query.clone();
     clock_functions::call_clock(&mut query);
+    time::syntax::rewrite(&mut query)?;
     syntax::rewrite(&mut query, &|name| {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())

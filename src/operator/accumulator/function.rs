@@ -9,11 +9,13 @@ use super::count::Count;
 use super::distinct::Distinct;
 use super::extreme::{BytesExtreme, PrimitiveExtreme};
 use super::float_sum::FloatSum;
+use super::interval::{IntervalKeys, IntervalSum, is_interval};
 use super::keys::{NativeKeys, RowKeys};
 use super::ordered::{OrderedExtreme, SingleValue};
 use super::sum::{Addend, ExactSum, Output};
 use super::variance::{FloatMoments, IntegerMoments, Variance};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::kind::INTERVAL;
 use crate::base::types::sql_type_name;
 
 /// An aggregate function.
@@ -123,6 +125,7 @@ pub(super) fn coerced_types(function: AggregateFunction, arguments: &[DataType])
                 DataType::Decimal128(precision, scale)
             }
             DataType::Duration(_) if matches!(function, F::Sum | F::Avg) => argument,
+            DataType::Interval(_) if matches!(function, F::Sum | F::Avg) => INTERVAL,
             number if number.is_numeric() => number,
             other => return Err(not_taken(function, &other)),
         },
@@ -164,6 +167,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
             DataType::Decimal128(_, scale) => DataType::Decimal128(38, scale),
             DataType::Decimal256(_, scale) => DataType::Decimal256(76, scale),
             DataType::Duration(unit) => DataType::Duration(unit),
+            DataType::Interval(_) => INTERVAL,
             _ => DataType::Int64,
         },
         F::Avg => match *argument {
@@ -174,6 +178,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
                 DataType::Decimal256(precision.saturating_add(4).min(76), scale.saturating_add(4).min(76))
             }
             DataType::Duration(unit) => DataType::Duration(unit),
+            DataType::Interval(_) => INTERVAL,
             _ => DataType::Float64,
         },
     })
@@ -203,6 +208,10 @@ fn plain_accumulator(
     };
     match function {
         F::Count => Ok(Box::new(Count::default())),
+        F::Sum | F::Avg if is_interval(argument) => Ok(Box::new(IntervalSum::new(function == F::Avg))),
+        F::Min | F::Max if is_interval(argument) => {
+            Ok(Box::new(OrderedExtreme::new(IntervalKeys::new(false), function == F::Max)))
+        }
         F::Sum => sums(argument, Output::Sum(result), false),
         F::Avg => {
             let factor = match (argument, &result) {
@@ -297,6 +306,7 @@ fn create_distinct(inner: Box<dyn Accumulator>, arguments: &[DataType]) -> Resul
         };
     }
     match arguments {
+        [argument] if is_interval(argument) => Ok(Box::new(Distinct::new(IntervalKeys::new(true), inner))),
         [argument] => downcast_primitive! {
             argument => (primitive, argument),
             _ => Ok(Box::new(Distinct::new(row_keys(argument)?, inner)))

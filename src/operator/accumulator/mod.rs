@@ -5,6 +5,7 @@
 //! depend on the order in which rows came, were merged or were deleted.
 //!
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
+//! - [`interval`]: sums, averages and keys of intervals
 //! - [`variance`] over [`square_sum`]; [`ratio`]: its exact fraction
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
@@ -19,6 +20,7 @@ mod distinct;
 mod extreme;
 mod float_sum;
 mod function;
+mod interval;
 mod keys;
 mod multiset;
 mod ordered;
