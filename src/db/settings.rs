@@ -3,13 +3,15 @@
 //! Most belong to the session; `memory_limit` belongs to the database. Every setting has a name, a value as text and
 //! a sentence on what it does, shown by SHOW SETTINGS and `eddy.settings`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::zone::Zone;
+use crate::catalog::relation::TIMEZONE;
 use crate::catalog::suggest::nearest;
-use crate::db::sequencer::Shared;
+use crate::db::shared::Shared;
 
 /// The settings of a session.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,7 @@ pub struct Settings {
     pub statement_timeout: Option<Duration>,
     /// The time zone in which TIMESTAMPTZ is read and shown.
     pub zone: Zone,
+    /// A name for the session.
     application_name: String,
 }
 
@@ -57,6 +60,11 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// What the meaning of a query depends on: kept with a view, which is bound under it for ever.
+    pub fn binding(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(TIMEZONE.to_string(), self.zone.to_string())])
     }
 
     /// Name, value and meaning of every setting.

@@ -13,12 +13,13 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::convert::{convert, is_of_time};
+use crate::base::time::text::{Fraction, formatter};
 use crate::base::time::zone::Zone;
 use crate::base::types::{canonical_array, sql_type_name};
-use crate::db::table::display;
 
 /// One SQL value.
 #[derive(Debug, Clone, PartialEq)]
@@ -289,4 +290,20 @@ impl<const N: usize> Params for &[Value; N] {
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => { [$($crate::Value::from($value)),*] };
+}
+
+/// One value as text, for messages.
+pub fn display(array: &ArrayRef, row: usize) -> String {
+    if array.is_valid(row)
+        && let Some(write) = formatter(array.as_ref(), Zone::UTC, Fraction::Short)
+    {
+        let mut text = String::new();
+        write(row, &mut text);
+        return text;
+    }
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    match ArrayFormatter::try_new(array.as_ref(), &options) {
+        Ok(formatter) => formatter.value(row).to_string(),
+        Err(_) => "?".into(),
+    }
 }

@@ -11,7 +11,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-use crate::base::time::kind::{DATE, INTERVAL, Kind, TIMESTAMP, timestamptz, type_of};
+use crate::base::time::kind::{DATE, Kind, TIMESTAMP, timestamptz, type_of};
 use crate::base::time::out_of_range;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::DAY;
