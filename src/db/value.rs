@@ -17,7 +17,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::convert::{convert, is_of_time};
-use crate::base::time::text::{Fraction, formatter};
+use crate::base::time::display::formatter;
+use crate::base::time::text::Fraction;
 use crate::base::time::zone::Zone;
 use crate::base::types::{canonical_array, sql_type_name};
 

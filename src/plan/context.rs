@@ -28,8 +28,8 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;
-use crate::plan::time::settle::settle_constant;
 use crate::plan::source::{ExternalSource, RelationSource, RowSource, ViewSource};
+use crate::plan::time::settle::settle_constant;
 
 /// How deep views may lie upon views.
 const VIEW_DEPTH_MAX: usize = 64;

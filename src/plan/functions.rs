@@ -14,6 +14,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableFunction;
 use datafusion::catalog::TableFunctionArgs;
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::utils::take_function_args;
 use datafusion::datasource::provider_as_source;
@@ -178,6 +179,8 @@ impl FunctionRegistry {
     /// The rows of a table function that reads no file, called with constant arguments.
     pub fn table_source(&self, name: &str, arguments: &[Expr]) -> Option<Result<Arc<dyn TableSource>>> {
         let function = self.table.get(&name.to_lowercase())?;
+        let arguments: Vec<Expr> = arguments.iter().map(in_nanoseconds).collect();
+        let arguments = &arguments;
         let arguments = TableFunctionArgs::new(arguments, &self.session);
         let provider = function.create_table_provider_with_args(arguments);
         Some(provider.map(provider_as_source).map_err(from_datafusion))
@@ -267,6 +270,21 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("list_value", "make_array"),
     ("gen_random_uuid", "uuid"),
 ];
+
+/// A timestamp as DataFusion's table functions take it; one beyond the range of nanoseconds stays, to be refused.
+fn in_nanoseconds(argument: &Expr) -> Expr {
+    match argument {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), zone), metadata) => {
+            match micros.checked_mul(1000) {
+                Some(nanos) => {
+                    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), zone.clone()), metadata.clone())
+                }
+                None => argument.clone(),
+            }
+        }
+        other => other.clone(),
+    }
+}
 
 /// DataFusion's settings as every statement uses them.
 pub(crate) fn options() -> Arc<ConfigOptions> {

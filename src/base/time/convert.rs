@@ -14,9 +14,10 @@ use arrow::datatypes::{
 };
 
 use super::calendar::split;
+use super::display::formatter;
 use super::interval::{self, Interval, Unit};
 use super::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz, type_of};
-use super::text::{Fraction, formatter};
+use super::text::Fraction;
 use super::zone::Zone;
 use super::{DAY, out_of_range, parse};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -85,13 +86,17 @@ pub fn convert(array: &ArrayRef, target: &DataType, zone: &Zone, safe: bool) -> 
         (DataType::List(_), DataType::List(field)) => {
             let list = array.as_list::<i32>();
             let values = convert(list.values(), field.data_type(), zone, safe)?;
-            return Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, list.nulls().cloned())?));
+            return Ok(Arc::new(ListArray::try_new(
+                field.clone(),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?));
         }
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let from = array.as_struct();
-            let columns = from.columns().iter().zip(fields).map(|(column, field)| {
-                convert(column, field.data_type(), zone, safe)
-            });
+            let columns =
+                from.columns().iter().zip(fields).map(|(column, field)| convert(column, field.data_type(), zone, safe));
             let columns = columns.collect::<Result<Vec<_>>>()?;
             let nulls = from.nulls().cloned();
             return Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, from.len())?));
@@ -201,4 +206,3 @@ fn mapped<A: ArrowPrimitiveType, B: ArrowPrimitiveType>(
     let result: PrimitiveArray<B> = values.collect::<Result<Vec<_>>>()?.into_iter().collect();
     Ok(Arc::new(result.with_data_type(data_type.clone())))
 }
-

@@ -10,11 +10,13 @@
 //! - [`parse`]: text to dates, times and timestamps.
 //! - [`interval`]: intervals, their text and their arithmetic.
 //! - [`kind`], [`convert`]: the types in Arrow, and columns of one as columns of another.
+//! - [`display`]: how the values of an array read.
 //! - [`text`]: dates, times and timestamps as text.
 //! - [`pattern`]: all of them by the patterns of `to_char`.
 
 pub mod calendar;
 pub mod convert;
+pub mod display;
 pub mod interval;
 pub mod kind;
 pub mod parse;

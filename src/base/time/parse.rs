@@ -82,9 +82,7 @@ fn error(fault: Fault, text: &str, wanted: Wanted) -> Error {
                 Wanted::TimestampTz => "for example '2024-01-31 10:15:00+01'",
             })
         }
-        Fault::Range => {
-            Error::data(format!("date/time field value out of range: \"{text}\"")).with_sqlstate("22008")
-        }
+        Fault::Range => Error::data(format!("date/time field value out of range: \"{text}\"")).with_sqlstate("22008"),
         Fault::Moment => Error::unsupported(format!("'{text}' as a value of type {name} is not supported"))
             .with_hint("use now(), current_date or localtimestamp, which follow the clock"),
         Fault::Infinity => Error::unsupported(format!("infinity is not supported for type {name}"))
@@ -428,7 +426,8 @@ impl Parts {
         if is_weekday(word) {
             return Ok(rest.strip_prefix('.').unwrap_or(rest));
         }
-        let (name, after) = take(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
+        let (name, after) =
+            take(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
         if self.zone.is_some() || (self.time.is_none() && !self.has_date()) {
             return Err(Fault::Syntax);
         }

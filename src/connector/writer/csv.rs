@@ -15,7 +15,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Counted, IntoFileError, Packed};
 use crate::base::error::Result;
-use crate::base::time::text::{Formatter, Fraction, formatter};
+use crate::base::time::display::{Formatter, formatter};
+use crate::base::time::text::Fraction;
 use crate::base::time::zone::Zone;
 use crate::connector::options::WriteOptions;
 

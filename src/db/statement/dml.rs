@@ -14,8 +14,8 @@ use sqlparser::ast;
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::time::zone::Zone;
 use crate::base::limits::Interrupt;
+use crate::base::time::zone::Zone;
 use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};

@@ -14,9 +14,9 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, Result as DataFusionResu
 use datafusion::logical_expr::expr::{Between, InList, InSubquery, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrame, WindowFrameBound,
-    WindowFrameUnits,
+    Aggregate, BinaryExpr, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrame,
+    WindowFrameBound, WindowFrameUnits,
 };
 
 use crate::base::error::Result;
@@ -72,7 +72,8 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
             // What a frame counts its distance in stays an interval.
             let lengths = !has_distance(&function.params.window_frame);
             let keys = function.params.partition_by.iter_mut().map(|key| (key, true));
-            for (key, lengths) in keys.chain(function.params.order_by.iter_mut().map(|sort| (&mut sort.expr, lengths))) {
+            for (key, lengths) in keys.chain(function.params.order_by.iter_mut().map(|sort| (&mut sort.expr, lengths)))
+            {
                 let wrapped = canonical(std::mem::take(key), schema, lengths);
                 changed |= wrapped.transformed;
                 *key = wrapped.data;
@@ -110,7 +111,9 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
         LogicalPlan::Aggregate(aggregate) if !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) => {
             groups(aggregate, schema)
         }
-        LogicalPlan::Distinct(Distinct::All(input)) if input.schema().fields().iter().any(|f| is_interval(f.data_type())) => {
+        LogicalPlan::Distinct(Distinct::All(input))
+            if input.schema().fields().iter().any(|f| is_interval(f.data_type())) =>
+        {
             let keys = input.schema().columns().into_iter().map(Expr::Column).collect();
             let schema = input.schema().clone();
             groups(Aggregate::try_new(input, keys, vec![])?, &schema)

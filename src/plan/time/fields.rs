@@ -8,17 +8,16 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, PrimitiveArray};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 
-use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz};
-use crate::base::time::out_of_range;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::calendar::{civil, day_of_year, iso_week, iso_weekday, month_length, split, weekday};
 use crate::base::time::interval::{Interval, Unit};
+use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz};
+use crate::base::time::out_of_range;
 use crate::base::time::parse::{MONTHS, WEEKDAYS};
 use crate::base::time::zone::Zone;
 use crate::base::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::catalog::suggest::nearest;
-use crate::plan::time::function::{Call, Definition, Literals, interval};
-use crate::plan::time::operators::literal_text;
+use crate::plan::time::function::{Call, Definition, Literals, interval, literal_text};
 
 /// A part of a date, time or interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,7 +270,9 @@ fn evaluate(call: &Call<'_>, at: usize, field: &dyn Fn(usize) -> Result<Option<F
     let part: Box<dyn Fn(usize, Field) -> Result<Option<Parts>>> = match kind {
         Kind::Interval => {
             let values = call.intervals(at)?;
-            Box::new(move |row, field| values.is_valid(row).then(|| of_interval(interval(&values, row), field)).transpose())
+            Box::new(move |row, field| {
+                values.is_valid(row).then(|| of_interval(interval(&values, row), field)).transpose()
+            })
         }
         Kind::Time => {
             let values = call.times(at)?;

@@ -11,15 +11,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-use crate::base::time::kind::{DATE, Kind, TIMESTAMP, timestamptz, type_of};
-use crate::base::time::out_of_range;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::DAY;
 use crate::base::time::calendar::split;
+use crate::base::time::kind::{DATE, Kind, TIMESTAMP, timestamptz, type_of};
+use crate::base::time::out_of_range;
 use crate::base::time::pattern::number::{Decimal, NumberPattern};
 use crate::base::time::pattern::{Found, Moment, Pattern};
-use crate::plan::time::function::{Call, Definition, Literals, interval};
-use crate::plan::time::operators::literal_text;
+use crate::plan::time::function::{Call, Definition, Literals, interval, literal_text};
 
 pub(super) static FUNCTIONS: &[Definition] = &[
     Definition {
@@ -134,9 +133,7 @@ fn to_char(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let patterns = call.texts(1)?;
     let mut last = Last(None);
-    let mut write = |row: usize, moment: Moment| {
-        last.get(patterns.value(row), Pattern::parse)?.write(moment).map(Some)
-    };
+    let mut write = |row: usize, moment: Moment| last.get(patterns.value(row), Pattern::parse)?.write(moment).map(Some);
     if matches!(call.kind(0), Kind::Interval | Kind::Time) {
         let values = call.intervals(0)?;
         return call.collect_text(|row| match values.is_valid(row) && patterns.is_valid(row) {
@@ -263,7 +260,8 @@ fn strptime(text: &str, format: &str) -> Result<i64> {
     let zoned = DateTime::parse_from_str(text, format).map(|moment| moment.timestamp_micros());
     let local = || NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_micros());
     let day = || NaiveDate::parse_from_str(text, format).map(|day| i64::from(day.to_epoch_days()) * DAY);
-    zoned.or_else(|_| local()).or_else(|_| day()).map_err(|_| {
-        Error::data(format!("\"{text}\" does not fit the pattern \"{format}\"")).with_sqlstate("22007")
-    })
+    zoned
+        .or_else(|_| local())
+        .or_else(|_| day())
+        .map_err(|_| Error::data(format!("\"{text}\" does not fit the pattern \"{format}\"")).with_sqlstate("22007"))
 }

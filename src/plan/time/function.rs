@@ -27,6 +27,11 @@ use crate::operator::error::to_datafusion;
 /// Literals among the arguments of a call.
 pub(crate) type Literals<'a> = &'a [Option<&'a ScalarValue>];
 
+/// A literal's value, for functions whose result depends on it.
+pub(crate) fn literal_text<'a>(literals: Literals<'a>, at: usize) -> Option<&'a str> {
+    literals.get(at).copied().flatten().and_then(ScalarValue::try_as_str).flatten()
+}
+
 /// A function of time.
 pub(crate) struct Definition {
     pub(crate) name: &'static str,
@@ -57,7 +62,8 @@ impl Call<'_> {
     }
 
     fn column(&self, at: usize, data_type: &DataType) -> Result<ArrayRef> {
-        let array = self.arguments.get(at).ok_or_else(|| Error::internal(format!("{} misses an argument", self.name)))?;
+        let array =
+            self.arguments.get(at).ok_or_else(|| Error::internal(format!("{} misses an argument", self.name)))?;
         if array.data_type() == data_type {
             return Ok(array.clone());
         }
@@ -65,7 +71,11 @@ impl Call<'_> {
     }
 
     /// An argument as a column of primitive values, in the canonical type.
-    pub(crate) fn primitive<T: ArrowPrimitiveType>(&self, at: usize, data_type: &DataType) -> Result<PrimitiveArray<T>> {
+    pub(crate) fn primitive<T: ArrowPrimitiveType>(
+        &self,
+        at: usize,
+        data_type: &DataType,
+    ) -> Result<PrimitiveArray<T>> {
         let column = self.column(at, data_type)?;
         let values = column.as_primitive_opt::<T>();
         values.cloned().ok_or_else(|| Error::internal(format!("{} was given another type", self.name)))
@@ -160,6 +170,16 @@ impl TimeFunction {
         open.then(|| ScalarUDF::from(TimeFunction { zone: Some(zone), ..TimeFunction::new(self.definition) }))
     }
 
+    /// A call as text, an operator between its operands.
+    fn written(&self, arguments: &[String]) -> String {
+        let name = self.definition.name;
+        match (self.is_operator(), arguments) {
+            (true, [left, right]) => format!("{left} {name} {right}"),
+            (true, [argument]) => format!("({name} {argument})"),
+            _ => format!("{name}({})", arguments.join(",")),
+        }
+    }
+
     fn is_operator(&self) -> bool {
         !self.definition.name.starts_with(|c: char| c.is_ascii_alphabetic())
     }
@@ -208,11 +228,11 @@ impl ScalarUDFImpl for TimeFunction {
 
     fn schema_name(&self, args: &[Expr]) -> DataFusionResult<String> {
         let names: Vec<String> = args.iter().map(|argument| argument.schema_name().to_string()).collect();
-        Ok(match (self.is_operator(), names.as_slice()) {
-            (true, [left, right]) => format!("{left} {} {right}", self.name()),
-            (true, [argument]) => format!("({} {argument})", self.name()),
-            _ => format!("{}({})", self.name(), names.join(",")),
-        })
+        Ok(self.written(&names))
+    }
+
+    fn display_name(&self, args: &[Expr]) -> DataFusionResult<String> {
+        Ok(self.written(&args.iter().map(ToString::to_string).collect::<Vec<_>>()))
     }
 
     fn signature(&self) -> &Signature {

@@ -5,14 +5,14 @@ use arrow::datatypes::{
     DataType, Date32Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 
-use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz};
-use crate::base::time::out_of_range;
 use crate::base::error::{Error, Result};
 use crate::base::time::calendar::checked_days;
+use crate::base::time::convert::convert;
 use crate::base::time::interval::{Interval, Unit};
+use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz};
+use crate::base::time::out_of_range;
 use crate::base::time::zone::Zone;
 use crate::base::time::{DAY, HOUR, MINUTE, SECOND, parse};
-use crate::base::time::convert::convert;
 use crate::plan::time::function::{Call, Definition, interval};
 use crate::plan::time::operators::moved;
 
@@ -112,7 +112,9 @@ pub(super) static FUNCTIONS: &[Definition] = &[
                 Kind::Date | Kind::Timestamp | Kind::TimestampTz => timestamptz(),
                 _ => return None,
             }]),
-            [text, pattern] if [text, pattern].into_iter().all(|one| matches!(Kind::of(one), Kind::Text | Kind::Null)) => {
+            [text, pattern]
+                if [text, pattern].into_iter().all(|one| matches!(Kind::of(one), Kind::Text | Kind::Null)) =>
+            {
                 Some(types.iter().map(|one| if one.is_null() { DataType::Utf8View } else { one.clone() }).collect())
             }
             _ => None,
@@ -269,7 +271,8 @@ fn make_interval(call: &Call<'_>) -> Result<ArrayRef> {
     let whole: Vec<_> = (0..given.min(6)).map(|at| call.integers(at)).collect::<Result<_>>()?;
     let seconds = if given == 7 { Some(call.doubles(6)?) } else { None };
     call.collect::<IntervalMonthDayNanoType>(|row| {
-        if whole.iter().any(|column| column.is_null(row)) || seconds.as_ref().is_some_and(|column| column.is_null(row)) {
+        if whole.iter().any(|column| column.is_null(row)) || seconds.as_ref().is_some_and(|column| column.is_null(row))
+        {
             return Ok(None);
         }
         let value = |at: usize| whole.get(at).map_or(0, |column| i128::from(column.value(row)));

@@ -9,17 +9,17 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{
     DataType, Date32Type, Int32Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue};
+use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, binary_expr, cast};
 use sqlparser::ast::BinaryOperator;
 
-use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz, type_of};
-use crate::base::time::out_of_range;
 use crate::base::error::Result;
 use crate::base::time::DAY;
 use crate::base::time::calendar::{add_months, split};
 use crate::base::time::interval::Interval;
+use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz, type_of};
+use crate::base::time::out_of_range;
 use crate::base::time::zone::Zone;
 use crate::operator::error::to_datafusion;
 use crate::plan::time::fields;
@@ -62,11 +62,7 @@ fn gives_interval(_types: &[DataType], _literals: Literals<'_>) -> DataType {
 pub(crate) struct TimeOperators;
 
 impl ExprPlanner for TimeOperators {
-    fn plan_binary_op(
-        &self,
-        expr: RawBinaryExpr,
-        schema: &DFSchema,
-    ) -> DataFusionResult<PlannerResult<RawBinaryExpr>> {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> DataFusionResult<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = expr;
         let operator = match op {
             BinaryOperator::Plus => Operator::Plus,
@@ -386,9 +382,4 @@ pub(crate) fn moved(micros: i64, interval: Interval, zone: Option<&Zone>) -> Res
         zone.map_or(Some(local), |zone| zone.to_utc(local))?.checked_add(interval.micros)
     };
     shift().ok_or_else(|| out_of_range("timestamp"))
-}
-
-/// A literal's value, for functions whose result depends on it.
-pub(crate) fn literal_text<'a>(literals: Literals<'a>, at: usize) -> Option<&'a str> {
-    literals.get(at).copied().flatten().and_then(ScalarValue::try_as_str).flatten()
 }

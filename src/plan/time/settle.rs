@@ -8,14 +8,14 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
-use crate::base::time::kind::{Kind};
 use crate::base::error::Result;
+use crate::base::time::convert::{has_cast, is_of_time, no_cast};
+use crate::base::time::kind::{INTERVAL, Kind};
 use crate::base::time::zone::Zone;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::rewrite_node;
-use crate::base::time::convert::{has_cast, is_of_time, no_cast};
 use crate::plan::time::cast::cast_to;
 use crate::plan::time::function::{TimeFunction, call};
 use crate::plan::time::operators::{NEGATED, is_interval, is_text, plan_operator};
@@ -25,7 +25,15 @@ pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {
     each(plan, &|expr, schema| match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match plan_operator(*left, op, *right, schema)? {
             Ok(planned) => Ok(Transformed::yes(planned)),
-            Err((left, right)) => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))),
+            Err((mut left, mut right)) => {
+                // A parameter that is compared with an interval.
+                use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+                let changed = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+                    && (is_interval(&left, schema) && as_interval(&mut right)
+                        || is_interval(&right, schema) && as_interval(&mut left));
+                let expr = Expr::BinaryExpr(BinaryExpr::new(left, op, right));
+                Ok(Transformed::new_transformed(expr, changed))
+            }
         },
         Expr::Between(mut between) if is_interval(&between.expr, schema) => {
             let bounds = [&mut between.low, &mut between.high];

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, IntervalMonthDayNanoType, TimestampMicrosecondType};
 
-use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz, type_of};
-use crate::base::time::out_of_range;
 use crate::base::error::{Error, Result};
 use crate::base::time::calendar::{add_months, civil, days, iso_weekday, month_length, split};
 use crate::base::time::interval::{Interval, Unit};
+use crate::base::time::kind::{DATE, INTERVAL, Kind, TIME, TIMESTAMP, timestamptz, type_of};
+use crate::base::time::out_of_range;
 use crate::base::time::zone::Zone;
 use crate::base::time::{DAY, SECOND};
 use crate::plan::time::fields::unknown_field;
-use crate::plan::time::function::{Call, Definition, Literals, interval};
-use crate::plan::time::operators::{literal_text, moved};
+use crate::plan::time::function::{Call, Definition, Literals, interval, literal_text};
+use crate::plan::time::operators::moved;
 
 pub(super) static FUNCTIONS: &[Definition] = &[
     Definition {
@@ -432,9 +432,9 @@ fn diff_takes(types: &[DataType]) -> Option<Vec<DataType>> {
 /// Timestamps and dates in microseconds.
 fn timestamps(call: &Call<'_>, at: usize) -> Result<arrow::array::PrimitiveArray<TimestampMicrosecondType>> {
     match call.kind(at) {
-        Kind::Date => call.dates(at)?.try_unary(|day| {
-            i64::from(day).checked_mul(DAY).ok_or_else(|| out_of_range("timestamp"))
-        }),
+        Kind::Date => {
+            call.dates(at)?.try_unary(|day| i64::from(day).checked_mul(DAY).ok_or_else(|| out_of_range("timestamp")))
+        }
         Kind::Time => Ok(call.times(at)?.unary(|micros| micros)),
         _ => call.timestamps(at),
     }

@@ -162,7 +162,8 @@ fn constant(interval: &ast::Interval) -> Result<Option<Interval>> {
 
 fn unit(field: &DateTimeField) -> Result<Unit> {
     let name = field.to_string();
-    Unit::named(&name).ok_or_else(|| Error::invalid(format!("{name} is not a unit of intervals")).with_sqlstate("22023"))
+    Unit::named(&name)
+        .ok_or_else(|| Error::invalid(format!("{name} is not a unit of intervals")).with_sqlstate("22023"))
 }
 
 /// The interval without what is smaller than a unit.

@@ -27,11 +27,7 @@ impl Decimal {
         if !numeric(whole) || !numeric(fraction) || whole.len() + fraction.len() == 0 {
             return None;
         }
-        Some(Decimal {
-            negative,
-            whole: whole.trim_start_matches('0').to_string(),
-            fraction: fraction.to_string(),
-        })
+        Some(Decimal { negative, whole: whole.trim_start_matches('0').to_string(), fraction: fraction.to_string() })
     }
 
     fn is_zero(&self) -> bool {
@@ -40,7 +36,8 @@ impl Decimal {
 
     /// The number with so many places behind the point, halves away from zero.
     fn rounded(&self, places: usize) -> Decimal {
-        let mut digits: Vec<u8> = self.whole.bytes().chain(self.fraction.bytes().chain(std::iter::repeat(b'0')).take(places)).collect();
+        let mut digits: Vec<u8> =
+            self.whole.bytes().chain(self.fraction.bytes().chain(std::iter::repeat(b'0')).take(places)).collect();
         if self.fraction.as_bytes().get(places).is_some_and(|digit| *digit >= b'5') {
             let mut at = digits.len();
             loop {

@@ -257,9 +257,7 @@ impl Fields {
     }
 
     fn finish(self, text: &str) -> Result<Found> {
-        let range = || {
-            Error::data(format!("date/time field value out of range: \"{text}\"")).with_sqlstate("22008")
-        };
+        let range = || Error::data(format!("date/time field value out of range: \"{text}\"")).with_sqlstate("22008");
         let day = self.date().ok_or_else(range)?;
         let mut hour = self.hour;
         if self.twelve || self.afternoon.is_some() {

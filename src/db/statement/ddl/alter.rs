@@ -117,7 +117,10 @@ impl Definer {
         let missing = match &column.default {
             Some(default) => {
                 let value = self.reader(version).constant_expression(default.expression.clone())?;
-                Some(assign_in(&value, &column.data_type, &self.parameters.zone).map_err(|error| in_default(error, name))?)
+                Some(
+                    assign_in(&value, &column.data_type, &self.parameters.zone)
+                        .map_err(|error| in_default(error, name))?,
+                )
             }
             None => None,
         };

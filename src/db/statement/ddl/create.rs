@@ -58,7 +58,10 @@ impl Definer {
             }
             changes.push(CatalogChange::Drop(old.id));
         }
-        let rows = rows.iter().map(|batch| conform(batch, &relation.schema, &self.parameters.zone)).collect::<Result<Vec<_>>>()?;
+        let rows = rows
+            .iter()
+            .map(|batch| conform(batch, &relation.schema, &self.parameters.zone))
+            .collect::<Result<Vec<_>>>()?;
         proposal.writes = vec![Write::inserts(&relation, rows)];
         changes.push(CatalogChange::Define(Arc::new(relation)));
         proposal.delta = CatalogDelta::from(changes);
