@@ -508,15 +508,15 @@ pub(crate) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesda
 
 /// The number of a month by its full name or the first three letters of it.
 fn month_named(word: &str) -> Option<i64> {
-    let matches = |name: &&str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
+    let matches = |name: &str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
     let sept = word.eq_ignore_ascii_case("sept").then_some(8);
-    MONTHS.iter().position(|name| matches(&name)).or(sept).map(|at| at as i64 + 1)
+    MONTHS.iter().position(|name| matches(name)).or(sept).map(|at| at as i64 + 1)
 }
 
 fn is_weekday(word: &str) -> bool {
     let others = ["tues", "wednes", "weds", "thur", "thurs"];
-    let named = |name: &&str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
-    WEEKDAYS.iter().any(|name| named(&name)) || others.iter().any(|other| other.eq_ignore_ascii_case(word))
+    let named = |name: &str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
+    WEEKDAYS.iter().any(|name| named(name)) || others.iter().any(|other| other.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

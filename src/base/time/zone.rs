@@ -139,11 +139,11 @@ impl Zone {
     }
 
     /// The name of the zone in an Arrow type: offsets lie east and have no seconds.
-    pub fn to_arrow(&self) -> String {
+    pub fn to_arrow(self) -> String {
         match self {
             Zone::Fixed(0) => "UTC".to_string(),
             Zone::Fixed(seconds) => {
-                let (sign, minutes) = (if *seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+                let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
                 format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
             }
             Zone::Named(zone) => zone.name().to_string(),
@@ -162,14 +162,14 @@ impl Zone {
     }
 
     /// What clocks show at an instant; `None` beyond the range of timestamps.
-    pub fn to_local(&self, micros: i64) -> Option<i64> {
+    pub fn to_local(self, micros: i64) -> Option<i64> {
         micros.checked_add(self.offset_at(micros) * SECOND)
     }
 
     /// The instant at which clocks show a local time; `None` beyond the range of timestamps.
-    pub fn to_utc(&self, local: i64) -> Option<i64> {
+    pub fn to_utc(self, local: i64) -> Option<i64> {
         if let Zone::Fixed(seconds) = self {
-            return local.checked_sub(i64::from(*seconds) * SECOND);
+            return local.checked_sub(i64::from(seconds) * SECOND);
         }
         // No zone changes its clock twice within two days, so one change at most lies between these offsets.
         let before = self.offset_at(local.saturating_sub(DAY));

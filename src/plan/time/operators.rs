@@ -114,13 +114,16 @@ pub(crate) fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
     quick_kind(expr, schema) == Some(Kind::Interval)
 }
 
+/// The operands of an operator that is none of time.
+pub(crate) type Operands = (Box<Expr>, Box<Expr>);
+
 /// The call that an operator stands for where an operand is of time; else the operands as they were.
 pub(crate) fn plan_operator(
     left: Expr,
     operator: Operator,
     right: Expr,
     schema: &DFSchema,
-) -> DataFusionResult<std::result::Result<Expr, (Box<Expr>, Box<Expr>)>> {
+) -> DataFusionResult<std::result::Result<Expr, Operands>> {
     let definition = match operator {
         Operator::Plus => &PLUS,
         Operator::Minus => &MINUS,
@@ -133,11 +136,8 @@ pub(crate) fn plan_operator(
     if !is_time(left_kind) && !is_time(right_kind) {
         return Ok(Err((Box::new(left), Box::new(right))));
     }
-    let untyped = |expr: &Expr| expr.get_type(schema).map_or(true, |data_type| data_type == DataType::Null);
-    let left_open = !is_time(left_kind) && untyped(&left);
-    let right_open = !is_time(right_kind) && untyped(&right);
-    // A parameter whose value is not known yet.
-    if left_open && matches!(left, Expr::Placeholder(_)) || right_open && matches!(right, Expr::Placeholder(_)) {
+    // What is subtracted from a time may be a time or an interval, which is told when its value is known.
+    if operator == Operator::Minus && (is_parameter(&left) || is_parameter(&right)) {
         return Ok(Err((Box::new(left), Box::new(right))));
     }
     let (left, right) = match (is_time(left_kind), is_time(right_kind)) {
@@ -163,15 +163,21 @@ pub(crate) fn plan_operator(
 fn as_operand(expr: Expr, operator: &str, other: Option<Kind>) -> Expr {
     let is_open = match &expr {
         Expr::Literal(value, _) => value.is_null() || value.try_as_str().is_some(),
-        _ => false,
+        other => is_parameter(other),
     };
     let kind = match (operator, other) {
         (_, None) => return expr,
+        ("+", Some(Kind::Date)) if is_parameter(&expr) => Kind::Integer,
         ("+", Some(_)) => Kind::Interval,
         ("-", Some(other)) => other,
         (_, Some(_)) => Kind::Double,
     };
     if is_open { cast(expr, type_of(kind)) } else { expr }
+}
+
+/// Whether an expression is a parameter whose type nothing tells yet.
+fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Placeholder(placeholder) if placeholder.field.is_none())
 }
 
 /// The kind of an operand; none where it is surely no time, which is told without looking into long sums.

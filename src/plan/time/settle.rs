@@ -36,12 +36,12 @@ pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {
             }
         },
         Expr::Between(mut between) if is_interval(&between.expr, schema) => {
-            let bounds = [&mut between.low, &mut between.high];
-            let changed = bounds.into_iter().fold(false, |changed, bound| as_interval(bound) || changed);
+            let changed = as_interval(&mut between.low) | as_interval(&mut between.high);
             Ok(Transformed::new_transformed(Expr::Between(between), changed))
         }
         Expr::InList(mut list) if is_interval(&list.expr, schema) => {
-            let changed = list.list.iter_mut().fold(false, |changed, item| as_interval(item) || changed);
+            let mut changed = false;
+            list.list.iter_mut().for_each(|item| changed |= as_interval(item));
             Ok(Transformed::new_transformed(Expr::InList(list), changed))
         }
         other => Ok(Transformed::no(other)),

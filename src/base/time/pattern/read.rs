@@ -94,7 +94,7 @@ impl Pattern {
                 let mut characters = trimmed.chars();
                 rest = match characters.next() {
                     // A sign may belong to the number behind it.
-                    Some(next) if !next.is_alphanumeric() && !(matches!(next, '+') && character == ' ') => {
+                    Some(next) if !(next.is_alphanumeric() || next == '+' && character == ' ') => {
                         if character == ' ' && next == '-' { trimmed } else { characters.as_str() }
                     }
                     _ => trimmed,
