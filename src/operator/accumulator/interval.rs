@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn accumulator(function: AggregateFunction, append_only: bool, distinct: bool) -> Box<dyn Accumulator> {
-        let call = AggregateCall { function, distinct, arguments: vec![INTERVAL], append_only };
+        let call = AggregateCall { function, distinct, arguments: vec![INTERVAL], append_only, fraction: None };
         let mut accumulator = create(&call).unwrap();
         accumulator.resize(1);
         accumulator
