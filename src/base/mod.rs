@@ -10,3 +10,4 @@ pub mod limits;
 pub mod time;
 pub mod types;
 pub mod vfs;
+pub mod wording;

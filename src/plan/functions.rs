@@ -23,7 +23,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableSource, Volatility, WindowUDF,
+    TableSource, Volatility, WindowUDF, create_udf,
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -37,6 +37,7 @@ use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
 use crate::plan::time;
 use crate::plan::time::operators::TimeOperators;
+use crate::plan::window_functions;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -71,6 +72,13 @@ pub struct FunctionRegistry {
     session: SessionState,
 }
 
+/// `version()`: ours, not that of the library below.
+fn version() -> ScalarUDF {
+    let text = format!("Eddy {}", env!("CARGO_PKG_VERSION"));
+    let value = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(text.clone()))));
+    create_udf("version", vec![], DataType::Utf8View, Volatility::Immutable, Arc::new(value))
+}
+
 impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
@@ -97,6 +105,7 @@ impl FunctionRegistry {
             registry.add_scalar(function);
         }
         registry.add_scalar(asof::function());
+        registry.add_scalar(Arc::new(version()));
         registry
             .add_scalar(Arc::new(ScalarUDF::from(NamedCast { signature: Signature::any(1, Volatility::Immutable) })));
         for (name, other) in OTHER_NAMES {
@@ -124,6 +133,7 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
             let names: Vec<_> = names.map(str::to_lowercase).collect();
+            let function = window_functions::adapted(function);
             registry.window.extend(names.into_iter().map(|name| (name, function.clone())));
         }
         for function in SessionStateDefaults::default_table_functions() {
@@ -318,6 +328,8 @@ pub(crate) fn options() -> Arc<ConfigOptions> {
     // A top-k filter shared between the branches of a union, each of which keeps other keys, loses rows.
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.sql_parser.collect_spans = true;
+    // It drops a sort below LIMIT .. OFFSET; useless ones are dropped by a pass of ours.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".to_string());
     Arc::new(options)

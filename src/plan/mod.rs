@@ -4,7 +4,7 @@
 //! `LogicalPlan` that `batch` runs once and `continuous` lowers to a circuit. What must not differ between the two is
 //! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
 //!
-//! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
+//! - [`functions`], [`clock_functions`], [`window_functions`], [`windows`]: what may be called.
 //! - [`time`]: dates, timestamps, intervals and zones.
 //! - [`source`]: what a scan may read.
 //! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
@@ -19,6 +19,7 @@ pub mod diagnostic;
 pub mod dml;
 pub mod functions;
 pub mod group_keys;
+pub mod names;
 pub mod optimizer;
 pub mod passes;
 pub mod properties;
@@ -32,4 +33,5 @@ pub mod syntax;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod window_functions;
 pub mod windows;
