@@ -37,6 +37,7 @@ use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
 use crate::plan::time;
 use crate::plan::time::operators::TimeOperators;
+use crate::plan::values::settle::DecimalOperators;
 use crate::plan::window_functions;
 use crate::plan::windows;
 
@@ -83,7 +84,8 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames), Arc::new(TimeOperators)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(CompoundNames), Arc::new(TimeOperators), Arc::new(DecimalOperators)];
         expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),

@@ -23,6 +23,7 @@ use crate::plan::context::{Arguments, FileSources};
 use crate::plan::source::{RowIterator, RowSource};
 use crate::sql::options::Options;
 use crate::sql::statement::{CopyFrom, CopyTo};
+use crate::sql::type_named;
 
 /// Rows a batch read from a file holds.
 const BATCH_ROWS: usize = 8192;
@@ -78,7 +79,7 @@ impl Files<'_> {
             .iter()
             .map(|(key, value)| Ok((key.as_str(), option_value(value, 0)?)))
             .collect::<Result<_>>()?;
-        let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)))?;
+        let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)), type_named)?;
         (options.interrupt, options.zone) = (Some(self.interrupt.clone()), self.zone);
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         Ok(Arc::new(FileRows(relation::open_all(&paths, format, &options, self.access)?)))
@@ -134,7 +135,7 @@ pub fn read_for(
     zone: Zone,
 ) -> Result<Vec<RecordBatch>> {
     let mut options = ReadOptions::default();
-    each(&copy.options, |key, value| options.set(key, value))?;
+    each(&copy.options, |key, value| options.set(key, value, type_named))?;
     (options.interrupt, options.zone) = (Some(interrupt.clone()), zone);
     let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &shared.access)?;
     relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()
