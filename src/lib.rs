@@ -46,6 +46,7 @@ pub use arrow;
 pub use base::change::{ChangeBatch, Weights};
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::error::{Error, ErrorKind, Position, Result};
+pub use base::time::display::time_formatter;
 pub use base::types::sql_type_name;
 pub use base::vfs::{Fault, MemoryVfs, RealVfs, SimulatedVfs, Vfs, VfsFile, VfsLock};
 pub use catalog::delta::CatalogDelta;

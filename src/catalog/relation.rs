@@ -10,6 +10,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::base::domain::Domain;
+use crate::base::time::zone::Zone;
 use crate::base::types::sql_type_name;
 use crate::catalog::layout::{ColumnId, Layout};
 
@@ -105,7 +106,15 @@ pub struct Relation {
     pub settings: BTreeMap<String, String>,
 }
 
+/// The setting that says in which time zone TIMESTAMPTZ is read and shown.
+pub const TIMEZONE: &str = "timezone";
+
 impl Relation {
+    /// The time zone under which the query of this view was made; UTC for what is no view.
+    pub fn zone(&self) -> Zone {
+        self.settings.get(TIMEZONE).and_then(|name| Zone::parse(name).ok()).unwrap_or(Zone::UTC)
+    }
+
     /// `other` as the query of this view sees it: with those columns it had when the view was made.
     pub fn sees(&self, other: &Arc<Relation>) -> Arc<Relation> {
         match self.columns_read.get(&other.id) {

@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::time::zone::Zone;
 use crate::catalog::suggest::advice;
 use crate::connector::format::{Compression, FileFormat};
 
@@ -90,6 +91,8 @@ pub struct ReadOptions {
     pub timestamp_format: Option<String>,
     /// A cancellation is noticed while the file is looked through.
     pub interrupt: Option<Interrupt>,
+    /// The time zone in which timestamps without one stand that become TIMESTAMPTZ.
+    pub zone: Zone,
     /// The keys that were given.
     pub given: Vec<String>,
 }

@@ -182,6 +182,11 @@ impl Connection {
         self.session.lock().settings.clone()
     }
 
+    /// What a statement without parameters is planned with: the session's time zone.
+    pub(super) fn no_parameters(&self) -> Parameters {
+        Parameters { zone: self.session.lock().settings.zone, ..Parameters::default() }
+    }
+
     /// Runs a parsed statement; a failure inside a transaction fails the transaction.
     pub(super) fn statement(&self, statement: &Statement, parameters: &Parameters, text: &str) -> Result<Outcome> {
         self.interrupt.start(self.session.lock().settings.statement_timeout);
@@ -190,6 +195,7 @@ impl Connection {
             return Err(Error::new(ErrorKind::Transaction, "the transaction has failed: only ROLLBACK is possible")
                 .with_sqlstate("25P02"));
         }
+        let parameters = &Parameters { zone: self.no_parameters().zone, ..parameters.clone() };
         // A defect in planning, or in a function that is called there, must not take the program down.
         let outcome = guarded(|| self.dispatch(statement, parameters, text));
         if outcome.is_err()
@@ -197,7 +203,10 @@ impl Connection {
         {
             open.failed = true;
         }
-        outcome
+        outcome.map(|outcome| match outcome {
+            Outcome::Rows(rows) => Outcome::Rows(rows.in_zone(parameters.zone)),
+            other => other,
+        })
     }
 
     fn dispatch(&self, statement: &Statement, parameters: &Parameters, text: &str) -> Result<Outcome> {
@@ -216,7 +225,7 @@ impl Connection {
             S::Truncate { relations } => self.modify(Change::Truncate(relations.clone()), parameters),
             S::CopyFrom(from) => {
                 let schema = copy_target(&self.version().catalog, from)?;
-                let batches = copy::read_for(&self.database.shared, from, &schema, &self.interrupt)?;
+                let batches = copy::read_for(&self.database.shared, from, &schema, &self.interrupt, parameters.zone)?;
                 self.modify(Change::Copy(from.relation.clone(), from.columns.clone(), batches), parameters)
             }
             S::CopyTo(to) => self.with_reader(parameters, |reader| copy::copy_to(reader, to).map(Outcome::Changed)),

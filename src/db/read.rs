@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
 
     fn planned(&self, plan: impl FnOnce(&PlanContext<'_>) -> Result<Query>) -> Result<Query> {
         let functions = self.shared.functions.read().clone();
-        let files = Files { access: &self.shared.access, interrupt: self.interrupt };
+        let files = Files { access: &self.shared.access, interrupt: self.interrupt, zone: self.parameters.zone };
         plan(&PlanContext {
             catalog: &self.version.catalog,
             functions: &functions,
@@ -146,6 +146,7 @@ impl<'a> Reader<'a> {
             system: &|schema, name| system::table(self.shared, &self.version, schema, name),
             parse: &|text| sql::parse_query(text).map(|query| *query),
             view: self.view.as_ref(),
+            zone: self.parameters.zone,
             parameters: Some(self.parameters),
         })
     }

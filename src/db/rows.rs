@@ -4,11 +4,14 @@
 //! either ends the query.
 
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef, UInt64Type};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::db::value::{FromValue, Value};
 
 /// The batches of a result, as they are computed.
@@ -24,6 +27,33 @@ impl ArrowRows {
 
     pub(super) fn one(batch: RecordBatch) -> Self {
         ArrowRows::new(batch.schema(), std::iter::once(Ok(batch)))
+    }
+
+    /// The same rows, with the columns of TIMESTAMPTZ in a time zone: the instants stay, their type says how they are
+    /// shown.
+    pub(super) fn in_zone(self, zone: Zone) -> Self {
+        let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+        if zone == Zone::UTC || !self.schema.fields().iter().any(|field| is_instant(field.data_type())) {
+            return self;
+        }
+        let name: Arc<str> = zone.to_arrow().into();
+        let shown = |data_type: &DataType| match data_type {
+            DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some(name.clone())),
+            other => other.clone(),
+        };
+        let fields = self.schema.fields().iter();
+        let fields = fields.map(|field| field.as_ref().clone().with_data_type(shown(field.data_type())));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let target = schema.clone();
+        let batches = self.batches.map(move |batch| {
+            let batch = batch?;
+            let columns = batch.columns().iter().zip(target.fields());
+            // Between zones Arrow's cast keeps the instant.
+            let columns = columns.map(|(column, field)| Ok(cast(column, field.data_type())?));
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(target.clone(), columns.collect::<Result<_>>()?, &options)?)
+        });
+        ArrowRows { schema, batches: Box::new(batches) }
     }
 
     /// The columns of every batch.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
+use crate::catalog::relation::TIMEZONE;
 use crate::catalog::suggest::advice;
 use crate::db::shared::Shared;
 
@@ -16,6 +18,8 @@ use crate::db::shared::Shared;
 pub struct Settings {
     /// How long a statement may run; no limit if `None`.
     pub statement_timeout: Option<Duration>,
+    /// The time zone in which TIMESTAMPTZ is read and shown.
+    pub zone: Zone,
     /// A name for the session.
     application_name: String,
 }
@@ -25,7 +29,7 @@ const KNOWN: [(&str, &str); 4] = [
     ("application_name", "a name for the session, shown nowhere but here"),
     ("memory_limit", "bytes that relations, views and queries of the database may hold"),
     ("statement_timeout", "how long a statement may run; 0 means for ever"),
-    ("timezone", "the time zone of TIMESTAMPTZ; always UTC"),
+    ("timezone", "the time zone in which TIMESTAMPTZ is read and shown"),
 ];
 
 impl Settings {
@@ -43,9 +47,8 @@ impl Settings {
             }
             "application_name" => self.application_name = value.unwrap_or_default().to_string(),
             "timezone" | "time zone" => {
-                if value.is_some_and(|value| !value.eq_ignore_ascii_case("utc")) {
-                    return Err(Error::unsupported("the time zone is always UTC"));
-                }
+                let local = value.is_some_and(|value| value.eq_ignore_ascii_case("local"));
+                self.zone = value.filter(|_| !local).map(Zone::setting).transpose()?.unwrap_or_default();
             }
             unknown => {
                 let error =
@@ -58,7 +61,7 @@ impl Settings {
 
     /// What the meaning of a query depends on: kept with a view, which is bound under it for ever.
     pub fn binding(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("timezone".to_string(), "UTC".to_string())])
+        BTreeMap::from([(TIMEZONE.to_string(), self.zone.to_string())])
     }
 
     /// Name, value and meaning of every setting.
@@ -69,7 +72,7 @@ impl Settings {
             "statement_timeout" => {
                 self.statement_timeout.map_or_else(|| "0".into(), |timeout| format!("{} ms", timeout.as_millis()))
             }
-            _ => "UTC".into(),
+            _ => self.zone.to_string(),
         };
         KNOWN.iter().map(|(name, meaning)| (*name, value(name), *meaning)).collect()
     }

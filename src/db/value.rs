@@ -18,6 +18,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::base::cast::{OnFailure, cast_values};
 use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::convert::{convert, is_of_time};
+use crate::base::time::display::formatter;
+use crate::base::time::text::Fraction;
+use crate::base::time::zone::Zone;
 use crate::base::types::{canonical_array, sql_type_name};
 
 /// One SQL value.
@@ -118,8 +122,15 @@ impl Value {
 
 /// `array` as a column of type `data_type` takes it on INSERT: a value that does not fit is an error.
 pub fn assign(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>) -> Result<ArrayRef> {
+    assign_in(array, data_type, domain, &Zone::UTC)
+}
+
+/// [`assign`] in a session whose time zone is `zone`: texts and timestamps without a zone stand in it.
+pub fn assign_in(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>, zone: &Zone) -> Result<ArrayRef> {
     let cast = if array.data_type() == data_type {
         array.clone()
+    } else if is_of_time(array.data_type(), data_type) {
+        convert(array, data_type, zone, false)?
     } else if data_type.is_nested() && array.data_type().is_string() {
         // Arrow would make a list of the one text.
         return Err(Error::new(ErrorKind::Type, format!("cannot store TEXT as {}", sql_type_name(data_type))));
@@ -289,6 +300,13 @@ macro_rules! params {
 
 /// One value as text, for messages.
 pub fn display(array: &ArrayRef, row: usize) -> String {
+    if array.is_valid(row)
+        && let Some(write) = formatter(array.as_ref(), Zone::UTC, Fraction::Short)
+    {
+        let mut text = String::new();
+        write(row, &mut text);
+        return text;
+    }
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     match ArrayFormatter::try_new(array.as_ref(), &options) {
         Ok(formatter) => formatter.value(row).to_string(),

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, Ta
 use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::operator::error::{from_datafusion, to_datafusion};
@@ -28,6 +29,7 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;
 use crate::plan::source::{DOMAIN, ExternalSource, RelationSource, RowSource, ViewSource};
+use crate::plan::time::settle::settle_constant;
 use crate::sql::name::MAIN;
 use crate::sql::types::{column_domain, column_type};
 
@@ -82,6 +84,8 @@ pub struct Parameters {
     pub positional: Vec<ArrayRef>,
     /// `$name`, without the dollar.
     pub named: BTreeMap<String, ArrayRef>,
+    /// The time zone of the session, in which texts without one become TIMESTAMPTZ.
+    pub zone: Zone,
 }
 
 impl Parameters {
@@ -115,6 +119,8 @@ pub struct PlanContext<'a> {
     pub parse: &'a dyn Fn(&str) -> Result<ast::Query>,
     /// The view whose query this is, if it is one's.
     pub view: Option<&'a Arc<Relation>>,
+    /// The time zone of the session; a view has its own.
+    pub zone: Zone,
     /// Values for the parameters; without them parameters stay in the plan, to be bound when it runs.
     pub parameters: Option<&'a Parameters>,
 }
@@ -132,6 +138,7 @@ impl<'a> PlanContext<'a> {
             system: &|_, _| None,
             parse: &|_| Err(Error::unsupported("views cannot be read here")),
             view: None,
+            zone: Zone::UTC,
             parameters: None,
         }
     }
@@ -159,6 +166,12 @@ impl<'a> Binder<'a> {
             expanding: RefCell::default(),
             external: Cell::new(false),
         }
+    }
+
+    /// The time zone in which the query being planned is: a view's own, else the session's.
+    pub(crate) fn zone(&self) -> Zone {
+        let expanding = self.expanding.borrow();
+        expanding.last().or(self.context.view).map_or(self.context.zone, |view| view.zone())
     }
 
     fn table(&self, reference: &TableReference) -> Result<Arc<dyn TableSource>> {
@@ -231,10 +244,11 @@ impl<'a> Binder<'a> {
             let path = constant_text(name, arguments.first())?;
             return Ok(self.external(path.clone(), self.context.files.file(&path)?));
         }
+        let constant = |argument: Expr| fold_constant(settle_constant(argument, self.zone())?);
         // The alias is the argument's name; folding would drop it.
         let fold = |argument: Expr| match argument {
-            Expr::Alias(alias) => Ok(fold_constant(*alias.expr)?.alias(alias.name)),
-            value => fold_constant(value),
+            Expr::Alias(alias) => Ok(constant(*alias.expr)?.alias(alias.name)),
+            value => constant(value),
         };
         let simplified = arguments.into_iter().map(fold).collect::<Result<Vec<_>>>()?;
         if let Some(source) = self.context.functions.table_source(name, &simplified) {

@@ -35,6 +35,8 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::time;
+use crate::plan::time::operators::TimeOperators;
 use crate::plan::values::settle::DecimalOperators;
 use crate::plan::window_functions;
 use crate::plan::windows;
@@ -82,7 +84,8 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames), Arc::new(DecimalOperators)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(CompoundNames), Arc::new(TimeOperators), Arc::new(DecimalOperators)];
         expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),
@@ -99,7 +102,8 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(function);
         }
-        for function in clock_functions::functions().into_iter().chain(windows::functions()) {
+        let ours = [clock_functions::functions(), windows::functions(), time::functions()];
+        for function in ours.into_iter().flatten() {
             registry.add_scalar(function);
         }
         registry.add_scalar(asof::function());
@@ -195,6 +199,8 @@ impl FunctionRegistry {
     /// The rows of a table function that reads no file, called with constant arguments.
     pub fn table_source(&self, name: &str, arguments: &[Expr]) -> Option<Result<Arc<dyn TableSource>>> {
         let function = self.table.get(&name.to_lowercase())?;
+        let arguments: Vec<Expr> = arguments.iter().map(in_nanoseconds).collect();
+        let arguments = &arguments;
         let arguments = TableFunctionArgs::new(arguments, &self.session);
         let provider = function.create_table_provider_with_args(arguments);
         Some(provider.map(provider_as_source).map_err(from_datafusion))
@@ -295,6 +301,21 @@ const OTHER_AGGREGATES: [(&str, &str); 6] = [
     ("group_concat", "string_agg"),
     ("listagg", "string_agg"),
 ];
+
+/// A timestamp as DataFusion's table functions take it; one beyond the range of nanoseconds stays, to be refused.
+fn in_nanoseconds(argument: &Expr) -> Expr {
+    match argument {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), zone), metadata) => {
+            match micros.checked_mul(1000) {
+                Some(nanos) => {
+                    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), zone.clone()), metadata.clone())
+                }
+                None => argument.clone(),
+            }
+        }
+        other => other.clone(),
+    }
+}
 
 /// DataFusion's settings as every statement uses them.
 pub(crate) fn options() -> Arc<ConfigOptions> {

@@ -5,6 +5,7 @@
 //! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
 //!
 //! - [`functions`], [`clock_functions`], [`window_functions`], [`windows`]: what may be called.
+//! - [`time`]: dates, timestamps, intervals and zones.
 //! - [`source`]: what a scan may read.
 //! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
@@ -32,6 +33,7 @@ pub mod source;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
+pub mod time;
 pub mod values;
 pub mod window_functions;
 pub mod windows;

@@ -3,6 +3,7 @@
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
 //! - `numbers` settles the types of numbers, `settled_types` all others; what depends on types comes after: casts,
 //!   arithmetic, canonical values, as-of joins.
+//! - `time_operators` comes once parameters have values; `time_zone` once all casts are there, those of `root` too.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
 //! - `ties` come last, because they are broken by all columns that are left.
@@ -15,6 +16,7 @@ use datafusion::common::alias::AliasGenerator;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::base::error::{ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::plan::context::Parameters;
 use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
@@ -23,6 +25,7 @@ use crate::plan::rewrite::subquery::{
     existence, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, settled_types, sorts, ties};
+use crate::plan::time;
 use crate::plan::values::{cast, settle};
 use crate::plan::{optimizer, refusals};
 
@@ -31,6 +34,8 @@ pub(crate) struct PassContext<'a> {
     pub(crate) functions: &'a FunctionRegistry,
     /// The values of parameters that are known.
     pub(crate) parameters: Option<&'a Parameters>,
+    /// The time zone in which the query is.
+    pub(crate) zone: Zone,
     /// Names for what is made on the way, unique over the statement.
     pub(crate) aliases: &'a Arc<AliasGenerator>,
     /// The columns of the result.
@@ -44,9 +49,10 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 20] = [
+pub(crate) const PASSES: [Pass; 22] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
+    Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
     Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
@@ -65,6 +71,7 @@ pub(crate) const PASSES: [Pass; 20] = [
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
     Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
     Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
+    Pass { name: "time_zone", run: |plan, context| time::settle::settle(plan, context.zone) },
     Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },
     Pass { name: "optimize", run: optimize },
     Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },

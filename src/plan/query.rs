@@ -26,7 +26,7 @@ use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::{RelationSource, domain_of};
-use crate::plan::{names, syntax};
+use crate::plan::{names, syntax, time};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -110,7 +110,7 @@ fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> R
 
 fn pass_context<'a>(binder: &'a Binder<'_>, target: Target<'a>) -> PassContext<'a> {
     let PlanContext { functions, parameters, .. } = *binder.context;
-    PassContext { functions, parameters, aliases: &binder.aliases, target }
+    PassContext { functions, parameters, zone: binder.zone(), aliases: &binder.aliases, target }
 }
 
 fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
@@ -118,6 +118,7 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     refusals::refuse_calls(query, binder.context.functions)?;
     let mut rewritten = query.clone();
     clock_functions::call_clock(&mut rewritten);
+    time::syntax::rewrite(&mut rewritten)?;
     names::resolve(&mut rewritten)?;
     group_keys::complete(&mut rewritten, &|name| binder.seen(name));
     syntax::rewrite(&mut rewritten, &|name| {

@@ -35,7 +35,17 @@ pub fn print(batches: &[RecordBatch], types: &[ColumnType], printing: Printing) 
 }
 
 fn classic_column(column: &ArrayRef, declared: &ColumnType) -> Result<Vec<String>, String> {
-    let text = format_column(column, "%Y-%m-%d %H:%M:%S%.6f", "%Y-%m-%d %H:%M:%S%.6f+00", DurationFormat::ISO8601)?;
+    let text = match eddydb::time_formatter(column.as_ref()) {
+        Some(write) => {
+            let written = |row| {
+                let mut out = String::new();
+                write(row, &mut out);
+                out
+            };
+            (0..column.len()).map(|row| if column.is_null(row) { String::new() } else { written(row) }).collect()
+        }
+        None => format_column(column, "%Y-%m-%d %H:%M:%S%.6f", "%Y-%m-%d %H:%M:%S%.6f+00", DurationFormat::ISO8601)?,
+    };
     let data_type = column.data_type();
     let cell = |row: usize| -> String {
         if column.is_null(row) {
@@ -77,7 +87,7 @@ fn classic_real(column: &ArrayRef, row: usize, text: &str) -> String {
 /// `T`: text with control characters as `@`, so that a value never breaks a line.
 fn classic_text(data_type: &DataType, text: &str) -> String {
     if matches!(data_type, DataType::Timestamp(..)) {
-        return text.replace(".000000", "");
+        return text.to_string();
     }
     if text.is_empty() {
         return "(empty)".to_string();

@@ -302,8 +302,8 @@ fn views_are_expanded() {
 #[test]
 fn parameters_are_bound_early_or_late() {
     let world = World::usual();
-    let parameters =
-        Parameters { positional: vec![ints(&[Some(2)])], named: [("name".to_string(), texts(&[Some("x")]))].into() };
+    let named = [("name".to_string(), texts(&[Some("x")]))].into();
+    let parameters = Parameters { positional: vec![ints(&[Some(2)])], named, ..Parameters::default() };
     let sql = "SELECT b, $1 + 1 FROM t WHERE a = $1 OR b = $name ORDER BY b";
     let early = plan_query(&parse(sql).expect("valid"), &world.context(Some(&parameters))).expect("valid");
     assert!(early.parameters.is_empty());

@@ -21,6 +21,9 @@ use serde::de::IgnoredAny;
 use crate::base::bytes;
 use crate::base::cast::{OnFailure, cast_values};
 use crate::base::error::Error;
+use crate::base::time::convert::{convert, is_of_time};
+use crate::base::time::parse;
+use crate::base::time::zone::Zone;
 use crate::connector::csv::tokens::Records;
 use crate::connector::options::ReadOptions;
 use crate::connector::values;
@@ -31,6 +34,7 @@ pub struct Reading {
     nulls: Vec<Vec<u8>>,
     date_format: Option<String>,
     timestamp_format: Option<String>,
+    zone: Zone,
 }
 
 impl Reading {
@@ -41,7 +45,7 @@ impl Reading {
             None => vec![Vec::new()],
         };
         let (date_format, timestamp_format) = (options.date_format.clone(), options.timestamp_format.clone());
-        Reading { nulls, date_format, timestamp_format }
+        Reading { nulls, date_format, timestamp_format, zone: options.zone }
     }
 
     /// Whether a field is NULL in a column that `is_text` or not.
@@ -76,6 +80,29 @@ impl Reading {
             None => values::timestamp(text),
         }
     }
+
+    /// The date of a column of dates: also in forms from which no column would be guessed to be one.
+    fn declared_date(&self, text: &[u8]) -> Option<i32> {
+        self.date(text).or_else(|| match self.date_format {
+            Some(_) => None,
+            None => parse::date(std::str::from_utf8(text).ok()?).ok(),
+        })
+    }
+
+    /// The timestamp of a column of timestamps, without a zone or in UTC.
+    fn declared_timestamp(&self, text: &[u8], in_utc: bool) -> Option<i64> {
+        match self.timestamp(text) {
+            Some((micros, false)) if in_utc => self.zone.to_utc(micros),
+            Some((micros, true)) if in_utc => Some(micros),
+            // A zone in the text does not shift what stands without one.
+            Some((micros, false)) => Some(micros),
+            None if self.timestamp_format.is_some() => None,
+            _ => {
+                let text = std::str::from_utf8(text).ok()?;
+                if in_utc { parse::timestamptz(text, &self.zone).ok() } else { parse::timestamp(text).ok() }
+            }
+        }
+    }
 }
 
 /// Why a column could not be built.
@@ -108,11 +135,13 @@ pub fn array(
         DataType::UInt8 => fields.parsed::<UInt8Type>(|text| values::integer(text)?.try_into().ok())?,
         DataType::Float64 => fields.parsed::<Float64Type>(|text| values::double(text).map(canonical))?,
         DataType::Float32 => fields.parsed::<Float32Type>(|text| values::double(text).map(|v| canonical(v) as f32))?,
-        DataType::Date32 => fields.parsed::<Date32Type>(|text| reading.date(text))?,
-        DataType::Time64(TimeUnit::Microsecond) => fields.parsed::<Time64MicrosecondType>(values::time)?,
+        DataType::Date32 => fields.parsed::<Date32Type>(|text| reading.declared_date(text))?,
+        DataType::Time64(TimeUnit::Microsecond) => fields.parsed::<Time64MicrosecondType>(|text| {
+            values::time(text).or_else(|| parse::time(std::str::from_utf8(text).ok()?).ok())
+        })?,
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let builder = PrimitiveBuilder::<TimestampMicrosecondType>::with_capacity(records.len());
-            let array = fields.fill(builder, |text| reading.timestamp(text).map(|(micros, _)| micros))?;
+            let array = fields.fill(builder, |text| reading.declared_timestamp(text, zone.is_some()))?;
             Arc::new(array.with_timezone_opt(zone.clone()))
         }
         nested if nested.is_nested() => fields.json(nested)?,
@@ -234,7 +263,11 @@ impl Fields<'_> {
             texts.push(self.text(record, false)?.map(str::trim));
         }
         let texts = Arc::new(StringArray::from(texts)) as ArrayRef;
-        let values = cast_values(&texts, data_type, OnFailure::Null).map_err(Misfit::Type)?;
+        let values = match is_of_time(texts.data_type(), data_type) {
+            true => convert(&texts, data_type, &self.reading.zone, true),
+            false => cast_values(&texts, data_type, OnFailure::Null),
+        };
+        let values = values.map_err(Misfit::Type)?;
         match (0..texts.len()).find(|&at| texts.is_valid(at) && values.is_null(at)) {
             Some(record) => Err(Misfit::Value(record)),
             None => Ok(values),

@@ -10,12 +10,15 @@ pub mod split;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use serde_json::Value;
 
 use crate::base::error::{Error, Result};
+use crate::base::time::convert::convert;
+use crate::base::time::kind::Kind;
+use crate::base::time::zone::Zone;
 use crate::base::types::canonical_floats;
 use crate::connector::csv::bad_file;
 use crate::connector::format::FileFormat;
@@ -32,13 +35,14 @@ pub struct JsonSource {
     by_lines: bool,
     schema: SchemaRef,
     rows: u64,
+    zone: Zone,
 }
 
 impl JsonSource {
     /// Looks through the file for its keys and their types.
     pub fn open(input: Input, format: FileFormat, options: &ReadOptions, target: Option<&Schema>) -> Result<Self> {
-        let mut source =
-            JsonSource { input, by_lines: format == FileFormat::Ndjson, schema: Arc::new(Schema::empty()), rows: 0 };
+        let (by_lines, schema) = (format == FileFormat::Ndjson, Arc::new(Schema::empty()));
+        let mut source = JsonSource { input, by_lines, schema, rows: 0, zone: options.zone };
         let shape = source.look_through(options)?;
         let mut columns = shape.columns();
         match &options.types {
@@ -138,7 +142,10 @@ impl Source for JsonSource {
     fn read(self: Arc<Self>, wanted: Vec<Wanted>, batch_rows: usize) -> Result<Batches> {
         let field = |wanted: &Wanted| {
             let name = self.schema.field(wanted.column).name();
-            Field::new(name, wanted.field.data_type().clone(), true)
+            let data_type = wanted.field.data_type();
+            // Times are decoded as text and read by our own rules, which Arrow's decoder does not know.
+            let decoded = if Kind::of(data_type).is_time() { DataType::Utf8View } else { data_type.clone() };
+            Field::new(name, decoded, true)
         };
         let keys = Arc::new(Schema::new(wanted.iter().map(field).collect::<Vec<_>>()));
         let schema = Arc::new(Schema::new(wanted.iter().map(|wanted| wanted.field.clone()).collect::<Vec<_>>()));
@@ -159,7 +166,7 @@ impl Source for JsonSource {
 struct JsonBatches {
     source: Arc<JsonSource>,
     splitter: Splitter<Bytes>,
-    /// The wanted columns under the names of the file.
+    /// The wanted columns under the names of the file, in the types in which they are decoded.
     keys: SchemaRef,
     schema: SchemaRef,
     rows: usize,
@@ -205,8 +212,24 @@ impl JsonBatches {
             Ok(batch) if batch.num_rows() == rows => batch,
             _ => self.decode_with_care()?,
         };
-        let columns = batch.columns().iter().map(|array| canonical_floats(array.clone())).collect();
+        let columns = batch.columns().iter().zip(self.schema.fields());
+        let columns = columns.map(|(array, field)| self.typed(array, field.data_type())).collect::<Result<_>>()?;
         Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+    }
+
+    /// A decoded column in its wanted type; an error names the line that does not fit.
+    fn typed(&self, array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+        if array.data_type() == data_type {
+            return Ok(canonical_floats(array.clone()));
+        }
+        convert(array, data_type, &self.source.zone, false).map_err(|error| {
+            let fits = |row: &usize| convert(&array.slice(*row, 1), data_type, &self.source.zone, false).is_err();
+            let line = (0..array.len()).find(fits).and_then(|row| self.values.lines.get(row));
+            self.source.in_file(match line {
+                Some(line) => error.context(format_args!("line {line}")),
+                None => error,
+            })
+        })
     }
 
     fn decode<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<RecordBatch> {

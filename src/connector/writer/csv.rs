@@ -9,15 +9,17 @@ use std::io::Write;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Counted, IntoFileError, JSON, Packed};
 use crate::base::error::Result;
+use crate::base::time::display::{Formatter, formatter};
+use crate::base::time::text::Fraction;
+use crate::base::time::zone::Zone;
 use crate::connector::options::WriteOptions;
-use crate::connector::values;
 
 /// Bytes gathered before they are passed on.
 const PIECE_BYTES: usize = 1 << 16;
@@ -100,7 +102,7 @@ struct Column<'a> {
 enum Kind<'a> {
     Text(&'a arrow::array::StringViewArray),
     Integer(&'a arrow::array::Int64Array),
-    Timestamp(&'a arrow::array::TimestampMicrosecondArray, &'static str, ArrayFormatter<'a>),
+    Time(Formatter<'a>),
     Bytes(&'a arrow::array::BinaryViewArray),
     Json(NullableEncoder<'a>),
     Other(ArrayFormatter<'a>),
@@ -111,14 +113,12 @@ impl<'a> Column<'a> {
         let kind = match array.data_type() {
             DataType::Utf8View => Kind::Text(array.as_string_view()),
             DataType::Int64 => Kind::Integer(array.as_primitive::<Int64Type>()),
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                let zone = if zone.is_some() { "+00" } else { "" };
-                let other = ArrayFormatter::try_new(array, format)?;
-                Kind::Timestamp(array.as_primitive::<TimestampMicrosecondType>(), zone, other)
-            }
             DataType::BinaryView => Kind::Bytes(array.as_binary_view()),
             nested if nested.is_nested() => Kind::Json(make_encoder(field, array, &JSON)?),
-            _ => Kind::Other(ArrayFormatter::try_new(array, format)?),
+            _ => match formatter(array, Zone::UTC, Fraction::Six) {
+                Some(times) => Kind::Time(times),
+                None => Kind::Other(ArrayFormatter::try_new(array, format)?),
+            },
         };
         Ok(Column { array, kind })
     }
@@ -135,12 +135,7 @@ impl<'a> Column<'a> {
                 return Ok(());
             }
             Kind::Integer(values) => append(cell, format_args!("{}", values.value(row))),
-            Kind::Timestamp(values, zone, other) => {
-                match values::write_timestamp(cell, values.value(row)) {
-                    true => cell.push_str(zone),
-                    false => other.value(row).write(cell)?,
-                };
-            }
+            Kind::Time(write) => write(row, cell),
             Kind::Bytes(values) => {
                 cell.push_str("\\x");
                 values.value(row).iter().for_each(|byte| append(cell, format_args!("{byte:02x}")));

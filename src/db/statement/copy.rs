@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use crate::base::access::FileAccess;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::base::time::zone::Zone;
 use crate::connector::format::FileFormat;
 use crate::connector::options::{OptionValue, ReadOptions, WriteOptions};
 use crate::connector::relation::{self, FileRelation};
@@ -31,11 +32,14 @@ const BATCH_ROWS: usize = 8192;
 pub struct Files<'a> {
     pub access: &'a FileAccess,
     pub interrupt: &'a Interrupt,
+    /// The time zone of the session.
+    pub zone: Zone,
 }
 
 impl FileSources for Files<'_> {
     fn file(&self, path: &str) -> Result<Arc<dyn RowSource>> {
-        let options = ReadOptions { interrupt: Some(self.interrupt.clone()), ..ReadOptions::default() };
+        let options =
+            ReadOptions { interrupt: Some(self.interrupt.clone()), zone: self.zone, ..ReadOptions::default() };
         let relation = relation::open(path, None, &options, self.access)?;
         Ok(Arc::new(FileRows(relation)))
     }
@@ -76,7 +80,7 @@ impl Files<'_> {
             .map(|(key, value)| Ok((key.as_str(), option_value(value, 0)?)))
             .collect::<Result<_>>()?;
         let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)), type_named)?;
-        options.interrupt = Some(self.interrupt.clone());
+        (options.interrupt, options.zone) = (Some(self.interrupt.clone()), self.zone);
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         Ok(Arc::new(FileRows(relation::open_all(&paths, format, &options, self.access)?)))
     }
@@ -122,16 +126,17 @@ impl RowSource for FileRows {
     }
 }
 
-/// The rows of COPY FROM, read into the types of its target.
+/// The rows of COPY FROM, read into the types of its target; times without a zone stand in `zone`.
 pub fn read_for(
     shared: &Shared,
     copy: &CopyFrom,
     target: &SchemaRef,
     interrupt: &Interrupt,
+    zone: Zone,
 ) -> Result<Vec<RecordBatch>> {
     let mut options = ReadOptions::default();
     each(&copy.options, |key, value| options.set(key, value, type_named))?;
-    options.interrupt = Some(interrupt.clone());
+    (options.interrupt, options.zone) = (Some(interrupt.clone()), zone);
     let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &shared.access)?;
     relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()
 }

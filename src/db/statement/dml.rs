@@ -15,6 +15,7 @@ use sqlparser::ast;
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::time::zone::Zone;
 use crate::base::types::sql_type_name;
 use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
@@ -26,7 +27,7 @@ use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
 use crate::db::table::{append_only, not_null_violation};
 use crate::db::transaction::Overlays;
-use crate::db::value::assign;
+use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::{ConflictAction, Upsert, Write};
 use crate::plan::context::Parameters;
@@ -183,7 +184,7 @@ impl Modification {
             }
         }
         let defaults = self.defaults(relation, &sources, reader)?;
-        batches.iter().map(|batch| shape_batch(relation, batch, &sources, &defaults)).collect()
+        batches.iter().map(|batch| shape_batch(relation, batch, &sources, &defaults, &self.parameters.zone)).collect()
     }
 
     /// One-row arrays for the columns that are not given.
@@ -220,7 +221,7 @@ impl Modification {
         for batch in reader.collect(&planned)? {
             deletes.extend_from_slice(first_row_ids(&batch)?.values());
             let behind: Vec<_> = (1..=width).map(Some).collect();
-            inserts.push(shape_batch(&relation, &batch, &behind, &vec![None; width])?);
+            inserts.push(shape_batch(&relation, &batch, &behind, &vec![None; width], &self.parameters.zone)?);
         }
         let rows = deletes.len() as u64;
         let mut once = deletes.clone();
@@ -325,7 +326,7 @@ impl Modification {
             let planned = reader.plan(&query)?;
             let batches = reader.collect(&planned)?;
             let all = compute::concat_batches(&planned.schema, &batches)?;
-            split_conflict_result(&relation, &all)
+            split_conflict_result(&relation, &all, &parameters.zone)
         }))
     }
 }
@@ -387,13 +388,13 @@ fn conflict_query(
 }
 
 /// The result of [`conflict_query`] in row order: new rows, and which of them replace.
-fn split_conflict_result(relation: &Relation, all: &RecordBatch) -> Result<(RecordBatch, BooleanArray)> {
+fn split_conflict_result(relation: &Relation, all: &RecordBatch, zone: &Zone) -> Result<(RecordBatch, BooleanArray)> {
     let width = relation.schema.fields().len();
     let order = compute::sort_to_indices(all.column(width + 1).as_primitive::<Int64Type>(), None, None)?;
     let all = compute::take_record_batch(all, &order)?;
     let keep = compute::cast(all.column(width), &DataType::Boolean)?.as_boolean().clone();
     let keep = if keep.null_count() > 0 { compute::prep_null_mask_filter(&keep) } else { keep };
-    let rows = shape_batch(relation, &all, &(0..width).map(Some).collect::<Vec<_>>(), &vec![None; width])?;
+    let rows = shape_batch(relation, &all, &(0..width).map(Some).collect::<Vec<_>>(), &vec![None; width], zone)?;
     Ok((rows, keep))
 }
 
@@ -435,12 +436,13 @@ fn literal_kind(cell: &ast::Expr) -> Option<u8> {
     }
 }
 
-/// Takes columns from their places in `batch`, in the types of `relation`.
+/// Takes columns from their places in `batch`, in the types of `relation`; times without a zone stand in `zone`.
 fn shape_batch(
     relation: &Relation,
     batch: &RecordBatch,
     sources: &[Option<usize>],
     defaults: &[Option<ArrayRef>],
+    zone: &Zone,
 ) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let columns = relation
@@ -449,10 +451,10 @@ fn shape_batch(
         .iter()
         .enumerate()
         .map(|(column, field)| match (sources[column], &defaults[column]) {
-            (Some(place), _) => assign(batch.column(place), field.data_type(), relation.domain(column))
+            (Some(place), _) => assign_in(batch.column(place), field.data_type(), relation.domain(column), zone)
                 .map_err(|error| error.context(format!("column \"{}\"", field.name()))),
             (None, Some(default)) => {
-                let one = assign(default, field.data_type(), relation.domain(column))
+                let one = assign_in(default, field.data_type(), relation.domain(column), zone)
                     .map_err(|error| error.context(format!("default of column \"{}\"", field.name())))?;
                 Ok(compute::take(&one, &UInt32Array::from(vec![0; rows]), None)?)
             }

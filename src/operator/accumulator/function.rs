@@ -10,6 +10,7 @@ use super::count::Count;
 use super::distinct::Distinct;
 use super::extreme::{BytesExtreme, PrimitiveExtreme};
 use super::float_sum::FloatSum;
+use super::interval::{IntervalKeys, IntervalSum, is_interval};
 use super::keys::{Codec, NativeKeys, RowKeys};
 use super::ordered::{ArgExtreme, OrderedExtreme, SingleValue};
 use super::percentile::{Choice, Fraction, Percentile, WeightedPercentile, between_doubles, middle_of_decimals};
@@ -18,6 +19,7 @@ use super::sum::{Addend, ExactSum, Output};
 use super::variance::{FloatMoments, IntegerMoments, Variance};
 use crate::base::decimal::DecimalType;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::kind::INTERVAL;
 use crate::base::types::sql_type_name;
 
 /// An aggregate function.
@@ -302,6 +304,7 @@ fn coerced_type(function: AggregateFunction, argument: &DataType) -> Result<Data
                 DataType::Decimal128(precision, scale)
             }
             DataType::Duration(_) if matches!(function, F::Sum | F::Avg) => argument.clone(),
+            DataType::Interval(_) if matches!(function, F::Sum | F::Avg) => INTERVAL,
             DataType::Float32 if is_percentile(function) => DataType::Float32,
             DataType::Decimal128(_, _) | DataType::Decimal256(_, _) if function == F::Median => argument.clone(),
             _ if !argument.is_numeric() => return Err(not_taken(function, argument)),
@@ -358,6 +361,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
             DataType::Decimal128(_, scale) => DataType::Decimal128(38, scale),
             DataType::Decimal256(_, scale) => DataType::Decimal256(76, scale),
             DataType::Duration(unit) => DataType::Duration(unit),
+            DataType::Interval(_) => INTERVAL,
             _ => DataType::Int64,
         },
         F::Avg => match *argument {
@@ -366,6 +370,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
                 DataType::Decimal256(precision.saturating_add(4).min(76), scale.saturating_add(4).min(76))
             }
             DataType::Duration(unit) => DataType::Duration(unit),
+            DataType::Interval(_) => INTERVAL,
             _ => DataType::Float64,
         },
         _ => DataType::Float64,
@@ -397,6 +402,10 @@ fn plain_accumulator(call: &AggregateCall, arguments: &[DataType], append_only: 
     };
     match function {
         F::Count | F::ApproxDistinct => Ok(Box::new(Count::default())),
+        F::Sum | F::Avg if is_interval(argument) => Ok(Box::new(IntervalSum::new(function == F::Avg))),
+        F::Min | F::Max if is_interval(argument) => {
+            Ok(Box::new(OrderedExtreme::new(IntervalKeys::new(false), function == F::Max)))
+        }
         F::Sum => sums(argument, Output::Sum(result), false),
         F::Avg => {
             let factor = match (argument, &result) {
@@ -556,6 +565,7 @@ fn create_distinct(inner: Box<dyn Accumulator>, arguments: &[DataType]) -> Resul
         };
     }
     match arguments {
+        [argument] if is_interval(argument) => Ok(Box::new(Distinct::new(IntervalKeys::new(true), inner))),
         [argument] => downcast_primitive! {
             argument => (primitive, argument),
             _ => Ok(Box::new(Distinct::new(row_keys(argument)?, inner)))

@@ -5,6 +5,7 @@
 //! depend on the order in which rows came, were merged or were deleted.
 //!
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
+//! - [`interval`]: sums, averages and keys of intervals
 //! - [`bits`]: `bit_and` and the like
 //! - [`variance`] and [`regression`] over [`product_sum`]; [`ratio`]: their exact fractions
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, `arg_min`, `arg_max` and `single_value`
@@ -23,6 +24,7 @@ mod distinct;
 mod extreme;
 mod float_sum;
 mod function;
+mod interval;
 mod keys;
 mod moving_text;
 mod multiset;

@@ -13,6 +13,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Parameters, scalar_value};
 use crate::plan::rewrite::rewrite_expressions;
+use crate::plan::time::settle::settle_constant;
 
 /// Clock functions become the placeholder of the epoch's time, known parameters become literals.
 pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Result<LogicalPlan> {
@@ -44,6 +45,11 @@ fn retype(plan: LogicalPlan) -> Result<LogicalPlan> {
     retyped.map(|plan| plan.data).map_err(from_datafusion)
 }
 
+/// A value's cast in the session's zone.
+fn settled(value: Expr, parameters: &Parameters) -> datafusion::common::Result<Expr> {
+    settle_constant(value, parameters.zone).map_err(to_datafusion)
+}
+
 /// The plan with every placeholder replaced: the epoch's time in microseconds since 1970, and the parameters.
 pub fn bind(plan: &LogicalPlan, now_us: i64, parameters: &Parameters) -> Result<LogicalPlan> {
     let mut bound = |expr: Expr| {
@@ -55,7 +61,7 @@ pub fn bind(plan: &LogicalPlan, now_us: i64, parameters: &Parameters) -> Result<
         let value = Expr::Literal(parameter(parameters, &placeholder.id).map_err(to_datafusion)?, None);
         // The plan was typed with the parameter's inferred type, so the value takes that type now.
         let value = match &placeholder.field {
-            Some(field) => cast(value, field.data_type().clone()),
+            Some(field) => settled(cast(value, field.data_type().clone()), parameters)?,
             None => value,
         };
         Ok(Transformed::yes(value))

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNanoType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::common::{Column, DFSchema, Result as DataFusionResult};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, Result as DataFusionResult, internal_err};
 use datafusion::logical_expr::expr::{Between, InList, InSubquery, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    Aggregate, BinaryExpr, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrame,
+    WindowFrameBound, WindowFrameUnits,
 };
 
 use crate::base::error::Result;
 use crate::base::types::{canonical_floats, has_float};
+use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
 use crate::plan::rewrite::rewrite_node;
@@ -67,9 +69,12 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
         }
         Expr::WindowFunction(mut function) => {
             let mut changed = false;
-            let keys = function.params.partition_by.iter_mut();
-            for key in keys.chain(function.params.order_by.iter_mut().map(|sort| &mut sort.expr)) {
-                let wrapped = canonical(std::mem::take(key), schema, false);
+            // What a frame counts its distance in stays an interval.
+            let lengths = !has_distance(&function.params.window_frame);
+            let keys = function.params.partition_by.iter_mut().map(|key| (key, true));
+            for (key, lengths) in keys.chain(function.params.order_by.iter_mut().map(|sort| (&mut sort.expr, lengths)))
+            {
+                let wrapped = canonical(std::mem::take(key), schema, lengths);
                 changed |= wrapped.transformed;
                 *key = wrapped.data;
             }
@@ -77,6 +82,15 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// Whether a frame ends so far before or behind a row.
+fn has_distance(frame: &WindowFrame) -> bool {
+    let is_distance = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => !distance.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    };
+    frame.units != WindowFrameUnits::Rows && (is_distance(&frame.start_bound) || is_distance(&frame.end_bound))
 }
 
 fn is_comparison(operator: Operator) -> bool {
@@ -96,6 +110,22 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
         }
         LogicalPlan::Aggregate(aggregate) if !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) => {
             groups(aggregate, schema)
+        }
+        LogicalPlan::Distinct(Distinct::All(input))
+            if input.schema().fields().iter().any(|f| is_interval(f.data_type())) =>
+        {
+            let keys = input.schema().columns().into_iter().map(Expr::Column).collect();
+            let schema = input.schema().clone();
+            groups(Aggregate::try_new(input, keys, vec![])?, &schema)
+        }
+        LogicalPlan::Join(mut join) => {
+            let mut changed = false;
+            for key in join.on.iter_mut().flat_map(|(left, right)| [left, right]) {
+                let wrapped = canonical(std::mem::take(key), schema, true);
+                changed |= wrapped.transformed;
+                *key = wrapped.data;
+            }
+            Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
         }
         LogicalPlan::Sort(mut sort) => {
             let keys: Vec<_> = sort
@@ -130,10 +160,20 @@ fn named(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// Computed keys become columns of a projection below, so that the aggregate's output keeps their names.
+/// Computed keys become columns of a projection below, so that the aggregate's output keeps their names. Intervals are
+/// grouped by length, and a group shows the least of its intervals.
 fn groups(mut aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let output = aggregate.schema.clone();
     let mut computed = vec![];
-    for key in &mut aggregate.group_expr {
+    let mut shown = vec![];
+    for (position, key) in aggregate.group_expr.iter_mut().enumerate() {
+        if key.get_type(schema).is_ok_and(|data_type| is_interval(&data_type)) {
+            let (length, least) = (format!("__interval_length_{position}"), format!("__interval_{position}"));
+            computed.push(canonical(key.clone(), schema, true).data.alias(length.clone()));
+            let interval = std::mem::replace(key, Expr::Column(Column::from_name(length)));
+            shown.push((position, least, interval));
+            continue;
+        }
         let (qualifier, name) = key.qualified_name();
         let value = canonical(key.clone(), schema, false);
         if value.transformed {
@@ -146,10 +186,42 @@ fn groups(mut aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Trans
     }
     let keep = aggregate.input.schema().columns().into_iter().map(Expr::Column);
     let list: Vec<Expr> = keep.chain(computed).collect();
-    let input = Projection::try_new(list, aggregate.input)?;
+    let input = Projection::try_new(list, aggregate.input.clone())?;
     let input = Arc::new(LogicalPlan::Projection(input));
-    let aggregate = Aggregate::try_new_with_schema(input, aggregate.group_expr, aggregate.aggr_expr, aggregate.schema)?;
-    Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+    if shown.is_empty() {
+        let Aggregate { group_expr, aggr_expr, .. } = aggregate;
+        let aggregate = Aggregate::try_new_with_schema(input, group_expr, aggr_expr, output)?;
+        return Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)));
+    }
+    show_intervals(input, aggregate, shown, output)
+}
+
+/// The aggregate with the least interval of every group in place of each key at a position that is a length.
+fn show_intervals(
+    input: Arc<LogicalPlan>,
+    aggregate: Aggregate,
+    shown: Vec<(usize, String, Expr)>,
+    output: DFSchemaRef,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let min = aggregate_functions().into_iter().find(|function| function.name() == "min");
+    let Some(min) = min else { return internal_err!("no aggregate min") };
+    let positions: Vec<usize> = shown.iter().map(|(position, ..)| *position).collect();
+    let names: Vec<String> = shown.iter().map(|(_, name, _)| name.clone()).collect();
+    let least = shown.into_iter().map(|(_, name, interval)| min.call(vec![interval]).alias(name));
+    let aggr_expr = aggregate.aggr_expr.into_iter().chain(least).collect();
+    let grouped = Aggregate::try_new(input, aggregate.group_expr, aggr_expr)?;
+    let made = grouped.schema.columns();
+    let list = output.iter().zip(made).enumerate().map(|(position, ((qualifier, field), column))| {
+        let shown = positions.iter().position(|shown| *shown == position).map(|at| Column::from_name(&names[at]));
+        Expr::Column(shown.unwrap_or(column)).alias_qualified(qualifier.cloned(), field.name())
+    });
+    let list = list.collect();
+    let projection = Projection::try_new_with_schema(list, Arc::new(LogicalPlan::Aggregate(grouped)), output)?;
+    Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+}
+
+fn is_interval(data_type: &DataType) -> bool {
+    *data_type == DataType::Interval(IntervalUnit::MonthDayNano)
 }
 
 /// The expression with its value in canonical form, if it is of a type and kind that needs it.

@@ -13,6 +13,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, cast};
 
 use crate::base::error::Result;
+use crate::base::time::convert::is_of_time;
 use crate::operator::error::from_datafusion;
 use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
@@ -51,14 +52,18 @@ fn with_literals(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
     Ok(Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
 }
 
-/// The value of a cast or negation of a literal.
+/// The value of a cast or negation of a literal; casts of time wait for the zone they are in.
 fn literal(argument: &Expr) -> Option<ScalarValue> {
     let value = |inner: &Expr| match inner {
         Expr::Literal(value, _) => Some(value.clone()),
         other => literal(other),
     };
     match argument {
-        Expr::Cast(cast) => value(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+        Expr::Cast(cast) => {
+            let value = value(&cast.expr)?;
+            let waits = is_of_time(&value.data_type(), cast.field.data_type());
+            if waits { None } else { value.cast_to(cast.field.data_type()).ok() }
+        }
         Expr::Negative(inner) => value(inner)?.arithmetic_negate().ok(),
         _ => None,
     }

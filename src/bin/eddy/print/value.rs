@@ -68,16 +68,10 @@ pub fn formatter(array: &dyn Array) -> Formatter<'_> {
             let array = array.as_binary_view();
             Box::new(move |row, out| write_bytes(array.value(row), out))
         }
-        DataType::Date32 => {
-            let array = array.as_primitive::<Date32Type>();
-            Box::new(move |row, out| write_date(array.value(row).into(), out))
-        }
-        DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => times(array),
-        DataType::Interval(_) | DataType::Duration(_) => intervals(array),
         DataType::List(_) => list(array.as_list::<i32>()),
         DataType::LargeList(_) => list(array.as_list::<i64>()),
         DataType::Struct(_) => structs(array),
-        _ => other(array),
+        _ => eddydb::time_formatter(array).unwrap_or_else(|| other(array)),
     }
 }
 
@@ -114,123 +108,6 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
     out.push_str("\\x");
     for byte in bytes {
         write_to(out, format_args!("{byte:02x}"));
-    }
-}
-
-/// Timestamps and times of day, all through microseconds; finer digits do not occur in relations and are cut.
-fn times(array: &dyn Array) -> Formatter<'_> {
-    let micros = microseconds(array);
-    match array.data_type() {
-        DataType::Timestamp(_, zone) => {
-            let zone = zone.is_some();
-            Box::new(move |row, out| {
-                let value = micros(row);
-                write_date(value.div_euclid(DAY_US) as i64, out);
-                out.push(' ');
-                write_time(value.rem_euclid(DAY_US), out);
-                if zone {
-                    out.push_str("+00");
-                }
-            })
-        }
-        _ => Box::new(move |row, out| write_time(micros(row), out)),
-    }
-}
-
-/// The value of a row in microseconds; i128, because seconds near the end of their range do not fit otherwise.
-fn microseconds<'a>(array: &'a dyn Array) -> Box<dyn Fn(usize) -> i128 + 'a> {
-    fn of<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, times: i128, over: i128) -> Box<dyn Fn(usize) -> i128 + 'a>
-    where
-        T::Native: Into<i64>,
-    {
-        let array = array.as_primitive::<T>();
-        Box::new(move |row| (i128::from(array.value(row).into()) * times).div_euclid(over))
-    }
-    use TimeUnit::*;
-    match array.data_type() {
-        DataType::Timestamp(Second, _) => of::<TimestampSecondType>(array, 1_000_000, 1),
-        DataType::Timestamp(Millisecond, _) => of::<TimestampMillisecondType>(array, 1_000, 1),
-        DataType::Timestamp(Nanosecond, _) => of::<TimestampNanosecondType>(array, 1, 1_000),
-        DataType::Time32(Second) => of::<Time32SecondType>(array, 1_000_000, 1),
-        DataType::Time32(_) => of::<Time32MillisecondType>(array, 1_000, 1),
-        DataType::Time64(Nanosecond) => of::<Time64NanosecondType>(array, 1, 1_000),
-        DataType::Time64(_) => of::<Time64MicrosecondType>(array, 1, 1),
-        DataType::Duration(Second) => of::<DurationSecondType>(array, 1_000_000, 1),
-        DataType::Duration(Millisecond) => of::<DurationMillisecondType>(array, 1_000, 1),
-        DataType::Duration(Microsecond) => of::<DurationMicrosecondType>(array, 1, 1),
-        DataType::Duration(Nanosecond) => of::<DurationNanosecondType>(array, 1, 1_000),
-        _ => of::<TimestampMicrosecondType>(array, 1, 1),
-    }
-}
-
-fn intervals(array: &dyn Array) -> Formatter<'_> {
-    match array.data_type() {
-        DataType::Interval(IntervalUnit::MonthDayNano) => {
-            let array = array.as_primitive::<IntervalMonthDayNanoType>();
-            Box::new(move |row, out| {
-                let value = array.value(row);
-                write_interval(value.months, value.days, i128::from(value.nanoseconds) / 1_000, out);
-            })
-        }
-        DataType::Interval(IntervalUnit::DayTime) => {
-            let array = array.as_primitive::<IntervalDayTimeType>();
-            Box::new(move |row, out| {
-                let value = array.value(row);
-                write_interval(0, value.days, i128::from(value.milliseconds) * 1_000, out);
-            })
-        }
-        DataType::Interval(IntervalUnit::YearMonth) => {
-            let array = array.as_primitive::<IntervalYearMonthType>();
-            Box::new(move |row, out| write_interval(array.value(row), 0, 0, out))
-        }
-        _ => {
-            let micros = microseconds(array);
-            Box::new(move |row, out| write_interval(0, 0, micros(row), out))
-        }
-    }
-}
-
-const DAY_US: i128 = 86_400_000_000;
-
-/// A date from its days since 1970-01-01: the civil calendar by eras of 400 years (Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms"), which holds for every number of days.
-fn write_date(days: i64, out: &mut String) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    write_to(out, format_args!("{year:04}-{month:02}-{day:02}"));
-}
-
-fn write_time(micros: i128, out: &mut String) {
-    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-    write_to(out, format_args!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60));
-    if fraction != 0 {
-        write_to(out, format_args!(".{fraction:06}"));
-    }
-}
-
-fn write_interval(months: i32, days: i32, micros: i128, out: &mut String) {
-    let start = out.len();
-    for (count, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
-        if count != 0 {
-            let space = if out.len() > start { " " } else { "" };
-            let plural = if count == 1 { "" } else { "s" };
-            write_to(out, format_args!("{space}{count} {unit}{plural}"));
-        }
-    }
-    if micros != 0 || out.len() == start {
-        if out.len() > start {
-            out.push(' ');
-        }
-        if micros < 0 {
-            out.push('-');
-        }
-        write_time(micros.abs(), out);
     }
 }
 
@@ -329,8 +206,9 @@ mod tests {
         assert_eq!(shown[0], "2013-01-01 10:15:00");
         assert_eq!(shown[1], "2013-01-01 10:15:00.500000");
         assert_eq!(shown[2], "1969-12-31 23:59:59.999999");
-        assert!(shown[3].starts_with('-'), "the far past has a year too: {}", shown[3]);
-        assert_eq!(texts(&array.with_timezone("UTC"))[0], "2013-01-01 10:15:00+00");
+        assert!(shown[3].ends_with(" BC"), "the far past has a year too: {}", shown[3]);
+        assert_eq!(texts(&array.clone().with_timezone("UTC"))[0], "2013-01-01 10:15:00+00");
+        assert_eq!(texts(&array.with_timezone("Europe/Berlin"))[0], "2013-01-01 11:15:00+01");
         assert!(!texts(&TimestampSecondArray::from(vec![i64::MAX]))[0].is_empty());
     }
 
@@ -338,7 +216,7 @@ mod tests {
     fn dates_follow_the_calendar() {
         assert_eq!(
             texts(&Date32Array::from(vec![0, 15_706, -719_468, 11_016, i32::MAX])),
-            ["1970-01-01", "2013-01-01", "0000-03-01", "2000-02-29", "5881580-07-11"]
+            ["1970-01-01", "2013-01-01", "0001-03-01 BC", "2000-02-29", "5881580-07-11"]
         );
         assert_eq!(texts(&Time64MicrosecondArray::from(vec![0, 36_900_000_001])), ["00:00:00", "10:15:00.000001"]);
     }

@@ -16,7 +16,7 @@ use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::statement::dml::{column_of, resolve};
-use crate::db::value::assign;
+use crate::db::value::{assign, assign_in};
 use crate::db::version::Version;
 use crate::sql::name::Name;
 use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
@@ -120,7 +120,8 @@ impl Definer {
         let missing = match &column.default {
             Some(default) => {
                 let value = self.reader(version).constant_expression(default.expression.clone())?;
-                Some(assign(&value, &column.data_type, column.domain).map_err(|error| in_default(error, name))?)
+                let value = assign_in(&value, &column.data_type, column.domain, &self.parameters.zone);
+                Some(value.map_err(|error| in_default(error, name))?)
             }
             None => None,
         };

@@ -9,12 +9,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::{Definer, Proposal, expect_kind, options};
 use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::base::types::canonical_schema;
 use crate::base::wording::reword;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
 use crate::db::statement::dml::{column_of, resolve};
-use crate::db::value::assign;
+use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::plan::query::Query;
@@ -64,7 +65,8 @@ impl Definer {
             }
             changes.push(CatalogChange::Drop(old.id));
         }
-        let rows = rows.iter().map(|batch| conform(batch, &relation)).collect::<Result<Vec<_>>>()?;
+        let zone = &self.parameters.zone;
+        let rows = rows.iter().map(|batch| conform(batch, &relation, zone)).collect::<Result<Vec<_>>>()?;
         proposal.writes = vec![Write::inserts(&relation, rows)];
         changes.push(CatalogChange::Define(Arc::new(relation)));
         proposal.delta = CatalogDelta::from(changes);
@@ -170,10 +172,10 @@ fn columns_of(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// A query's batch as rows of a relation of the same width.
-fn conform(batch: &RecordBatch, relation: &Relation) -> Result<RecordBatch> {
+fn conform(batch: &RecordBatch, relation: &Relation, zone: &Zone) -> Result<RecordBatch> {
     let schema = &relation.schema;
     let columns = batch.columns().iter().zip(schema.fields()).enumerate().map(|(column, (array, field))| {
-        let stored = assign(array, field.data_type(), relation.domain(column));
+        let stored = assign_in(array, field.data_type(), relation.domain(column), zone);
         stored.map_err(|error| error.context(format!("column \"{}\"", field.name())))
     });
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

@@ -70,7 +70,7 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
     let definer = Definer {
         shared: connection.database.shared.clone(),
         interrupt: connection.interrupt.clone(),
-        parameters: Parameters::default(),
+        parameters: connection.no_parameters(),
         settings: connection.settings().binding(),
     };
     let statement = Arc::new(statement.clone());
