@@ -7,11 +7,15 @@
 //! - [`engine`]: the runtime, memory and time limits.
 //! - `limits`: limits that keep their order.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
+//! - `projections`: projections that stay above what guards them.
+//! - `shared`: rows that are computed once and read by several.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
 mod limits;
+mod projections;
 pub mod scan;
+mod shared;
 pub mod stream;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod clock_functions;
 pub mod context;
 pub mod diagnostic;
 pub mod dml;
+pub(crate) mod fallible;
 pub mod functions;
 pub mod optimizer;
 pub mod passes;
@@ -25,8 +26,10 @@ pub mod refusals;
 pub mod relation_planner;
 pub mod rewrite;
 pub mod rules;
+pub mod shared;
 pub mod source;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
 pub mod windows;
+mod with_query;

@@ -8,6 +8,7 @@
 //! - [`variance`] over [`square_sum`]; [`ratio`]: its exact fraction
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
+//! - [`in_order`]: window aggregates that depend on order
 //! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
 //! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions
 
@@ -19,6 +20,7 @@ mod distinct;
 mod extreme;
 mod float_sum;
 mod function;
+mod in_order;
 mod keys;
 mod multiset;
 mod ordered;
@@ -42,6 +44,7 @@ use crate::base::error::{Error, Result};
 
 pub use datafusion_face::{aggregate_functions, from_udf};
 pub use function::{AggregateCall, AggregateFunction, create};
+pub use in_order::{InOrder, Ordered};
 pub use sum::average_of_integers;
 
 /// The state of one aggregate call for all its groups.
