@@ -342,6 +342,7 @@ impl JoinOperator {
     }
 
     fn emit_pairs(&self, pushed: &Pushed, other: &RowBag, pairs: Pairs, out: &mut dyn Output) -> Result<()> {
+        out.check()?;
         let weights = pair_weights(pushed.batch.weights(), other, &pairs)?;
         match &self.residual {
             None => self.emit_output(pushed, other, pairs, weights, out),

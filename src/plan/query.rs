@@ -52,6 +52,11 @@ pub struct Query {
 pub type SharedPlan = LogicalPlan;
 
 impl Query {
+    /// The plan with the columns and types of every node: two queries of the same text mean the same.
+    pub fn text(&self) -> String {
+        self.plan.display_indent_schema().to_string()
+    }
+
     /// A part of a planned query, to be run by itself: a Recompute node.
     pub fn of_plan(plan: SharedPlan) -> Self {
         describe(plan, false)

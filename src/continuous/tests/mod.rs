@@ -153,21 +153,8 @@ impl World {
 }
 
 fn relation(index: usize) -> Arc<Relation> {
-    Arc::new(Relation {
-        id: RelationId(index as u64),
-        name: NAMES[index].to_string(),
-        kind: if index == 2 { RelationKind::Stream } else { RelationKind::Table },
-        schema: row_schema(),
-        defaults: vec![None; 5],
-        primary_key: vec![],
-        unique: vec![],
-        indexes: vec![],
-        watermark: None,
-        options: BTreeMap::new(),
-        query: None,
-        dependencies: vec![],
-        columns_read: Default::default(),
-    })
+    let kind = if index == 2 { RelationKind::Stream } else { RelationKind::Table };
+    Arc::new(Relation::new(RelationId(index as u64), NAMES[index], kind, row_schema()))
 }
 
 fn parse(sql: &str) -> Result<ast::Query> {
@@ -202,7 +189,7 @@ impl Running {
     /// The first step over what the relations hold.
     fn build(&mut self, world: &World) -> Result<StepOutput> {
         let recompute = |plan: &LogicalPlan| world.recompute(plan);
-        let context = StepContext { now_us: world.now_us, recompute: &recompute };
+        let context = StepContext { now_us: world.now_us, interrupt: &Default::default(), recompute: &recompute };
         let snapshots = world.contents.iter().enumerate().map(|(index, rows)| {
             let mut arena = RowArena::new(row_schema());
             arena.append(batch(rows), &Weights::Ones).expect("rows of the schema");
@@ -228,7 +215,10 @@ impl Running {
             inputs.push((RelationId(index as u64), vec![change]));
         }
         let recompute = |plan: &LogicalPlan| world.recompute(plan);
-        let output = self.circuit.step(&inputs, &StepContext { now_us: world.now_us, recompute: &recompute })?;
+        let output = self.circuit.step(
+            &inputs,
+            &StepContext { now_us: world.now_us, interrupt: &Default::default(), recompute: &recompute },
+        )?;
         for change in &output.changes {
             assert!(change.num_rows() <= 16 * 1024 || changes.len() > 16 * 1024);
             add(&mut self.result, change);

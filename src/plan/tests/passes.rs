@@ -3,7 +3,6 @@
 //! `passes.golden` holds the queries (lines that start with `> `) and, below each, the plan as it was bound and after
 //! every pass that changed it. `EDDY_GOLDEN=1 cargo test --lib passes` writes the file anew from its queries.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,21 +80,7 @@ fn catalog() -> Catalog {
     for (id, (name, columns)) in relations.into_iter().enumerate() {
         let fields = columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let relation = Relation {
-            id: RelationId(id as u64),
-            name: name.to_string(),
-            kind: RelationKind::Table,
-            defaults: vec![None; schema.fields().len()],
-            schema,
-            primary_key: vec![],
-            unique: vec![],
-            indexes: vec![],
-            watermark: None,
-            options: BTreeMap::new(),
-            query: None,
-            dependencies: vec![],
-            columns_read: Default::default(),
-        };
+        let relation = Relation::new(RelationId(id as u64), name, RelationKind::Table, schema);
         catalog.insert(Arc::new(relation)).expect("a new name");
     }
     catalog

@@ -1,0 +1,369 @@
+//! The sequencer: lets commits through the door, in order, and publishes epochs.
+//!
+//! ```text
+//! requests ─▶ door ──────────────▶ log.write ─▶ step ─▶ log.wait ─▶ publish ─▶ committers wake, subscribers are told
+//!             checked, then applied             views             one Version
+//!             (a refusal leaves no trace)
+//! ```
+//!
+//! The life of an epoch: commits wait in a bounded queue; as many as are there (up to a million rows) pass the door one
+//! by one, each against the state its forerunners left ([`door`]); what passed goes to the log as one group; the
+//! circuits with input run once over all of it, views before the views that read them; when the log has the group
+//! safe, one immutable version is published ([`publish`]), committers wake, and subscribers get their changes
+//! ([`subscriber`]). A commit that changes the catalog goes the same way, in an epoch of its own. Nothing can refuse a
+//! commit after the door, and nothing that goes wrong after the publication is told to a committer.
+//!
+//! Only who holds the sequencer touches tables, indexes and circuits; it does not parse or plan, but for a commit that
+//! must be made again at the door. Mostly that is its own thread. A committer who finds nobody before it makes its epoch
+//! itself: to wake two threads costs more than a small epoch, and what the step wrote is still in this core's caches
+//! when the caller reads it.
+//!
+//! A failure between the door and the publication (a log that cannot be written, a defect in applying what was
+//! admitted) leaves tables that no version shows. The database takes no commit from then on; reads go on.
+
+mod door;
+mod publish;
+pub mod subscriber;
+mod wait;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::base::types::is_nested_deeper;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::RelationId;
+use crate::continuous::network::{Changes, Network, guarded};
+use crate::continuous::spec::LIGHT_NESTING;
+use crate::db::commit::{Commit, Committed};
+use crate::db::sequencer::subscriber::{Subscriber, Target};
+use crate::db::sequencer::wait::Fate;
+use crate::db::shared::Shared;
+use crate::db::table::TableState;
+use crate::db::version::Version;
+use crate::storage::log::{Log, LogRecord};
+
+/// Rows that one epoch takes from the queue before it closes.
+const EPOCH_ROWS: usize = 1 << 20;
+/// Requests that may wait; committers block beyond it.
+const QUEUE_LENGTH: usize = 1024;
+
+/// Rows of an epoch that a committer makes itself, and where views join.
+const ROWS_AT_HAND: usize = 1 << 17;
+const JOINED_ROWS_AT_HAND: usize = 64;
+
+/// Stack a committer must have left to make its epoch itself.
+const STACK_MIN: usize = 1 << 20;
+
+/// What the sequencer is asked.
+pub enum Request {
+    /// Let a commit through the door.
+    Commit(Asked),
+    /// Run something between two epochs: ticks, subscriptions, replay.
+    Task(Box<dyn FnOnce(&mut Sequencer) + Send>),
+}
+
+/// A commit and who waits for it.
+pub struct Asked {
+    commit: Commit,
+    reply: Sender<Result<Committed>>,
+    fate: Arc<Fate>,
+}
+
+/// What committers hold.
+#[derive(Clone)]
+pub struct SequencerHandle {
+    // Before the queue's end: so the thread, which outlives the last of those, drops the sequencer, on its large stack.
+    sequencer: Arc<Mutex<Sequencer>>,
+    requests: Sender<Request>,
+}
+
+impl SequencerHandle {
+    /// Starts the sequencer's thread; it ends when the last handle is gone.
+    pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
+        let (sender, receiver) = bounded(QUEUE_LENGTH);
+        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared, log)));
+        let handle = SequencerHandle { sequencer: sequencer.clone(), requests: sender };
+        std::thread::Builder::new()
+            .name("eddy-sequencer".into())
+            .stack_size(64 << 20)
+            .spawn(move || run(&sequencer, &receiver))
+            .map_err(Error::from)?;
+        Ok(handle)
+    }
+
+    /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
+    pub fn commit(&self, commit: Commit) -> Result<Committed> {
+        let (reply, answer) = bounded(1);
+        let (fate, interrupt) = (Arc::new(Fate::default()), commit.interrupt.clone());
+        let at_hand = self.at_hand(&commit);
+        let asked = Asked { commit, reply, fate: fate.clone() };
+        match at_hand {
+            Some(mut sequencer) => drop(sequencer.epoch(asked, &|| None)),
+            None => self.requests.send(Request::Commit(asked)).map_err(|_| gone())?,
+        }
+        wait::for_commit(&answer, &fate, &interrupt)
+    }
+
+    /// The sequencer, if this thread may make the commit's epoch: nobody is before it, and it is light work.
+    fn at_hand(&self, commit: &Commit) -> Option<MutexGuard<'_, Sequencer>> {
+        let has_room = || stacker::remaining_stack().is_some_and(|bytes| bytes >= STACK_MIN);
+        if commit.again.is_some() || commit.payload.ddl.is_some() || !self.requests.is_empty() || !has_room() {
+            return None;
+        }
+        let mut sequencer = self.sequencer.try_lock()?;
+        (commit.payload.rows() <= sequencer.rows_at_hand()).then_some(sequencer)
+    }
+
+    /// Runs `task` on the sequencer's thread between two epochs, unless it is interrupted before it begins.
+    pub fn task<T: Send + 'static>(
+        &self,
+        interrupt: &Interrupt,
+        task: impl FnOnce(&mut Sequencer) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = bounded(1);
+        let fate = Arc::new(Fate::default());
+        let known = fate.clone();
+        let request = Request::Task(Box::new(move |sequencer| {
+            if known.take() {
+                let _ = reply.send(guarded(|| task(sequencer)));
+            }
+        }));
+        self.requests.send(request).map_err(|_| gone())?;
+        wait::for_task(&answer, &fate, interrupt)
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("the database's sequencer has stopped")
+}
+
+/// Serves requests until the last handle is gone.
+fn run(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) {
+    let mut left = None;
+    while let Some(request) = left.take().or_else(|| requests.recv().ok()) {
+        let mut sequencer = sequencer.lock();
+        match request {
+            Request::Task(task) => {
+                sequencer.rows_at_hand = None;
+                task(&mut sequencer);
+            }
+            Request::Commit(asked) => left = sequencer.epoch(asked, &|| requests.try_recv().ok()),
+        }
+    }
+    for subscriber in &sequencer.lock().subscribers {
+        subscriber.queue.end("the database was closed");
+    }
+}
+
+/// All that only who holds it touches.
+pub struct Sequencer {
+    pub shared: Arc<Shared>,
+    log: Box<dyn Log>,
+    tables: HashMap<RelationId, TableState>,
+    pub network: Network,
+    pub subscribers: Vec<Subscriber>,
+    /// Relations whose entry in the next version is new although their rows did not change.
+    republish: BTreeSet<RelationId>,
+    /// Why no commit is let through any more.
+    poisoned: Option<String>,
+    /// Epochs and rows since bytes were last counted and dead rows looked at.
+    unkept: u64,
+    /// [`Sequencer::rows_at_hand`], until views or subscribers change.
+    rows_at_hand: Option<usize>,
+}
+
+/// The commits of one epoch.
+struct Group {
+    epoch: u64,
+    time_us: i64,
+    changes: Changes,
+    records: Vec<LogRecord>,
+    /// The catalog as it is from this epoch on, if it changes: then the commit is alone in its epoch.
+    catalog: Option<Arc<Catalog>>,
+    /// Who waits for it, and what they will be told.
+    passed: Vec<(Sender<Result<Committed>>, Committed)>,
+    fates: Vec<Arc<Fate>>,
+}
+
+impl Sequencer {
+    fn new(shared: Arc<Shared>, log: Box<dyn Log>) -> Self {
+        Sequencer {
+            shared,
+            log,
+            tables: HashMap::new(),
+            network: Network::default(),
+            subscribers: Vec::new(),
+            republish: BTreeSet::new(),
+            poisoned: None,
+            unkept: 0,
+            rows_at_hand: None,
+        }
+    }
+
+    /// The time of the epoch being made: the clock's, but never less than the last epoch's.
+    pub fn time_us(&self) -> i64 {
+        self.shared.now_us()
+    }
+
+    /// Publishes an epoch in which only time moves.
+    pub fn tick(&mut self) -> Result<Arc<Version>> {
+        let (epoch, time_us) = (self.shared.version().epoch + 1, self.time_us());
+        let mut group = Group::new(epoch, time_us);
+        group.records.push(LogRecord::Tick { epoch, time_us });
+        self.close(&mut group)?;
+        Ok(self.shared.version())
+    }
+
+    /// How many rows an epoch may have that is made on a committer's thread, where it cannot be waited for with an eye
+    /// on an interrupt: none where it may be heavy work ([`crate::continuous::spec::CircuitSpec::is_light`]), few where
+    /// a row may meet many others.
+    fn rows_at_hand(&mut self) -> usize {
+        if let Some(rows) = self.rows_at_hand {
+            return rows;
+        }
+        let subscribers = self.subscribers.iter().filter_map(|subscriber| match &subscriber.target {
+            Target::Relation { .. } => None,
+            Target::Query { spec, .. } => Some(spec),
+        });
+        let mut specs = self.network.in_order().map(|view| &view.spec).chain(subscribers);
+        let mut joins = false;
+        let light = specs.all(|spec| {
+            joins |= spec.joins();
+            spec.is_light()
+        });
+        let rows = match light && self.tables.values().all(is_flat) {
+            true if joins => JOINED_ROWS_AT_HAND,
+            true => ROWS_AT_HAND,
+            false => 0,
+        };
+        self.rows_at_hand = Some(rows);
+        rows
+    }
+
+    /// Takes the first commit and all that wait behind it through the door and publishes them as one epoch.
+    /// Returns a request that must wait for the epoch to end.
+    fn epoch(&mut self, first: Asked, waiting: &dyn Fn() -> Option<Request>) -> Option<Request> {
+        let time_us = match guarded(|| Ok(self.time_us())) {
+            Ok(time_us) => time_us,
+            Err(error) => {
+                drop(first.reply.send(Err(error)));
+                return None;
+            }
+        };
+        let mut group = Group::new(self.shared.version().epoch + 1, time_us);
+        let left = self.gather(first, waiting, &mut group);
+        let result = match group.records.is_empty() {
+            // Nobody changed anything: what is published already shows it.
+            true => Ok(group.epoch - 1),
+            false => self.close(&mut group).map(|()| group.epoch),
+        };
+        for (asked, committed) in group.passed {
+            let answer = result.as_ref().map(|&epoch| Committed { epoch, ..committed }).map_err(copy);
+            let _ = asked.send(answer);
+        }
+        left
+    }
+
+    /// Lets commits through the door until the epoch is full or nobody waits.
+    fn gather(&mut self, first: Asked, waiting: &dyn Fn() -> Option<Request>, group: &mut Group) -> Option<Request> {
+        let mut next = Some(Request::Commit(first));
+        let mut rows = 0;
+        loop {
+            match next.take().or_else(waiting) {
+                Some(Request::Commit(asked)) => {
+                    let alone = asked.commit.again.is_some() || asked.commit.payload.ddl.is_some();
+                    if alone && !group.passed.is_empty() {
+                        // It may have to be made again, from a version that shows its forerunners.
+                        return Some(Request::Commit(asked));
+                    }
+                    let Asked { commit, reply, fate } = asked;
+                    if !fate.take() {
+                        continue;
+                    }
+                    rows += commit.payload.rows();
+                    match self.pass(commit, group) {
+                        Ok(committed) => {
+                            group.fates.push(fate);
+                            group.passed.push((reply, committed));
+                        }
+                        Err(error) => drop(reply.send(Err(error))),
+                    }
+                    if rows >= EPOCH_ROWS || group.catalog.is_some() {
+                        return None;
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// From the log to the publication. After an error no commit is let through any more.
+    fn close(&mut self, group: &mut Group) -> Result<()> {
+        if let Some(reason) = &self.poisoned {
+            return Err(poisoned(reason));
+        }
+        let published = guarded(|| {
+            let ticket = self.log.write(&group.records)?;
+            for (fate, (_, committed)) in group.fates.iter().zip(&group.passed) {
+                fate.pass(*committed);
+            }
+            let step = self.step(group);
+            self.log.wait(ticket)?;
+            self.publish(group, &step);
+            Ok(step)
+        });
+        match published {
+            Ok(step) => {
+                self.deliver(step, group.epoch);
+                self.keep_house(&group.changes);
+                Ok(())
+            }
+            Err(error) => {
+                self.poison(error.message());
+                Err(Error::new(error.kind(), format!("whether the commit lasts is unknown: {}", error.message()))
+                    .with_sqlstate("08007"))
+            }
+        }
+    }
+
+    /// Lets no commit through from here on.
+    fn poison(&mut self, reason: &str) {
+        self.poisoned.get_or_insert_with(|| reason.to_string());
+    }
+}
+
+impl Group {
+    fn new(epoch: u64, time_us: i64) -> Self {
+        Group {
+            epoch,
+            time_us,
+            changes: Changes::new(),
+            records: Vec::new(),
+            catalog: None,
+            passed: Vec::new(),
+            fates: Vec::new(),
+        }
+    }
+}
+
+/// The refusal of every commit after a failure behind the door.
+fn poisoned(reason: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("the database takes no commits any more, after a failure: {reason}"))
+        .with_hint("reads go on; open it again to write")
+}
+
+/// Whether no column is of a type nested so deep that its values need a large stack.
+fn is_flat(table: &TableState) -> bool {
+    let fields = table.relation.schema.fields();
+    !fields.iter().any(|field| is_nested_deeper(field.data_type(), LIGHT_NESTING))
+}
+
+/// The same error again: one failure may have to be told to several committers.
+fn copy(error: &Error) -> Error {
+    Error::new(error.kind(), error.message()).with_sqlstate(error.sqlstate())
+}
