@@ -4,7 +4,8 @@
 //! replaces every scan by one over the contents that a [`scan::Relations`] names, and runs DataFusion's physical plan
 //! on its own threads. It adds physical rules only; what the rows mean was settled in `plan`.
 //!
-//! - [`engine`]: the runtime, memory and time limits.
+//! - [`engine`]: memory and time limits, from a plan to its batches.
+//! - `runtime`: the threads.
 //! - `limits`: limits that keep their order.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
@@ -14,6 +15,7 @@
 pub mod engine;
 mod limits;
 mod projections;
+mod runtime;
 pub mod scan;
 mod shared;
 pub mod stream;

@@ -13,7 +13,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::Expr;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
@@ -23,6 +23,7 @@ use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::RelationId;
 use crate::continuous::recompute::Recompute;
 use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
+use crate::continuous::step::{ErrorChange, StepContext, StepOutput};
 use crate::operator::aggregate::{Call, aggregate_operator};
 use crate::operator::evaluate::{RowAggregates, Windows};
 use crate::operator::expression::Expression;
@@ -33,38 +34,6 @@ use crate::operator::top_k::TopKOperator;
 use crate::operator::unnest::UnnestOperator;
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::state::snapshot::Snapshot;
-
-/// What a step may ask of the database.
-pub struct StepContext<'a> {
-    /// The time of the step, in microseconds since 1970 UTC.
-    pub now_us: i64,
-    /// Calls the work off: a build for its user; a step is never called off.
-    pub interrupt: &'a Interrupt,
-    /// Runs a plan in batch over the contents as they are at the end of this step.
-    pub recompute: &'a dyn Fn(&LogicalPlan) -> Result<Vec<RecordBatch>>,
-}
-
-/// A row that started (positive weight) or ceased (negative weight) to fail.
-#[derive(Debug)]
-pub struct ErrorChange {
-    /// Why it fails.
-    pub error: Error,
-    /// The row as text.
-    pub row: String,
-    /// How often.
-    pub weight: i64,
-}
-
-/// What a step changed.
-#[derive(Debug, Default)]
-pub struct StepOutput {
-    /// The change of the result.
-    pub changes: Vec<ChangeBatch>,
-    /// Whether every row occurs at most once in `changes`.
-    pub consolidated: bool,
-    /// The change of the failing rows.
-    pub errors: Vec<ErrorChange>,
-}
 
 enum Node {
     Scan,
@@ -155,7 +124,7 @@ impl Circuit {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, batches) in inputs {
             if batches.iter().any(|batch| !batch.is_empty()) {
-                self.touch(*relation);
+                self.mark_changed(*relation);
             }
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
@@ -172,7 +141,7 @@ impl Circuit {
     pub fn build(&mut self, snapshots: &[(RelationId, Snapshot)], cx: &StepContext) -> Result<StepOutput> {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, snapshot) in snapshots {
-            self.touch(*relation);
+            self.mark_changed(*relation);
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             if scans.is_empty() {
                 continue;
@@ -216,10 +185,10 @@ impl Circuit {
         self.stats().iter().map(|stats| stats.state_bytes).sum()
     }
 
-    fn touch(&mut self, relation: RelationId) {
+    fn mark_changed(&mut self, relation: RelationId) {
         for node in &mut self.nodes {
             if let Node::Recompute(Some(recompute)) = node {
-                recompute.touch(relation);
+                recompute.mark_changed(relation);
             }
         }
     }
@@ -419,6 +388,7 @@ fn compile_call(call: &CallSpec, input: &DFSchema) -> Result<Call> {
         arguments: compile_all(&call.arguments, input)?,
         filter: call.filter.as_ref().map(|filter| Expression::compile(filter, input)).transpose()?,
         counts_rows: call.counts_rows,
+        fraction: call.fraction,
     })
 }
 

@@ -14,10 +14,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
 use crate::catalog::relation::Relation;
-use crate::db::commit::{Commit, Committed, Payload, Write};
+use crate::db::commit::{Commit, Committed, Payload};
 use crate::db::database::Database;
 use crate::db::statement::dml::writable;
 use crate::db::value::{Params, Value, assign};
+use crate::db::write::Write;
 use crate::sql::statement::Name;
 
 /// Buffered rows beyond which the appender commits by itself.

@@ -13,10 +13,11 @@ use arrow::compute;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
-use crate::db::commit::{Commit, Payload, Write};
+use crate::db::commit::{Commit, Payload};
 use crate::db::rows::row_ids;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
+use crate::db::write::Write;
 use crate::storage::log::RelationWrite;
 
 /// Row ids from here on name rows of the overlay, counted from its first row.
@@ -122,7 +123,7 @@ impl OpenTransaction {
 }
 
 /// Decides an upsert inside a transaction, where there is no index over version and overlay: one is made for it.
-pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
+pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
     if write.upsert.is_none() {
         return Ok(write);
     }
@@ -136,7 +137,8 @@ pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Wr
     let mut ids = Vec::new();
     let mut load = |batch: RecordBatch| {
         let inserts = vec![batch];
-        let write = RelationWrite { relation: id.0, deletes: Vec::new(), deleted: None, inserts };
+        let columns = relation.columns.clone();
+        let write = RelationWrite { relation: id.0, columns, deletes: Vec::new(), deleted: None, inserts };
         table.apply(&write, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_array;
-use crate::operator::accumulator::{self, Accumulator, AggregateCall, AggregateFunction};
+use crate::operator::accumulator::{self, Accumulator, AggregateCall, AggregateFunction, Fraction};
 use crate::operator::error::copy;
 use crate::operator::expression::{Expression, assemble, evaluate_all, evaluate_or_fail, row_text};
 use crate::operator::integer_lane::{IntegerLane, Lane, LaneValue};
@@ -39,6 +39,8 @@ pub struct Call {
     pub filter: Option<Expression>,
     /// Whether the call counts rows, whatever they hold: `count(*)` without FILTER and DISTINCT.
     pub counts_rows: bool,
+    /// The fraction of a percentile.
+    pub fraction: Option<Fraction>,
 }
 
 /// Where the value of a call comes from.
@@ -131,7 +133,13 @@ pub fn aggregate_operator(
             sources.push(Source::Lane(value));
             continue;
         }
-        let call_type = AggregateCall { function: call.function, distinct: call.distinct, arguments, append_only };
+        let call_type = AggregateCall {
+            function: call.function,
+            distinct: call.distinct,
+            arguments,
+            append_only,
+            fraction: call.fraction,
+        };
         sources.push(Source::State(states.len()));
         states.push(State {
             accumulator: accumulator::create(&call_type)?,
@@ -193,7 +201,7 @@ impl<L: Lane> AggregateOperator<L> {
                 state.accumulator.resize(capacity);
             }
         }
-        let (met, before) = self.touch(ids, weights, inputs)?;
+        let (met, before) = self.change_groups(ids, weights, inputs)?;
         if !met.is_empty() {
             let lived = before.iter().any(|group| group.weight != 0) || (self.is_global() && self.started);
             let old = if lived { Some(self.read(&met, &before)?) } else { None };
@@ -208,7 +216,12 @@ impl<L: Lane> AggregateOperator<L> {
     }
 
     /// Adds the rows to their groups; the groups met for the first time in this step, and what they were before.
-    fn touch(&mut self, ids: &[u32], weights: &Weights, inputs: &[ArrayRef]) -> Result<(Vec<u32>, Vec<Group<L>>)> {
+    fn change_groups(
+        &mut self,
+        ids: &[u32],
+        weights: &Weights,
+        inputs: &[ArrayRef],
+    ) -> Result<(Vec<u32>, Vec<Group<L>>)> {
         let values = match self.lane_input {
             Some(input) => Some(compute::cast(&inputs[input], &DataType::Int64)?),
             None => None,
@@ -248,7 +261,7 @@ impl<L: Lane> AggregateOperator<L> {
     }
 
     /// Emits what became of the groups first touched by one batch; those that died are added to `dead`.
-    fn settle(&mut self, touched: &Touched<L>, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
+    fn emit_difference(&mut self, touched: &Touched<L>, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
         let ids = &touched.ids;
         let now: Vec<Group<L>> = ids.iter().map(|&id| self.groups[id as usize]).collect();
         let keys = self.table.keys(ids)?;
@@ -360,7 +373,7 @@ impl<L: Lane> Operator for AggregateOperator<L> {
         }
         let mut dead = Vec::new();
         for touched in std::mem::take(&mut self.touched) {
-            self.settle(&touched, &mut dead, out)?;
+            self.emit_difference(&touched, &mut dead, out)?;
         }
         self.started = true;
         self.bury(&dead);

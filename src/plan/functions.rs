@@ -101,6 +101,9 @@ impl FunctionRegistry {
             }
         }
         for function in SessionStateDefaults::default_higher_order_functions() {
+            for alias in function.aliases() {
+                registry.higher_order.insert(alias.to_lowercase(), function.clone());
+            }
             registry.higher_order.insert(function.name().to_lowercase(), function);
         }
         for function in SessionStateDefaults::default_aggregate_functions() {
@@ -108,6 +111,11 @@ impl FunctionRegistry {
         }
         for function in aggregate_functions() {
             registry.add_aggregate(function);
+        }
+        for (name, other) in OTHER_AGGREGATES {
+            if let Some(function) = registry.aggregate.get(other).cloned() {
+                registry.aggregate.entry(name.to_string()).or_insert(function);
+            }
         }
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
@@ -203,6 +211,7 @@ impl FunctionRegistry {
     /// The error for a function that does not exist, with the nearest name as a hint.
     pub fn not_found(&self, name: &str) -> Error {
         let names = self.scalar.keys().chain(self.aggregate.keys()).chain(self.window.keys()).chain(self.table.keys());
+        let names = names.chain(self.higher_order.keys());
         let error =
             Error::new(ErrorKind::NotFound, format!("function \"{name}\" does not exist")).with_sqlstate("42883");
         if self.window.contains_key(name) {
@@ -263,6 +272,16 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("lcase", "lower"),
     ("list_value", "make_array"),
     ("gen_random_uuid", "uuid"),
+];
+
+/// The same for aggregates.
+const OTHER_AGGREGATES: [(&str, &str); 6] = [
+    ("arbitrary", "any_value"),
+    ("first", "first_value"),
+    ("last", "last_value"),
+    ("list", "array_agg"),
+    ("group_concat", "string_agg"),
+    ("listagg", "string_agg"),
 ];
 
 /// DataFusion's settings as every statement uses them.

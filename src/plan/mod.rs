@@ -6,7 +6,7 @@
 //!
 //! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
 //! - [`source`]: what a scan may read.
-//! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
+//! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
@@ -18,6 +18,7 @@ pub mod diagnostic;
 pub mod dml;
 pub(crate) mod fallible;
 pub mod functions;
+pub mod group_keys;
 pub mod optimizer;
 pub mod passes;
 pub mod properties;

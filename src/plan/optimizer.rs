@@ -2,7 +2,8 @@
 //!
 //! DataFusion's analyzer and its optimiser rules in their order, without those that are wrong for a standing query or
 //! for our meanings: PushDownLimit and EliminateLimit (ties are settled on the whole limit), EliminateJoin (trusts
-//! declared keys). SingleDistinctToGroupBy runs only where it does not add up partial sums, because those may
+//! declared keys), ExtractLeafExpressions and PushDownLeafProjections (lose columns of views and keys of joins beside
+//! the struct fields that they pull out). SingleDistinctToGroupBy runs only where it does not add up partial sums, because those may
 //! overflow or round where the sum does not. Clock functions are placeholders by now, so nothing folds the time.
 
 use std::collections::HashSet;
@@ -28,7 +29,8 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::rules::single_row_join::SingleRowJoin;
 
 /// DataFusion's rules that are left out, by name.
-const LEFT_OUT: [&str; 3] = ["push_down_limit", "eliminate_limit", "eliminate_join"];
+const LEFT_OUT: [&str; 5] =
+    ["push_down_limit", "eliminate_limit", "eliminate_join", "extract_leaf_expressions", "push_down_leaf_projections"];
 
 /// Settles types and grouping functions.
 pub(crate) fn analyze(plan: LogicalPlan, functions: &FunctionRegistry) -> DataFusionResult<LogicalPlan> {

@@ -20,6 +20,7 @@ use crate::catalog::relation::RelationId;
 use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;
+use crate::plan::group_keys;
 use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
@@ -113,6 +114,7 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     refusals::refuse_syntax(query)?;
     let mut query = query.clone();
     clock_functions::call_clock(&mut query);
+    group_keys::complete(&mut query, &|name| binder.seen(name));
     syntax::rewrite(&mut query, &|name| {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())

@@ -109,6 +109,11 @@ impl Dialect for EddyDialect {
         POSTGRES.is_identifier_part(ch)
     }
 
+    /// `x -> x + 1` and `lambda x : x + 1`, for array_transform and the like.
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+
     fn allow_extract_custom(&self) -> bool {
         true
     }

@@ -16,9 +16,10 @@ use crate::catalog::delta::CatalogChange;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
-use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange, Write};
+use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::storage::log::{LogRecord, RelationWrite};
 
 /// A commit that passed: nothing about it can be refused any more.

@@ -34,8 +34,6 @@ pub enum Ordered {
     Last,
     /// `nth_value(x, n)`: from the end where n is negative.
     Nth(i64),
-    /// `any_value(x)`: the first that is not NULL.
-    Any,
 }
 
 /// An aggregate that sorts its rows by its last arguments.
@@ -78,7 +76,7 @@ impl InOrder {
     }
 
     fn is_counted(&self, value: &ScalarValue) -> bool {
-        !(value.is_null() && (self.ignore_nulls || matches!(self.ordered, Ordered::Any | Ordered::Text)))
+        !(value.is_null() && (self.ignore_nulls || self.ordered == Ordered::Text))
     }
 }
 
@@ -272,7 +270,7 @@ impl Accumulator for OrderedRows {
         let value = match self.function.ordered {
             Ordered::List => return self.list(),
             Ordered::Text => return self.text(),
-            Ordered::First | Ordered::Any => Self::nth(self.counted(), 1),
+            Ordered::First => Self::nth(self.counted(), 1),
             Ordered::Last => Self::nth(self.counted().rev(), 1),
             Ordered::Nth(n) if n < 0 => Self::nth(self.counted().rev(), n.unsigned_abs()),
             Ordered::Nth(n) => Self::nth(self.counted(), n.unsigned_abs()),

@@ -16,7 +16,6 @@ use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, ScalarValue};
-use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::FetchType;
 use datafusion::logical_expr::{
@@ -257,7 +256,6 @@ fn in_order(
         ("string_agg", _) => Ordered::Text,
         ("first_value", _) => Ordered::First,
         ("last_value", _) => Ordered::Last,
-        ("any_value", _) => Ordered::Any,
         ("nth_value", Some(Expr::Literal(n, _))) => match n.cast_to(&DataType::Int64)? {
             ScalarValue::Int64(Some(n)) => Ordered::Nth(n),
             _ => return Ok(Transformed::no(WindowFunction { fun, params })),
@@ -324,7 +322,7 @@ fn is_unbounded(bound: &WindowFrameBound, preceding: bool) -> bool {
 
 /// Aggregates whose result depends on the order of their input.
 pub(crate) fn is_order_sensitive(name: &str) -> bool {
-    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg" | "any_value")
+    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg")
 }
 
 fn break_aggregate(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
@@ -342,13 +340,8 @@ fn order_aggregate(call: AggregateFunction, schema: &DFSchemaRef, groups: &[Expr
     if !is_order_sensitive(call.func.name()) {
         return Transformed::no(call);
     }
-    let AggregateFunction { mut func, mut params } = call;
+    let AggregateFunction { func, mut params } = call;
     let before = params.order_by.len();
-    if func.name() == "any_value" {
-        // DataFusion's takes the first value to come, whatever ORDER BY says.
-        func = first_value_udaf();
-        params.null_treatment = Some(NullTreatment::IgnoreNulls);
-    }
     if params.distinct {
         // Of equal values one is kept, so the value alone must order them.
         let argument = params.args.first().cloned();

@@ -162,7 +162,7 @@ fn compaction_keeps_the_rows_of_a_segment_together() {
     }
     for round in 1..=4 {
         for id in 0..300_000 {
-            let often = if id / SEALED % 3 == 0 { 2 } else { 5 };
+            let often = if segment(id).is_multiple_of(3) { 2 } else { 5 };
             if random.below(often) > 0 && arena.weight(id).is_some() {
                 arena.delete(id, round).unwrap();
             }

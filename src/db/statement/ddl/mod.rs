@@ -25,12 +25,13 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::db::commit::{Again, Commit, Payload, Write};
+use crate::db::commit::{Again, Commit, Payload};
 use crate::db::connection::Connection;
 use crate::db::read::Reader;
 use crate::db::shared::Shared;
 use crate::db::transaction::Overlays;
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::plan::context::Parameters;
 use crate::sql::statement::{Emit, Statement};
 
