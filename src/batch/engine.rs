@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
@@ -24,14 +25,17 @@ use parking_lot::RwLock;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::limits::{FenceLimits, UnfenceLimits, keep_sorts};
+use crate::batch::projections::PushProjections;
 use crate::batch::runtime::RuntimeSlot;
-use crate::batch::scan::{Prefilter, Relations, attach};
+use crate::batch::scan::{Contents, Prefilter, Relations};
+use crate::batch::shared::SharedPlans;
 use crate::batch::stream::{BatchStream, Message, wait_for};
 use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
 use crate::plan::functions;
 use crate::plan::query::Query;
 use crate::plan::rewrite::bind::bind;
+use crate::plan::shared::{self, SharedRows};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -141,7 +145,7 @@ impl Engine {
         let (state, query, binding) = (self.state.read().clone(), query.clone(), binding.clone());
         let task = runtime.get()?.spawn(async move {
             let result = async {
-                let logical = query.plan.display_indent().to_string();
+                let logical = logical_text(&query.plan)?;
                 let plan = physical_plan(&state, &query, relations, &binding).await?;
                 if analyze {
                     let mut batches = execute_stream(plan.clone(), state.task_ctx()).map_err(from_datafusion)?;
@@ -199,6 +203,9 @@ const LEFT_OUT: [&str; 6] = [
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| !LEFT_OUT.iter().any(|name| rule.name().starts_with(name)));
+    for rule in rules.iter_mut().filter(|rule| rule.name() == "ProjectionPushdown") {
+        *rule = Arc::new(PushProjections::default());
+    }
     rules.insert(0, Arc::new(Prefilter));
     rules.insert(0, Arc::new(FenceLimits));
     rules.push(Arc::new(UnfenceLimits));
@@ -220,6 +227,15 @@ impl Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// The plan, and before it the plans of the rows that it reads in several places.
+fn logical_text(plan: &LogicalPlan) -> Result<String> {
+    let mut text = String::new();
+    for rows in shared::in_order(plan).map_err(from_datafusion)? {
+        text += &format!("{}:\n{}\n", rows.id(), indented(&rows.plan().display_indent().to_string()).trim_end());
+    }
+    Ok(text + &plan.display_indent().to_string())
 }
 
 fn indented(text: &str) -> String {
@@ -246,11 +262,32 @@ async fn physical_plan(
     relations: Arc<dyn Relations>,
     binding: &Binding,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = match query.uses_now || !query.parameters.is_empty() {
-        true => bind(&query.plan, binding.now_us, &binding.parameters)?,
-        false => query.plan.clone(),
-    };
-    let plan = keep_sorts(attach(plan, relations.as_ref())?)?;
     // Not SessionState::create_physical_plan, which would run DataFusion's whole logical optimiser again.
-    state.query_planner().create_physical_plan(&plan, state).await.map_err(from_datafusion)
+    let (shared, plan) = ready(query, relations.as_ref(), binding)?;
+    let mut plans = SharedPlans::default();
+    for (rows, plan) in shared {
+        let plan = plans.plan(&plan, state).await.map_err(from_datafusion)?;
+        plans.add(&rows, plan);
+    }
+    plans.plan(&plan, state).await.map_err(from_datafusion)
+}
+
+/// The logical plans of the query's shared rows, in the order in which they need each other, and of the query itself,
+/// bound and over actual contents.
+fn ready(
+    query: &Query,
+    relations: &dyn Relations,
+    binding: &Binding,
+) -> Result<(Vec<(SharedRows, LogicalPlan)>, LogicalPlan)> {
+    let mut contents = Contents::of(relations);
+    let mut ready = |plan: &LogicalPlan| {
+        let plan = match query.uses_now || !query.parameters.is_empty() {
+            true => bind(plan, binding.now_us, &binding.parameters)?,
+            false => plan.clone(),
+        };
+        keep_sorts(contents.attach(plan)?)
+    };
+    let shared = shared::in_order(&query.plan).map_err(from_datafusion)?.into_iter();
+    let shared = shared.map(|rows| ready(rows.plan()).map(|plan| (rows, plan))).collect::<Result<Vec<_>>>()?;
+    Ok((shared, ready(&query.plan)?))
 }

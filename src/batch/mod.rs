@@ -8,12 +8,16 @@
 //! - `runtime`: the threads.
 //! - `limits`: limits that keep their order.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
+//! - `projections`: projections that stay above what guards them.
+//! - `shared`: rows that are computed once and read by several.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
 mod limits;
+mod projections;
 mod runtime;
 pub mod scan;
+mod shared;
 pub mod stream;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Scans of the shared plan over actual contents.
 //!
-//! [`attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a transaction's
+//! [`Contents::attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a transaction's
 //! own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with only the columns
 //! asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)` may be answered
 //! from them. A filter right above a scan stays where it is, but the scan leaves out rows it will drop ([`Prefilter`]),
@@ -174,31 +174,47 @@ fn without_deleted(batch: &RecordBatch, deleted: &HashSet<u64>, row_ids: bool) -
     }
 }
 
-/// The plan with every source replaced by one that DataFusion can read.
-pub(crate) fn attach(plan: LogicalPlan, relations: &dyn Relations) -> Result<LogicalPlan> {
-    // A relation that is scanned twice is asked for once, so that both scans see the same contents.
-    let mut inputs: BTreeMap<RelationId, ScanInput> = BTreeMap::new();
-    let attached = plan.transform_up(|node| {
-        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
-        if let Some(source) = scan.source.downcast_ref::<RelationSource>() {
-            let id = source.relation.id;
-            let input = match inputs.get(&id) {
-                Some(input) => input.clone(),
-                None => inputs.entry(id).or_insert(relations.scan(id).map_err(to_datafusion)?).clone(),
-            };
-            let input = Arc::new(input.seen_as(&source.relation.layout()).map_err(to_datafusion)?);
-            let rows = Rows::Relation { name: source.relation.name.clone(), input, row_ids: source.row_ids };
-            let schema = datafusion::logical_expr::TableSource::schema(source);
-            scan.source = provider_as_source(Arc::new(Table { schema, rows }));
-        } else if let Some(source) = scan.source.downcast_ref::<ExternalSource>() {
-            let rows = Rows::External { name: source.name.clone(), rows: source.rows.clone() };
-            scan.source = provider_as_source(Arc::new(Table { schema: source.rows.schema(), rows }));
-        } else {
-            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+/// What the plans of one query read.
+pub(crate) struct Contents<'a> {
+    relations: &'a dyn Relations,
+    /// A relation that is scanned twice is asked for once, so that both scans see the same contents.
+    inputs: BTreeMap<RelationId, ScanInput>,
+}
+
+impl<'a> Contents<'a> {
+    pub(crate) fn of(relations: &'a dyn Relations) -> Self {
+        Contents { relations, inputs: BTreeMap::new() }
+    }
+
+    /// The plan with every source replaced by one that DataFusion can read.
+    pub(crate) fn attach(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let attached = plan.transform_up(|node| {
+            let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+            if let Some(source) = scan.source.downcast_ref::<RelationSource>() {
+                let input = self.input(source.relation.id).map_err(to_datafusion)?;
+                let input = Arc::new(input.seen_as(&source.relation.layout()).map_err(to_datafusion)?);
+                let rows = Rows::Relation { name: source.relation.name.clone(), input, row_ids: source.row_ids };
+                let schema = datafusion::logical_expr::TableSource::schema(source);
+                scan.source = provider_as_source(Arc::new(Table { schema, rows }));
+            } else if let Some(source) = scan.source.downcast_ref::<ExternalSource>() {
+                let rows = Rows::External { name: source.name.clone(), rows: source.rows.clone() };
+                scan.source = provider_as_source(Arc::new(Table { schema: source.rows.schema(), rows }));
+            } else {
+                return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+            }
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        });
+        attached.data().map_err(from_datafusion)
+    }
+
+    fn input(&mut self, id: RelationId) -> Result<ScanInput> {
+        if let Some(input) = self.inputs.get(&id) {
+            return Ok(input.clone());
         }
-        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-    });
-    attached.data().map_err(from_datafusion)
+        let input = self.relations.scan(id)?;
+        self.inputs.insert(id, input.clone());
+        Ok(input)
+    }
 }
 
 /// Where rows come from.

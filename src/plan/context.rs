@@ -17,7 +17,7 @@ use datafusion::common::{Result as DataFusionResult, ScalarValue, TableReference
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -28,6 +28,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;
+use crate::plan::shared;
 use crate::plan::source::{DOMAIN, ExternalSource, RelationSource, RowSource, ViewSource};
 use crate::plan::time::settle::settle_constant;
 use crate::sql::name::MAIN;
@@ -153,6 +154,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) row_ids: bool,
     /// The views being expanded, outermost first.
     expanding: RefCell<Vec<Arc<Relation>>>,
+    /// The views expanded so far: read again, a view is the same rows.
+    expanded: RefCell<BTreeMap<RelationId, LogicalPlan>>,
     /// Whether a file or system table was read.
     pub(crate) external: Cell<bool>,
 }
@@ -164,6 +167,7 @@ impl<'a> Binder<'a> {
             aliases: Arc::new(AliasGenerator::new()),
             row_ids,
             expanding: RefCell::default(),
+            expanded: RefCell::default(),
             external: Cell::new(false),
         }
     }
@@ -209,6 +213,9 @@ impl<'a> Binder<'a> {
     }
 
     fn view(&self, relation: &Arc<Relation>) -> Result<Arc<dyn TableSource>> {
+        if let Some(plan) = self.expanded.borrow().get(&relation.id) {
+            return Ok(Arc::new(ViewSource::new(relation.schema.clone(), plan.clone())));
+        }
         let text = relation.query.as_deref();
         let text = text.ok_or_else(|| Error::internal(format!("view \"{}\" has no query", relation.name)))?;
         {
@@ -226,6 +233,8 @@ impl<'a> Binder<'a> {
         self.expanding.borrow_mut().pop();
         // A place in the view's text would point into the wrong text, so it is dropped here.
         let plan = plan.map_err(|error| without_position(&error).context(format!("view \"{}\"", relation.name)))?;
+        let plan = shared::mark_planned(self.aliases.next(&relation.name.to_lowercase()), plan);
+        self.expanded.borrow_mut().insert(relation.id, plan.clone());
         Ok(Arc::new(ViewSource::new(relation.schema.clone(), plan)))
     }
 

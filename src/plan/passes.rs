@@ -1,12 +1,15 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
+//! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes alone.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `numbers` settles the types of numbers, `settled_types` all others; what depends on types comes after: casts,
-//!   arithmetic, canonical values, as-of joins.
-//! - `time_operators` comes once parameters have values; `time_zone` once all casts are there, those of `root` too.
+//! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
+//!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes once
+//!   all casts are there, those of `root` too.
+//! - `guards` ties what can fail to what stands before it, so that everything may be moved after.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
-//! - `ties` come last, because they are broken by all columns that are left.
+//! - `ties` come last but one, because they are broken by all columns that are left; then `order` puts conditions above
+//!   those that guard them.
 //!
 //! Every pass takes any plan that the passes before it make and keeps names and types of its output.
 
@@ -24,10 +27,12 @@ use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
     existence, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation, value,
 };
-use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, settled_types, sorts, ties};
+use crate::plan::rewrite::{
+    asof, bind, canonical_values, checked_arithmetic, guards, root, settled_types, sorts, ties,
+};
 use crate::plan::time;
 use crate::plan::values::{cast, settle};
-use crate::plan::{optimizer, refusals};
+use crate::plan::{optimizer, refusals, shared};
 
 /// What a pass may know besides the plan.
 pub(crate) struct PassContext<'a> {
@@ -49,17 +54,18 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 22] = [
+pub(crate) const PASSES: [Pass; 25] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
+    Pass { name: SHARED, run: shared::settle },
     Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
     Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
-    Pass { name: "value", run: |plan, context| value::count_where_valued(plan, context.functions) },
-    Pass { name: "skipped_level", run: |plan, context| skipped_level::bring_near(plan, context.aliases) },
+    Pass { name: "value", run: value::count_where_valued },
+    Pass { name: "skipped_level", run: skipped_level::bring_near },
     Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
-    Pass { name: "unequal_correlation", run: |plan, context| unequal_correlation::make_equal(plan, context.aliases) },
+    Pass { name: "unequal_correlation", run: unequal_correlation::make_equal },
     Pass {
         name: "lifted_condition",
         run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
@@ -70,12 +76,17 @@ pub(crate) const PASSES: [Pass; 22] = [
     Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
     Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
+    Pass { name: "guards", run: |plan, _| guards::guard(plan) },
     Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
     Pass { name: "time_zone", run: |plan, context| time::settle::settle(plan, context.zone) },
     Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },
     Pass { name: "optimize", run: optimize },
     Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },
+    Pass { name: "order", run: |plan, _| guards::order(plan) },
 ];
+
+/// The pass that decides which rows are shared; their plans go through the passes after it by themselves.
+const SHARED: &str = "shared";
 
 /// Applies all passes; `observe` sees the plan after each.
 pub(crate) fn run(
@@ -88,6 +99,13 @@ pub(crate) fn run(
         observe(pass.name, &plan);
         Ok(plan)
     })
+}
+
+/// Takes a part of a query through the passes by itself: shared rows.
+pub(crate) fn run_part(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
+    let context = PassContext { target: Target::AsIs, ..*context };
+    let passes = PASSES.iter().skip_while(|pass| pass.name != SHARED).skip(1);
+    passes.into_iter().try_fold(plan, |plan, pass| (pass.run)(plan, &context))
 }
 
 fn optimize(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {

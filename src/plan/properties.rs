@@ -6,6 +6,8 @@
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan};
 
+use crate::plan::shared;
+
 /// Whether the plan has exactly one row, whatever its inputs hold.
 pub fn is_one_row(plan: &LogicalPlan) -> bool {
     match plan {
@@ -16,6 +18,7 @@ pub fn is_one_row(plan: &LogicalPlan) -> bool {
         LogicalPlan::Window(window) => is_one_row(&window.input),
         LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         LogicalPlan::Values(values) => values.values.len() == 1,
+        LogicalPlan::Extension(_) => shared::of(plan).is_some_and(|rows| is_one_row(rows.plan())),
         LogicalPlan::Join(join) => match join.join_type {
             JoinType::Inner => {
                 join.on.is_empty() && join.filter.is_none() && is_one_row(&join.left) && is_one_row(&join.right)
@@ -41,6 +44,7 @@ pub fn row_count_max(plan: &LogicalPlan) -> Option<usize> {
         LogicalPlan::Aggregate(aggregate) => row_count_max(&aggregate.input),
         LogicalPlan::EmptyRelation(empty) => Some(usize::from(empty.produce_one_row)),
         LogicalPlan::Values(values) => Some(values.values.len()),
+        LogicalPlan::Extension(_) => row_count_max(shared::of(plan)?.plan()),
         LogicalPlan::Limit(limit) => {
             let below = row_count_max(&limit.input);
             let fetch = match (limit.get_skip_type(), limit.get_fetch_type()) {

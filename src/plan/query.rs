@@ -26,7 +26,7 @@ use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::{RelationSource, domain_of};
-use crate::plan::{names, syntax, time};
+use crate::plan::{names, shared, syntax, time, with_query};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -81,7 +81,7 @@ pub(crate) fn plan_with(
     stacker::grow(STACK, || {
         let binder = Binder::new(context, row_ids);
         let plan = shared_plan(query, &binder, target)?;
-        Ok(describe(plan, binder.external.get()))
+        Ok(describe(shared::dissolve_single(plan)?, binder.external.get()))
     })
 }
 
@@ -125,6 +125,7 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     })?;
+    with_query::mark(&mut rewritten, &binder.aliases)?;
     let options = ParserOptions::new().with_collect_spans(true).with_parse_float_as_decimal(true);
     SqlToRel::new_with_options(binder, options)
         .sql_statement_to_plan(ast::Statement::Query(Box::new(rewritten)))
@@ -150,13 +151,13 @@ fn describe(plan: LogicalPlan, external: bool) -> Query {
         external,
         parameters: BTreeMap::new(),
     };
-    let visited = plan.apply(|node| {
+    let visited = shared::apply(&plan, &mut |node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(source) = scan.source.downcast_ref::<RelationSource>()
         {
             query.relations.insert(source.relation.id);
         }
-        node.apply_expressions(|expr| {
+        let described = node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
                     Expr::Placeholder(placeholder) if placeholder.id == NOW => query.uses_now = true,
@@ -172,7 +173,8 @@ fn describe(plan: LogicalPlan, external: bool) -> Query {
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
-        })
+        });
+        described.map(|_| ())
     });
     debug_assert!(visited.is_ok(), "the visitor never fails");
     query.plan = plan;

@@ -16,7 +16,9 @@ use crate::plan::context::FILE;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::rewrite::set_operations::{SetOperation, with_multiplicities};
 use crate::plan::rules::dependencies::forget;
+use crate::plan::shared;
 use crate::plan::windows::{Window, length_us};
+use crate::plan::with_query::SHARED;
 
 /// Stands as the partition of a table that was asked for already.
 const ASKED: &str = "'asked'";
@@ -116,6 +118,7 @@ fn plan_function(
     match name {
         "eddy_except_all" => set_operation(SetOperation::Except, arguments, context),
         "eddy_intersect_all" => set_operation(SetOperation::Intersect, arguments, context),
+        SHARED => shared_rows(arguments, context),
         "tumble" | "hop" | "cumulate" => window(name, arguments, context),
         "session" => Err(Error::unsupported("SESSION windows are not supported yet")
             .with_hint("TUMBLE, HOP and CUMULATE windows are")),
@@ -167,6 +170,21 @@ fn set_operation(
             with_multiplicities(operation, left, right, count)
         }
         _ => Err(Error::internal("a set operation has two sides")),
+    }
+}
+
+/// A WITH query and the name of its rows.
+fn shared_rows(arguments: Vec<FunctionArg>, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    let mut arguments = arguments.into_iter().map(split);
+    let (Some(query), Some(id)) = (arguments.next().transpose()?, arguments.next().transpose()?) else {
+        return Err(Error::internal("shared rows have a query and a name"));
+    };
+    match id.1 {
+        ast::Expr::Value(value) => {
+            let id = value.value.into_string().ok_or_else(|| Error::internal("shared rows have a name"))?;
+            Ok(shared::mark(id, relation(query.1, context)?))
+        }
+        _ => Err(Error::internal("shared rows have a name")),
     }
 }
 

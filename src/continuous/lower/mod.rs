@@ -9,7 +9,7 @@ mod aggregate;
 mod join;
 mod order;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
@@ -26,6 +26,7 @@ use crate::operator::error::from_datafusion;
 use crate::operator::expression::{Expression, assemble};
 use crate::operator::unnest::EmptyLists;
 use crate::plan::query::Query;
+use crate::plan::shared;
 use crate::plan::source::RelationSource;
 
 /// The circuit of a query; of the relations only streams are taken to be append-only.
@@ -35,7 +36,7 @@ pub fn lower(query: &Query) -> Result<CircuitSpec> {
 
 /// The circuit of a query; `append_only` says of a relation whether it only ever grows.
 pub fn lower_with(query: &Query, append_only: &dyn Fn(&Relation) -> bool) -> Result<CircuitSpec> {
-    let mut lowering = Lowering { nodes: Vec::new(), append_only };
+    let mut lowering = Lowering { nodes: Vec::new(), shared: BTreeMap::new(), append_only };
     let root = lowering.plan(&query.plan, None)?;
     Ok(CircuitSpec { nodes: lowering.nodes, root: root.node, schema: query.schema.clone() })
 }
@@ -49,6 +50,8 @@ struct Lowered {
 
 struct Lowering<'a> {
     nodes: Vec<NodeSpec>,
+    /// The nodes of shared rows, which all their readers read.
+    shared: BTreeMap<String, Lowered>,
     append_only: &'a dyn Fn(&Relation) -> bool,
 }
 
@@ -79,6 +82,7 @@ impl Lowering<'_> {
             Err(Refusal::Failed(error)) => Err(error),
             Err(Refusal::Recompute(reason)) => {
                 self.nodes.truncate(before);
+                self.shared.retain(|_, lowered| lowered.node < before);
                 self.recompute(plan, reason)
             }
         }
@@ -120,6 +124,7 @@ impl Lowering<'_> {
                 Ok(self.constant(rows, &empty.schema))
             }
             LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Extension(_) => self.shared(plan),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Sort(sort) => self.top_k(&sort.input, &sort.expr, 0, sort.fetch),
             LogicalPlan::Distinct(_) => recompute("DISTINCT ON"),
@@ -147,6 +152,17 @@ impl Lowering<'_> {
             consolidated: true,
             unique_key: None,
         }))
+    }
+
+    /// Shared rows: one node for all their readers.
+    fn shared(&mut self, plan: &LogicalPlan) -> Attempt<Lowered> {
+        let Some(rows) = shared::of(plan) else { return recompute(format!("no operator for {}", first_word(plan))) };
+        if let Some(known) = self.shared.get(rows.id()) {
+            return Ok(known.clone());
+        }
+        let lowered = self.plan(rows.plan(), None)?;
+        self.shared.insert(rows.id().to_string(), lowered.clone());
+        Ok(lowered)
     }
 
     fn scan(&mut self, scan: &TableScan) -> Attempt<Lowered> {
@@ -367,16 +383,17 @@ fn select(schema: &DFSchema, columns: &[usize]) -> Result<DFSchema> {
 }
 
 fn collect_relations(plan: &LogicalPlan, relations: &mut BTreeSet<RelationId>, uses_now: &mut bool) -> Result<()> {
-    plan.apply_with_subqueries(|node| {
+    shared::apply(plan, &mut |node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(source) = scan.source.downcast_ref::<RelationSource>()
         {
             relations.insert(source.relation.id);
         }
-        node.apply_expressions(|expression| {
+        let now = node.apply_expressions(|expression| {
             *uses_now |= expression.exists(|part| Ok(matches!(part, Expr::Placeholder(p) if p.id == "$__now")))?;
             Ok(TreeNodeRecursion::Continue)
-        })
+        });
+        now.map(|_| ())
     })
     .map_err(from_datafusion)?;
     Ok(())

@@ -11,6 +11,7 @@
 //! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, `arg_min`, `arg_max` and `single_value`
 //! - [`percentile`]: percentiles, medians and modes, exact and `approx_`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
+//! - [`in_order`]: window aggregates that depend on order
 //! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
 //! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions; [`moving_text`]:
 //!   its `string_agg` over moving frames
@@ -24,6 +25,7 @@ mod distinct;
 mod extreme;
 mod float_sum;
 mod function;
+mod in_order;
 mod interval;
 mod keys;
 mod moving_text;
@@ -51,6 +53,7 @@ use crate::base::error::{Error, Result};
 
 pub use datafusion_face::{aggregate_functions, from_udf};
 pub use function::{AggregateCall, AggregateFunction, create};
+pub use in_order::{InOrder, Ordered};
 pub use percentile::Fraction;
 pub use sum::average_of_integers;
 

@@ -8,6 +8,7 @@ pub mod asof;
 pub mod bind;
 pub mod canonical_values;
 pub mod checked_arithmetic;
+pub mod guards;
 pub mod root;
 pub mod set_operations;
 pub mod settled_types;

@@ -16,12 +16,15 @@ pub(crate) enum Target<'a> {
     Own,
     /// These, by position.
     Schema(&'a SchemaRef),
+    /// Those it has: a part of a query, whose names and types the rest of it knows.
+    AsIs,
 }
 
 /// Adds a projection that gives the result its names and types.
 pub(crate) fn project(plan: LogicalPlan, target: Target<'_>) -> Result<LogicalPlan> {
     let schema = plan.schema().clone();
     let outputs: Vec<(String, DataType)> = match target {
+        Target::AsIs => return Ok(plan),
         Target::Own => {
             let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
             names

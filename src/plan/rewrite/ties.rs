@@ -3,21 +3,28 @@
 //! LIMIT, `row_number()`, `first_value(.. ORDER BY ..)`, `array_agg` and their like give different rows for different
 //! arrival orders unless every two different rows are ordered. So all columns of the node's input that are not sort
 //! keys yet are appended as trailing keys (ascending, NULLs last). This runs after column pruning, on the plan that
-//! both drivers share; row ids and arrival never break a tie. Rank functions and RANGE frames are left alone: they
-//! treat ties as peers, which is deterministic already.
+//! both drivers share; row ids and arrival never break a tie.
+//!
+//! A frame in RANGE or GROUPS is made of peers, which the query's own keys define: there no key may be appended. Rank
+//! functions and aggregates that do not depend on order see peers together and need none; the others sort what is in
+//! their frame themselves ([`InOrder`]).
 
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::FetchType;
 use datafusion::logical_expr::{
-    Aggregate, EmptyRelation, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, Window, WindowFrame,
-    WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Aggregate, AggregateUDF, EmptyRelation, Expr, ExprSchemable, Limit, LogicalPlan, Projection, Sort, SortExpr,
+    Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 
 use crate::base::error::Result;
+use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
 use crate::plan::properties::row_count_max;
 use crate::plan::rewrite::rewrite_node;
@@ -108,7 +115,7 @@ fn break_window(window: Window) -> DataFusionResult<Transformed<LogicalPlan>> {
     let schema = window.input.schema().clone();
     let rewritten = rewrite_node(LogicalPlan::Window(window), &mut |expr| match expr {
         Expr::WindowFunction(function) => {
-            Ok(order_window(*function, &schema).update_data(|function| Expr::WindowFunction(Box::new(function))))
+            Ok(order_window(*function, &schema)?.update_data(|function| Expr::WindowFunction(Box::new(function))))
         }
         other => Ok(Transformed::no(other)),
     })?;
@@ -152,35 +159,80 @@ fn window_order(function: &Expr) -> WindowOrder {
     }
 }
 
-fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> Transformed<WindowFunction> {
+fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> DataFusionResult<Transformed<WindowFunction>> {
     let WindowFunction { fun, params } = function;
-    let name = fun.name().to_lowercase();
-    let frame = &params.window_frame;
-    let rows = frame.units == WindowFrameUnits::Rows;
-    let from_first = is_unbounded(&frame.start_bound, true);
-    let to_last = is_unbounded(&frame.end_bound, false);
-    let positional = matches!(&fun, WindowFunctionDefinition::WindowUDF(_))
-        && matches!(name.as_str(), "row_number" | "ntile" | "lag" | "lead");
-    let complete = match name.as_str() {
-        _ if positional => true,
-        // Peers enter a RANGE frame together; completing the order would cut the frame, unless it has no such end.
-        "first_value" => rows || from_first,
-        // Which of the peers is last is left open with IGNORE NULLS: all of them may be NULL, and then an earlier row is.
-        "last_value" if params.null_treatment == Some(NullTreatment::IgnoreNulls) => rows || to_last,
-        "last_value" if !rows && !to_last && frame.end_bound == WindowFrameBound::CurrentRow => {
-            return Transformed::yes(last_of_peers(fun, params, schema));
+    let way = match &fun {
+        WindowFunctionDefinition::WindowUDF(function) => way_of_window(&function.name().to_lowercase(), &params),
+        WindowFunctionDefinition::AggregateUDF(function) => {
+            let done = function.inner().downcast_ref::<InOrder>().is_some();
+            if done { Way::Leave } else { way_of_aggregate(function.name(), &params) }
         }
-        "last_value" => rows || to_last,
-        "rank" | "dense_rank" | "percent_rank" | "cume_dist" => false,
-        _ => rows && !(from_first && to_last && is_order_free(&name)),
     };
-    if !complete {
-        return Transformed::no(WindowFunction { fun, params });
+    match way {
+        Way::Leave => Ok(Transformed::no(WindowFunction { fun, params })),
+        Way::Complete => Ok(complete(fun, params, schema)),
+        Way::LastOfPeers => Ok(Transformed::yes(last_of_peers(fun, params, schema))),
+        Way::InOrder => in_order(fun, params, schema),
     }
+}
+
+/// How the order of a window function is made total.
+enum Way {
+    /// It does not depend on the order of peers.
+    Leave,
+    /// By further keys in OVER.
+    Complete,
+    /// As the last row of a partition of peers.
+    LastOfPeers,
+    /// By an order of the function's own, since further keys in OVER would part peers.
+    InOrder,
+}
+
+fn way_of_window(name: &str, params: &WindowFunctionParams) -> Way {
+    let frame = &params.window_frame;
+    let first = is_unbounded(&frame.start_bound, true);
+    let last = is_unbounded(&frame.end_bound, false);
+    let whole = frame.units == WindowFrameUnits::Rows || (first && last);
+    let to_peers = frame.end_bound == WindowFrameBound::CurrentRow;
+    // With IGNORE NULLS the row that decides may be any of the frame.
+    let nulls_count = params.null_treatment != Some(NullTreatment::IgnoreNulls);
+    match name {
+        "row_number" | "ntile" | "lag" | "lead" => Way::Complete,
+        "first_value" | "last_value" | "nth_value" if whole => Way::Complete,
+        "first_value" if first && to_peers && nulls_count => Way::Complete,
+        "last_value" if to_peers && nulls_count => Way::LastOfPeers,
+        "first_value" | "last_value" | "nth_value" => Way::InOrder,
+        "rank" | "dense_rank" | "percent_rank" | "cume_dist" => Way::Leave,
+        _ if frame.units == WindowFrameUnits::Rows => Way::Complete,
+        _ => Way::Leave,
+    }
+}
+
+fn way_of_aggregate(name: &str, params: &WindowFunctionParams) -> Way {
+    let frame = &params.window_frame;
+    let all = is_unbounded(&frame.start_bound, true) && is_unbounded(&frame.end_bound, false);
+    let nulls_count = params.null_treatment != Some(NullTreatment::IgnoreNulls);
+    match name {
+        "array_agg" | "string_agg" if all && nulls_count && !params.distinct => Way::Complete,
+        name if is_order_sensitive(name) => Way::InOrder,
+        _ if frame.units == WindowFrameUnits::Rows && !all => Way::Complete,
+        _ => Way::Leave,
+    }
+}
+
+fn complete(
+    fun: WindowFunctionDefinition,
+    mut params: WindowFunctionParams,
+    schema: &DFSchemaRef,
+) -> Transformed<WindowFunction> {
     let before = params.order_by.len();
-    let mut params = params;
-    let partition = std::mem::take(&mut params.partition_by);
-    let mut keys = std::mem::take(&mut params.order_by);
+    params.order_by = completed_in_partition(params.order_by, &params.partition_by, schema);
+    let changed = params.order_by.len() != before;
+    Transformed::new_transformed(WindowFunction { fun, params }, changed)
+}
+
+/// The keys, and after them all columns of the input that are not keys yet and that may differ within a partition.
+fn completed_in_partition(mut keys: Vec<SortExpr>, partition: &[Expr], schema: &DFSchemaRef) -> Vec<SortExpr> {
     for column in schema.columns() {
         let known = keys.iter().any(|key| is_column(&key.expr, &column));
         // Rows of one partition agree on its keys.
@@ -188,10 +240,61 @@ fn order_window(function: WindowFunction, schema: &DFSchemaRef) -> Transformed<W
             keys.push(Expr::Column(column).sort(true, false));
         }
     }
-    let changed = keys.len() != before;
-    params.partition_by = partition;
-    params.order_by = keys;
-    Transformed::new_transformed(WindowFunction { fun, params }, changed)
+    keys
+}
+
+/// The function as an aggregate that sorts the rows of its frame itself. What is in the frame stays a matter of the
+/// query's own keys, except for ROWS, which counts rows and so needs the complete order too.
+fn in_order(
+    fun: WindowFunctionDefinition,
+    mut params: WindowFunctionParams,
+    schema: &DFSchemaRef,
+) -> DataFusionResult<Transformed<WindowFunction>> {
+    let name = fun.name().to_lowercase();
+    let ordered = match (name.as_str(), params.args.get(1)) {
+        ("array_agg", _) => Ordered::List,
+        ("string_agg", _) => Ordered::Text,
+        ("first_value", _) => Ordered::First,
+        ("last_value", _) => Ordered::Last,
+        ("nth_value", Some(Expr::Literal(n, _))) => match n.cast_to(&DataType::Int64)? {
+            ScalarValue::Int64(Some(n)) => Ordered::Nth(n),
+            _ => return Ok(Transformed::no(WindowFunction { fun, params })),
+        },
+        _ => return Ok(Transformed::no(WindowFunction { fun, params })),
+    };
+    let own = if ordered == Ordered::Text { params.args.len() } else { params.args.len().min(1) };
+    params.args.truncate(own);
+    let fields = params.args.iter().map(|argument| Ok(argument.to_field(schema.as_ref())?.1));
+    let fields = fields.collect::<DataFusionResult<Vec<_>>>()?;
+    let data_type = match &fun {
+        WindowFunctionDefinition::AggregateUDF(function) => function.return_field(&fields)?.data_type().clone(),
+        WindowFunctionDefinition::WindowUDF(_) => match fields.first() {
+            Some(field) => field.data_type().clone(),
+            None => return Ok(Transformed::no(WindowFunction { fun, params })),
+        },
+    };
+    let complete = completed_in_partition(params.order_by.clone(), &params.partition_by, schema);
+    let keys = match params.distinct {
+        // Of equal values one is kept, so the value alone must order them.
+        true => params.args.first().map(|value| value.clone().sort(true, false)).into_iter().collect(),
+        false => complete.clone(),
+    };
+    if params.window_frame.units == WindowFrameUnits::Rows {
+        params.order_by = complete;
+    }
+    let mut options = vec![];
+    for key in keys {
+        let field = SortField::new(key.expr.get_type(schema.as_ref())?);
+        if RowConverter::supports_fields(&[field]) {
+            options.push(SortOptions { descending: !key.asc, nulls_first: key.nulls_first });
+            params.args.push(key.expr);
+        }
+    }
+    let ignore_nulls = params.null_treatment.take() == Some(NullTreatment::IgnoreNulls);
+    let function = InOrder::new(&name, ordered, own, options, data_type);
+    let function = function.ignoring_nulls(ignore_nulls).distinct(std::mem::take(&mut params.distinct));
+    let fun = WindowFunctionDefinition::AggregateUDF(Arc::new(AggregateUDF::from(function)));
+    Ok(Transformed::yes(WindowFunction { fun, params }))
 }
 
 /// `last_value(x) OVER (PARTITION BY p ORDER BY k RANGE .. CURRENT ROW)`: the last of the row's peers, which are the
@@ -215,11 +318,6 @@ fn is_unbounded(bound: &WindowFrameBound, preceding: bool) -> bool {
         WindowFrameBound::Following(value) => !preceding && value.is_null(),
         WindowFrameBound::CurrentRow => false,
     }
-}
-
-/// Whether an aggregate over a whole partition does not depend on the order of its rows.
-fn is_order_free(name: &str) -> bool {
-    !is_order_sensitive(name)
 }
 
 /// Aggregates whose result depends on the order of their input.

@@ -16,35 +16,62 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, 
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::passes::PassContext;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::shared;
 
 /// Makes every reference of a subquery one to the query right around it.
-pub(crate) fn bring_near(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
+pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     plan.transform_down_with_subqueries(|node| {
-        map_inner_nodes(node, &|expr| subquery_of(expr).is_some(), &|node, outer| middle(node, outer, aliases))
+        let wanted = |expr: &Expr| subquery_of(expr).is_some();
+        map_inner_nodes(node, context, &wanted, &|node, outer| middle(node, outer, context.aliases))
     })
     .data()
     .map_err(from_datafusion)
 }
 
-/// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over.
+/// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over. What comes
+/// into the subqueries of that plan is the same rows as below `node`, so what is not settled becomes shared rows.
 pub(super) fn map_inner_nodes(
     node: LogicalPlan,
+    context: &PassContext<'_>,
     wanted: &dyn Fn(&Expr) -> bool,
-    change: &dyn Fn(LogicalPlan, &LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>>,
+    change: Change<'_>,
 ) -> DataFusionResult<Transformed<LogicalPlan>> {
     let inputs = node.inputs();
     let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
     if !holds_subquery(&node)? {
         return Ok(Transformed::no(node));
     }
-    let Some(input) = without_outer(input)? else { return Ok(Transformed::no(node)) };
+    let unsettled = shared::is_unsettled(input)?;
+    let Some(outer) = without_outer(input)? else { return Ok(Transformed::no(node)) };
+    if !unsettled {
+        return map_subqueries(node, &outer, wanted, change);
+    }
+    if !map_subqueries(node.clone(), &outer, wanted, change)?.transformed {
+        return Ok(Transformed::no(node));
+    }
+    let pinned = shared::pin((*input).clone(), context)?;
+    let Some(outer) = without_outer(&pinned)? else { return Ok(Transformed::no(node)) };
+    let node = node.with_new_exprs(node.expressions(), vec![pinned])?;
+    map_subqueries(node, &outer, wanted, change)
+}
+
+/// A change of a node of a subquery, given the plan that the subquery lies over.
+type Change<'a> = &'a dyn Fn(LogicalPlan, &LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>>;
+
+fn map_subqueries(
+    node: LogicalPlan,
+    input: &LogicalPlan,
+    wanted: &dyn Fn(&Expr) -> bool,
+    change: Change<'_>,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
     rewrite_node(node, &mut |expr| {
         if !wanted(&expr) {
             return Ok(Transformed::no(expr));
         }
         map_subquery(expr, &mut |subquery| {
-            let plan = subquery.subquery.as_ref().clone().transform_up(|node| change(node, &input))?;
+            let plan = subquery.subquery.as_ref().clone().transform_up(|node| change(node, input))?;
             if !plan.transformed {
                 return Ok(Transformed::no(subquery));
             }

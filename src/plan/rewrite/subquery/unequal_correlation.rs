@@ -12,13 +12,14 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::passes::PassContext;
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
 
 /// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
-pub(crate) fn make_equal(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
+pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     plan.transform_down_with_subqueries(|node| {
         let is_scalar = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_));
-        map_inner_nodes(node, &is_scalar, &|node, outer| inner(node, outer, aliases))
+        map_inner_nodes(node, context, &is_scalar, &|node, outer| inner(node, outer, context.aliases))
     })
     .data()
     .map_err(from_datafusion)

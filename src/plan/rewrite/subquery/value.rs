@@ -18,19 +18,20 @@ use datafusion::logical_expr::{
 
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::functions::FunctionRegistry;
+use crate::plan::passes::PassContext;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
 use crate::plan::rewrite::{rewrite_expressions, rewrite_node};
+use crate::plan::shared;
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
-pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
+pub(crate) fn count_where_valued(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     let plan = rewrite_expressions(plan, &mut selecting).map_err(from_datafusion)?;
     let plan = plan.transform_up_with_subqueries(compute_operands).data().map_err(from_datafusion)?;
     plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Filter(filter) => conditions(filter, functions),
+        LogicalPlan::Filter(filter) => conditions(filter, context),
         node => {
             let schema = merge_schema(&node.inputs());
-            rewrite_node(node, &mut |expr| counted(expr, &schema, functions))
+            rewrite_node(node, &mut |expr| counted(expr, &schema, context))
         }
     })
     .data()
@@ -75,7 +76,7 @@ fn selecting(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
 }
 
 /// A filter keeps rows for which its condition is true, so NULL need only be told from false below a negation.
-fn conditions(filter: Filter, functions: &FunctionRegistry) -> DataFusionResult<Transformed<LogicalPlan>> {
+fn conditions(filter: Filter, context: &PassContext<'_>) -> DataFusionResult<Transformed<LogicalPlan>> {
     let schema = filter.input.schema().clone();
     let mut changed = false;
     let conditions: Vec<Expr> = split_conjunction_owned(filter.predicate)
@@ -85,7 +86,7 @@ fn conditions(filter: Filter, functions: &FunctionRegistry) -> DataFusionResult<
             if is_own_condition(&condition) {
                 return Ok(condition);
             }
-            let condition = monotone(condition, &schema, functions)?;
+            let condition = monotone(condition, &schema, context)?;
             changed |= condition.transformed;
             Ok(condition.data)
         })
@@ -126,11 +127,11 @@ fn is_own_condition(condition: &Expr) -> bool {
 }
 
 /// Below AND and OR alone a mark that is false for NULL serves, except for NOT IN.
-fn monotone(condition: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Transformed<Expr>> {
+fn monotone(condition: Expr, schema: &DFSchema, context: &PassContext<'_>) -> DataFusionResult<Transformed<Expr>> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let left = monotone(*left, schema, functions)?;
-            let right = monotone(*right, schema, functions)?;
+            let left = monotone(*left, schema, context)?;
+            let right = monotone(*right, schema, context)?;
             let changed = left.transformed || right.transformed;
             let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
             Ok(Transformed::new_transformed(both, changed))
@@ -142,27 +143,41 @@ fn monotone(condition: Expr, schema: &DFSchema, functions: &FunctionRegistry) ->
             let subquery = subquery.with_plan(Arc::new(named));
             Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated: false })))
         }
-        other => other.transform_up(|expr| counted(expr, schema, functions)),
+        other => other.transform_up(|expr| counted(expr, schema, context)),
     }
 }
 
-fn counted(expr: Expr, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Transformed<Expr>> {
+fn counted(expr: Expr, schema: &DFSchema, context: &PassContext<'_>) -> DataFusionResult<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) => {
-            let rows = aggregate_of("count", subquery, lit(1i64), functions)?;
+            let rows = aggregate_of("count", subquery, lit(1i64), context)?;
             Ok(Transformed::yes(if negated { rows.eq(lit(0i64)) } else { rows.gt(lit(0i64)) }))
         }
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            let value = is_in(*expr, subquery, schema, functions)?;
+            let value = is_in(*expr, pinned(subquery, context)?, schema, context)?;
             Ok(Transformed::yes(if negated { not(value) } else { value }))
         }
-        Expr::SetComparison(comparison) => compare_with_set(comparison, schema, functions).map(Transformed::yes),
+        Expr::SetComparison(comparison) => {
+            let subquery = pinned(comparison.subquery, context)?;
+            compare_with_set(SetComparison { subquery, ..comparison }, schema, context).map(Transformed::yes)
+        }
         other => Ok(Transformed::no(other)),
     }
 }
 
+/// The subquery, about to be copied, with the same rows in all copies.
+fn pinned(subquery: Subquery, context: &PassContext<'_>) -> DataFusionResult<Subquery> {
+    match shared::is_unsettled(&subquery.subquery)? {
+        true => {
+            let plan = shared::pin(subquery.subquery.as_ref().clone(), context)?;
+            Ok(subquery.with_plan(Arc::new(plan)))
+        }
+        false => Ok(subquery),
+    }
+}
+
 /// `value IN (subquery)`: true, false or NULL.
-fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &FunctionRegistry) -> DataFusionResult<Expr> {
+fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, context: &PassContext<'_>) -> DataFusionResult<Expr> {
     // Both may read the same relation: without a name of its own, `t.x = t.x` would compare a row with itself.
     // The name is not a relation's, because DataFusion pulls no correlated condition through one.
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
@@ -192,9 +207,9 @@ fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &Functio
         outer_ref_columns: references,
         spans: Spans::new(),
     };
-    let matches = aggregate_of("count", matching, lit(1i64), functions)?;
-    let all = aggregate_of("count", subquery.clone(), lit(1i64), functions)?;
-    let known = aggregate_of("count", subquery, column, functions)?;
+    let matches = aggregate_of("count", matching, lit(1i64), context)?;
+    let all = aggregate_of("count", subquery.clone(), lit(1i64), context)?;
+    let known = aggregate_of("count", subquery, column, context)?;
     let unknown = lit(ScalarValue::Boolean(None));
     when(matches.gt(lit(0i64)), lit(true))
         .when(all.clone().eq(lit(0i64)), lit(false))
@@ -203,22 +218,18 @@ fn is_in(value: Expr, subquery: Subquery, schema: &DFSchema, functions: &Functio
 }
 
 /// `value operator ANY|ALL (subquery)`: true, false or NULL.
-fn compare_with_set(
-    comparison: SetComparison,
-    schema: &DFSchema,
-    functions: &FunctionRegistry,
-) -> DataFusionResult<Expr> {
+fn compare_with_set(comparison: SetComparison, schema: &DFSchema, context: &PassContext<'_>) -> DataFusionResult<Expr> {
     let SetComparison { expr, subquery, op, quantifier } = comparison;
     let all = matches!(quantifier, SetQuantifier::All);
     match (op, all) {
-        (Operator::Eq, false) => return is_in(*expr, subquery, schema, functions),
-        (Operator::NotEq, true) => return is_in(*expr, subquery, schema, functions).map(not),
+        (Operator::Eq, false) => return is_in(*expr, subquery, schema, context),
+        (Operator::NotEq, true) => return is_in(*expr, subquery, schema, context).map(not),
         _ => {}
     }
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let column = Expr::Column((qualifier, field).into());
     let with = |bound: &str| -> DataFusionResult<Expr> {
-        let bound = aggregate_of(bound, subquery.clone(), column.clone(), functions)?;
+        let bound = aggregate_of(bound, subquery.clone(), column.clone(), context)?;
         Ok(Expr::BinaryExpr(BinaryExpr::new(expr.clone(), op, Box::new(bound))))
     };
     // ANY asks whether the easiest row to pass passes, ALL whether the hardest does; for = and <> both ends decide.
@@ -230,8 +241,8 @@ fn compare_with_set(
         (other, _) => return not_impl_err!("{other} with ANY or ALL"),
     };
     let decided = if decision { decided } else { not(decided) };
-    let rows = aggregate_of("count", subquery.clone(), lit(1i64), functions)?;
-    let known = aggregate_of("count", subquery.clone(), column.clone(), functions)?;
+    let rows = aggregate_of("count", subquery.clone(), lit(1i64), context)?;
+    let known = aggregate_of("count", subquery.clone(), column.clone(), context)?;
     let unknown = lit(ScalarValue::Boolean(None));
     when(decided, lit(decision))
         .when(rows.clone().eq(lit(0i64)), lit(!decision))
@@ -244,9 +255,9 @@ fn aggregate_of(
     aggregate: &str,
     subquery: Subquery,
     argument: Expr,
-    functions: &FunctionRegistry,
+    context: &PassContext<'_>,
 ) -> DataFusionResult<Expr> {
-    let function = functions.expect_aggregate(aggregate).map_err(to_datafusion)?;
+    let function = context.functions.expect_aggregate(aggregate).map_err(to_datafusion)?;
     let call = AggregateFunction::new_udf(function, vec![argument], false, None, vec![], None);
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
         .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(call)])?
