@@ -67,6 +67,8 @@ impl Sorted {
 pub struct Evaluator<'a> {
     tables: &'a BTreeMap<String, Relation>,
     steps: Cell<usize>,
+    /// Whether conditions are taken for true, so that everything is looked at.
+    checks_only: bool,
 }
 
 /// The WITH queries that can be named, the innermost first.
@@ -104,7 +106,17 @@ struct Scope<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator over these tables.
     pub fn new(tables: &'a BTreeMap<String, Relation>) -> Self {
-        Evaluator { tables, steps: Cell::new(0) }
+        Evaluator { tables, steps: Cell::new(0), checks_only: false }
+    }
+
+    /// What is wrong with a query whatever the rows: everything is looked at with one row of NULLs in each table.
+    pub fn check(tables: &BTreeMap<String, Relation>, query: &Query) -> Option<Fault> {
+        let one = |relation: &Relation| Relation {
+            names: relation.names.clone(),
+            rows: vec![vec![Value::Null; relation.names.len()]],
+        };
+        let tables = tables.iter().map(|(name, relation)| (name.clone(), one(relation))).collect();
+        Evaluator { tables: &tables, steps: Cell::new(0), checks_only: true }.query(query).err()
     }
 
     /// The rows of a query, sorted and not cut.
@@ -266,7 +278,7 @@ impl<'a> Evaluator<'a> {
     fn holds(&self, condition: &Option<Expr>, scope: &Scope) -> Answer<bool> {
         match condition {
             None => Ok(true),
-            Some(condition) => Ok(self.truth(condition, scope)? == Some(true)),
+            Some(condition) => Ok(self.truth(condition, scope)? == Some(true) || self.checks_only),
         }
     }
 }

@@ -136,6 +136,10 @@ impl Evaluator<'_> {
         for (key, row) in rows {
             groups.entry(row_key(&row[..width.min(row.len())])).or_default().push((key, row));
         }
+        let beyond = |order: &Order| matches!(order.by, Expr::Ordinal(number) if number > width);
+        if width != usize::MAX && (order.len() < width || order[..width].iter().any(beyond)) {
+            return Err(Fault::Invalid("DISTINCT ON keys do not lead ORDER BY".into()));
+        }
         let mut kept = Vec::new();
         for mut group in groups.into_values() {
             group.sort_by(|(a, _), (b, _)| compare_keys(order, a, b));

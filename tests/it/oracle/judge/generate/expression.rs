@@ -240,7 +240,7 @@ impl Generator<'_> {
                         return expr;
                     }
                 }
-                8 if self.on(Feature::DIVISION) => return self.guarded_division(offer),
+                8 if self.on(Feature::GUARDED) => return self.guarded_division(offer),
                 10 => return self.twice(offer),
                 9 => {
                     let (truth, negated) = (self.random.one_in(2), self.random.one_in(2));
@@ -360,6 +360,16 @@ impl Generator<'_> {
         guard.and(Expr::Compare(self.pick(&COMPARISONS), Box::new(quotient), Box::new(Expr::int(1))))
     }
 
+    /// The only column of IN, ANY and ALL.
+    fn column_query(&mut self, ty: Type, offer: &Offer, depth: usize) -> Box<Query> {
+        loop {
+            let query = self.subquery(&[ty], offer, depth);
+            if self.on(Feature::QUANTIFIED_VALUES) || !matches!(query.body, Body::Values(_)) {
+                return Box::new(query);
+            }
+        }
+    }
+
     /// A condition with a subquery.
     fn query_predicate(&mut self, offer: &Offer, depth: usize) -> Option<Expr> {
         let negated = self.random.one_in(3);
@@ -371,14 +381,14 @@ impl Generator<'_> {
             }
             2 | 3 if self.on(Feature::IN_QUERY) => {
                 let ty = self.ty();
-                let query = self.subquery(&[ty], offer, depth);
-                Some(Expr::InQuery(Box::new(self.expression(ty, offer, 0)), Box::new(query), negated))
+                let query = self.column_query(ty, offer, depth);
+                Some(Expr::InQuery(Box::new(self.expression(ty, offer, 0)), query, negated))
             }
             4 if self.on(Feature::QUANTIFIED) => {
                 let ty = self.ty();
-                let query = self.subquery(&[ty], offer, depth);
+                let query = self.column_query(ty, offer, depth);
                 let subject = Box::new(self.expression(ty, offer, 0));
-                Some(Expr::Quantified(self.pick(&COMPARISONS), subject, self.random.one_in(2), Box::new(query)))
+                Some(Expr::Quantified(self.pick(&COMPARISONS), subject, self.random.one_in(2), query))
             }
             5 if self.on(Feature::SCALAR) => {
                 let ty = self.ty();

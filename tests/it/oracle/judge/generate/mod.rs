@@ -251,3 +251,8 @@ impl Offer {
         self.far.retain(|leaf| !hidden(leaf));
     }
 }
+
+/// Whether a subquery stands in the expression.
+fn has_query(expr: &Expr) -> bool {
+    expr.any(&|e| matches!(e, Expr::Scalar(_) | Expr::Exists(..) | Expr::InQuery(..) | Expr::Quantified(..)))
+}

@@ -1,7 +1,7 @@
 //! Queries of wanted result types.
 
 use super::source::result_columns;
-use super::{Generator, Leaf, Offer};
+use super::{Generator, Leaf, Offer, has_query};
 use crate::oracle::judge::features::Feature;
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::Type;
@@ -155,7 +155,10 @@ impl Generator<'_> {
     }
 
     fn select(&mut self, types: &[Type], depth: usize, outer: &Offer) -> Query {
-        let (from, seen) = self.seen_from(depth, outer);
+        let (from, mut seen) = self.seen_from(depth, outer);
+        let choice = self.random.below(10);
+        // A name alone in ORDER BY would be that of a result column.
+        seen.bare = seen.bare && choice != 1;
         let mut select = Select::new(Vec::new(), Some(from));
         if self.random.one_in(2) {
             select.filter = Some(self.predicate(&seen, depth.min(2)));
@@ -176,16 +179,31 @@ impl Generator<'_> {
                 }
             }
         }
+        if select.items.iter().any(|(item, _)| matches!(item, Expr::Unnest(_))) && !self.on(Feature::UNNEST_RENAMED) {
+            for (number, (_, name)) in select.items.iter_mut().enumerate() {
+                *name = format!("o{number}");
+            }
+        }
         let mut query = Query::of(select);
-        let choice = self.random.below(10);
         let Body::Select(select) = &mut query.body else { return query };
         let unnests = select.items.iter().any(|(item, _)| matches!(item, Expr::Unnest(_)));
         if choice == 0 && self.on(Feature::DISTINCT) {
             select.distinct = Distinct::Distinct;
         } else if choice == 1 && self.on(Feature::DISTINCT_ON) && !unnests {
             select.distinct = Distinct::On(1 + self.random.below(types.len()));
-            let keys: Vec<Order> = (1..=types.len()).map(|number| self.sort_key(Expr::Ordinal(number))).collect();
-            query.order = keys;
+            let items: Vec<Expr> = select.items.iter().map(|(item, _)| item.clone()).collect();
+            let once = |item: &Expr| items.iter().filter(|other| *other == item).count() == 1;
+            let simple = items.iter().all(|item| matches!(item, Expr::Column(..)) && once(item));
+            let by = |(at, item)| match self.features.has(Feature::DISTINCT_ON_NUMBER) {
+                true => Some(Expr::Ordinal(at + 1)),
+                false if simple => Some(item),
+                false => None,
+            };
+            let keys: Option<Vec<Expr>> = items.into_iter().enumerate().map(by).collect();
+            match keys {
+                Some(keys) => query.order = keys.into_iter().map(|by| self.sort_key(by)).collect(),
+                None => select.distinct = Distinct::Distinct,
+            }
         }
         query
     }
@@ -213,8 +231,9 @@ impl Generator<'_> {
             let level = self.level(4);
             let expr = self.expression(ty, seen, level);
             // A constant is no key: a number would be the number of a column.
-            if expr.any(&|e| matches!(e, Expr::Column(..))) && !keys.iter().any(|key| key.expr == expr) && !has_query(&expr)
-            {
+            let twice = keys.iter().any(|key| unqualified(&key.expr) == unqualified(&expr));
+            let columns = expr.any(&|e| matches!(e, Expr::Column(..)));
+            if columns && !has_query(&expr) && (!twice || self.may(Feature::GROUP_TWICE, 2)) {
                 keys.push(Leaf { expr, ty });
             }
         }
@@ -229,7 +248,9 @@ impl Generator<'_> {
         }
         let mut offer = seen.with_local(pool, false);
         if self.may(Feature::HAVING, 4) {
-            select.having = Some(self.predicate(&offer, 1));
+            let having = self.predicate(&offer, 1);
+            let filtered = having.any(&|e| matches!(e, Expr::Aggregate(Aggregate { filter: Some(_), .. })));
+            select.having = if filtered && !self.on(Feature::FILTER_TWICE) { None } else { Some(having) };
         }
         if self.may(Feature::WINDOW_OVER_GROUPS, 6) && self.on(Feature::WINDOW) {
             let ty = self.pick(types);
@@ -333,6 +354,11 @@ impl Generator<'_> {
     }
 }
 
-fn has_query(expr: &Expr) -> bool {
-    expr.any(&|e| matches!(e, Expr::Scalar(_) | Expr::Exists(..) | Expr::InQuery(..) | Expr::Quantified(..)))
+/// The text of an expression without the qualifiers of its columns.
+fn unqualified(expr: &Expr) -> String {
+    let text = expr.to_string();
+    let mut parts: Vec<&str> = text.split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let cut = |part: &str| part.trim_end_matches(|c: char| c.is_ascii_alphanumeric()).to_string();
+    parts.into_iter().map(cut).chain([last.to_string()]).collect()
 }

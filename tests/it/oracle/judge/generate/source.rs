@@ -1,6 +1,6 @@
 //! FROM items.
 
-use super::{Generator, Leaf, Offer};
+use super::{Generator, Leaf, Offer, has_query};
 use crate::oracle::judge::features::Feature;
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::Type;
@@ -122,7 +122,7 @@ impl Generator<'_> {
             if kind == JoinKind::Inner {
                 return On::Cross;
             }
-            return On::Condition(self.predicate(&seen, 0));
+            return On::Condition(self.simple_condition(&seen));
         };
         if self.random.one_in(12) && kind == JoinKind::Inner {
             return On::Cross;
@@ -131,14 +131,25 @@ impl Generator<'_> {
             let comparison = self.pick(&[Comparison::Less, Comparison::GreaterEqual, Comparison::Unequal]);
             return On::Condition(Expr::Compare(comparison, Box::new(l), Box::new(r)));
         }
-        let mut condition = match self.random.one_in(10) {
+        let mut condition = match self.may(Feature::NULL_SAFE_JOIN, 10) {
             true => Expr::Distinct(Box::new(l), Box::new(r), true),
             false => Expr::Compare(Comparison::Equal, Box::new(l), Box::new(r)),
         };
         if self.random.one_in(3) {
-            condition = condition.and(self.predicate(&seen, 1));
+            condition = condition.and(self.simple_condition(&seen));
         }
         On::Condition(condition)
+    }
+
+    /// A condition for ON.
+    fn simple_condition(&mut self, seen: &Offer) -> Expr {
+        loop {
+            let level = self.level(2);
+            let condition = self.predicate(seen, level);
+            if self.on(Feature::ON_QUERY) || !has_query(&condition) {
+                return condition;
+            }
+        }
     }
 
     /// Two columns that can be compared; at times one of them is rounded.
@@ -153,9 +164,12 @@ impl Generator<'_> {
             }
             if self.random.one_in(6) {
                 let offer = Offer { local: left.to_vec(), ..Offer::default() };
-                l.expr = self.expression(l.ty, &offer, 1);
+                let computed = self.expression(l.ty, &offer, 1);
+                if self.on(Feature::ON_QUERY) || !has_query(&computed) {
+                    l.expr = computed;
+                }
             }
-            if matches!((l.ty, r.ty), (Type::Decimal(..), Type::Decimal(..))) && self.may(Feature::ROUND, 2) {
+            if matches!((l.ty, r.ty), (Type::Decimal(..), Type::Decimal(..))) && self.may(Feature::ROUND_JOIN, 2) {
                 return Some((l.expr, Expr::Call(Function::Round, vec![r.expr, Expr::int(1)])));
             }
             return Some((l.expr, r.expr));
@@ -184,7 +198,7 @@ impl Generator<'_> {
         if common.is_empty() {
             return None;
         }
-        let on = if self.may(Feature::NATURAL, 3) {
+        let on = if self.may(Feature::NATURAL_BARE, 3) && self.on(Feature::NATURAL) {
             On::Natural
         } else if self.on(Feature::USING) {
             common.truncate(1 + self.random.below(common.len()));
@@ -224,6 +238,9 @@ impl Generator<'_> {
         let items = items.map(|(at, ty)| (self.expression(*ty, &alone, 1), format!("o{at}"))).collect();
         let mut select = Select::new(items, Some(from));
         select.filter = Some(self.predicate(&offer, 1));
+        while select.filter.as_ref().is_some_and(has_query) && !self.on(Feature::LATERAL_QUERY) {
+            select.filter = Some(self.predicate(&offer, 0));
+        }
         let leaves = columns_of(&alias, &result_columns(&Query::of(select.clone()), &types));
         let (kind, on) = match self.may(Feature::OUTER, 3) {
             true => (JoinKind::Left, On::Condition(Expr::truth(true))),

@@ -1,6 +1,6 @@
 //! Window functions: either the order is total, or the function gives peers the same.
 
-use super::{Generator, Leaf, Offer};
+use super::{Generator, Leaf, Offer, has_query};
 use crate::oracle::judge::features::Feature;
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::Type;
@@ -133,8 +133,4 @@ impl Generator<'_> {
         columns.truncate(most);
         columns
     }
-}
-
-fn has_query(expr: &Expr) -> bool {
-    expr.any(&|e| matches!(e, Expr::Scalar(_) | Expr::Exists(..) | Expr::InQuery(..) | Expr::Quantified(..)))
 }
