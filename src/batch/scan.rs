@@ -7,7 +7,7 @@
 //! before dead rows are sorted out and the other columns are copied.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
+use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::source::{ExternalSource, RelationSource, RowSource};
@@ -49,6 +50,21 @@ pub const OVERLAY_ROW_ID: u64 = 1 << 63;
 pub trait Relations: Send + Sync {
     /// The contents of relation `id`.
     fn scan(&self, id: RelationId) -> Result<ScanInput>;
+}
+
+/// Contents by relation, outside of a published version.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// The contents.
+    pub kept: HashMap<RelationId, Snapshot>,
+}
+
+impl Relations for Snapshots {
+    fn scan(&self, id: RelationId) -> Result<ScanInput> {
+        let snapshot = self.kept.get(&id).cloned();
+        let snapshot = snapshot.ok_or_else(|| Error::internal(format!("relation {id} is not kept")))?;
+        Ok(ScanInput { snapshot, deleted: None, inserted: Vec::new() })
+    }
 }
 
 /// The contents of one relation as a statement sees them.
@@ -68,6 +84,25 @@ impl ScanInput {
     #[cfg(test)]
     pub fn of(snapshot: Snapshot) -> Self {
         ScanInput { snapshot, deleted: None, inserted: vec![] }
+    }
+
+    /// The same rows as a view sees them, which was made when their relation had other columns.
+    fn seen_as(self, layout: &Layout) -> Result<Self> {
+        if layout.is_of(&self.snapshot.layout().ids) {
+            return Ok(self);
+        }
+        let places = layout.places(&self.snapshot.layout().ids);
+        let inserted = self.inserted.iter().map(|rows| {
+            let columns = places.iter().enumerate().map(|(column, place)| match place {
+                Some(place) => Ok(rows.column(*place).clone()),
+                None => layout.missing_column(column, rows.num_rows()),
+            });
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+            let columns = columns.collect::<Result<_>>()?;
+            Ok(RecordBatch::try_new_with_options(layout.schema.clone(), columns, &options)?)
+        });
+        let inserted = inserted.collect::<Result<_>>()?;
+        Ok(ScanInput { snapshot: self.snapshot.seen_as(layout.clone()), deleted: self.deleted, inserted })
     }
 
     /// How many rows there are; not exact where a transaction deleted some.
@@ -142,15 +177,16 @@ fn without_deleted(batch: &RecordBatch, deleted: &HashSet<u64>, row_ids: bool) -
 /// The plan with every source replaced by one that DataFusion can read.
 pub(crate) fn attach(plan: LogicalPlan, relations: &dyn Relations) -> Result<LogicalPlan> {
     // A relation that is scanned twice is asked for once, so that both scans see the same contents.
-    let mut inputs: BTreeMap<RelationId, Arc<ScanInput>> = BTreeMap::new();
+    let mut inputs: BTreeMap<RelationId, ScanInput> = BTreeMap::new();
     let attached = plan.transform_up(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         if let Some(source) = scan.source.downcast_ref::<RelationSource>() {
             let id = source.relation.id;
             let input = match inputs.get(&id) {
                 Some(input) => input.clone(),
-                None => inputs.entry(id).or_insert(Arc::new(relations.scan(id).map_err(to_datafusion)?)).clone(),
+                None => inputs.entry(id).or_insert(relations.scan(id).map_err(to_datafusion)?).clone(),
             };
+            let input = Arc::new(input.seen_as(&source.relation.layout()).map_err(to_datafusion)?);
             let rows = Rows::Relation { name: source.relation.name.clone(), input, row_ids: source.row_ids };
             let schema = datafusion::logical_expr::TableSource::schema(source);
             scan.source = provider_as_source(Arc::new(Table { schema, rows }));

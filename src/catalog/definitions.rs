@@ -3,10 +3,11 @@
 //! A [`Catalog`] is immutable plain data; DDL makes a new one. It promises that names are unique, compared exactly
 //! (SQL has folded unquoted ones to lower case), and that every dependency of a relation exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId};
 use crate::catalog::suggest::nearest;
 
@@ -54,22 +55,82 @@ impl Catalog {
 
     /// Adds a relation; an error if the name is taken.
     pub fn insert(&mut self, relation: Arc<Relation>) -> Result<()> {
-        if let Some(taken) = self.get(&relation.name) {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("{} \"{}\" already exists", taken.kind.name(), taken.name),
-            ));
-        }
-        self.replace(relation);
+        self.expect_free(&relation.name)?;
+        self.define(relation);
         Ok(())
     }
 
-    /// Adds a relation in place of one of the same name or identity.
-    pub fn replace(&mut self, relation: Arc<Relation>) {
-        if let Some(old) = self.by_name.insert(relation.name.clone(), relation.clone()) {
-            self.by_id.remove(&old.id);
+    /// An error if a relation has that name.
+    pub fn expect_free(&self, name: &str) -> Result<()> {
+        match self.get(name) {
+            None => Ok(()),
+            Some(taken) => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} \"{}\" already exists", taken.kind.name(), taken.name),
+            )),
         }
+    }
+
+    /// Adds a relation in place of one of the same identity. The name must be free, or that relation's.
+    pub fn define(&mut self, relation: Arc<Relation>) {
+        self.remove(relation.id);
+        debug_assert!(self.get(&relation.name).is_none(), "the name \"{}\" is taken", relation.name);
+        self.by_name.insert(relation.name.clone(), relation.clone());
         self.by_id.insert(relation.id, relation);
+    }
+
+    /// The definitions after `delta`, which was checked against these.
+    pub fn changed_by(&self, delta: &CatalogDelta) -> Catalog {
+        let mut catalog = self.clone();
+        for change in &delta.changes {
+            match change {
+                CatalogChange::Define(relation) | CatalogChange::Maintain { view: relation, .. } => {
+                    catalog.define(relation.clone());
+                }
+                CatalogChange::Convert { .. } => {}
+                CatalogChange::Drop(id) => catalog.remove(*id),
+            }
+        }
+        catalog
+    }
+
+    /// Whether `delta`, which was computed from `base`, says the same of this catalog: whatever it changes or reads is
+    /// what it was, the names it gives are as free as they were, and nobody new depends on what it changes.
+    pub fn still_takes(&self, delta: &CatalogDelta, base: &Catalog) -> bool {
+        let same = |id: RelationId| self.has_same(id, base);
+        let dependents = |catalog: &Catalog, id| catalog.dependents(id).map(|relation| relation.id).collect::<Vec<_>>();
+        let free =
+            |name: &str| self.get(name).map(|relation| relation.id) == base.get(name).map(|relation| relation.id);
+        delta.relations().all(|id| same(id) && dependents(self, id) == dependents(base, id))
+            && delta.defined().all(|relation| free(&relation.name) && relation.dependencies.iter().all(|id| same(*id)))
+    }
+
+    /// Whether a relation's definition is the same as in another catalog.
+    pub fn has_same(&self, id: RelationId, other: &Catalog) -> bool {
+        match (self.by_id(id), other.by_id(id)) {
+            (None, None) => true,
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
+    /// The relations `ids` and all that they read, through any number of views.
+    pub fn below(&self, ids: impl IntoIterator<Item = RelationId>) -> BTreeSet<RelationId> {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<RelationId> = ids.into_iter().collect();
+        while let Some(id) = open.pop() {
+            if seen.insert(id) {
+                open.extend(self.by_id(id).into_iter().flat_map(|relation| &relation.dependencies));
+            }
+        }
+        seen
+    }
+
+    /// The tables and streams that are read by whoever reads `ids`, through any number of views.
+    pub fn bases(&self, ids: impl IntoIterator<Item = RelationId>) -> BTreeSet<RelationId> {
+        let mut bases = self.below(ids);
+        bases.retain(|id| self.by_id(*id).is_none_or(|relation| !relation.kind.is_view()));
+        bases
     }
 
     /// Takes a relation out.

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
+
+use crate::catalog::layout::{ColumnId, Layout};
 
 /// Identifies a relation for ever; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +35,11 @@ pub enum RelationKind {
 }
 
 impl RelationKind {
+    /// Whether it is a query, materialized or not.
+    pub fn is_view(self) -> bool {
+        matches!(self, RelationKind::View | RelationKind::MaterializedView)
+    }
+
     /// The kind in SQL words, lower case.
     pub fn name(self) -> &'static str {
         match self {
@@ -63,6 +71,12 @@ pub struct Relation {
     pub kind: RelationKind,
     /// Its columns in canonical types; `is_nullable` is enforced at the door.
     pub schema: SchemaRef,
+    /// The identity of each column.
+    pub columns: Arc<[ColumnId]>,
+    /// Per column, what rows have that were stored before it was added.
+    pub missing: Arc<[Option<ArrayRef>]>,
+    /// The identity of the next column added; all smaller ones were given away.
+    pub next_column: u32,
     /// Per column, the DEFAULT expression as SQL text.
     pub defaults: Vec<Option<String>>,
     /// The columns of the enforced primary key; empty where there is none.
@@ -79,29 +93,56 @@ pub struct Relation {
     pub query: Option<String>,
     /// The relations the query of a view reads directly.
     pub dependencies: Vec<RelationId>,
-    /// Per relation read, how many columns it had when the view was made: the query does not see those added since.
-    pub columns_read: BTreeMap<RelationId, usize>,
+    /// Per relation read, the columns it had when the view was made: the query does not see those added since.
+    pub columns_read: BTreeMap<RelationId, Arc<[ColumnId]>>,
+    /// Whether the query of a view depends on the epoch's time, by itself or through a view below.
+    pub uses_now: bool,
+    /// The settings of the session that made the view, by name: its query means under them what it meant then.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Relation {
-    /// `other` as the query of this view sees it: with the columns it had when the view was made.
+    /// `other` as the query of this view sees it: with those columns it had when the view was made.
     pub fn sees(&self, other: &Arc<Relation>) -> Arc<Relation> {
         match self.columns_read.get(&other.id) {
-            Some(&count) if count < other.schema.fields().len() => {
-                let fields: Vec<_> = other.schema.fields().iter().take(count).cloned().collect();
-                Arc::new(Relation { schema: Arc::new(Schema::new(fields)), ..other.as_ref().clone() })
-            }
+            Some(columns) if *columns != other.columns => Arc::new(other.with_columns(columns)),
             _ => other.clone(),
+        }
+    }
+
+    /// The columns by identity.
+    pub fn layout(&self) -> Layout {
+        Layout { schema: self.schema.clone(), ids: self.columns.clone(), missing: self.missing.clone() }
+    }
+
+    /// The relation with the columns of `wanted` that it has: to be read, not to be written.
+    fn with_columns(&self, wanted: &[ColumnId]) -> Relation {
+        let places: Vec<usize> =
+            wanted.iter().filter_map(|id| self.columns.iter().position(|other| other == id)).collect();
+        let fields: Vec<_> = places.iter().map(|&place| self.schema.fields()[place].clone()).collect();
+        Relation {
+            schema: Arc::new(Schema::new(fields)),
+            columns: places.iter().map(|&place| self.columns[place]).collect(),
+            missing: places.iter().map(|&place| self.missing[place].clone()).collect(),
+            defaults: Vec::new(),
+            primary_key: positions(&self.primary_key, &places),
+            unique: keys(&self.unique, &places),
+            indexes: keys(&self.indexes, &places),
+            ..self.clone()
         }
     }
 
     /// A relation of columns alone: no keys, defaults, options or query.
     pub fn new(id: RelationId, name: &str, kind: RelationKind, schema: SchemaRef) -> Self {
+        let layout = Layout::numbered(schema);
         Relation {
             id,
             name: name.to_string(),
             kind,
-            schema,
+            columns: layout.ids,
+            missing: layout.missing,
+            next_column: layout.schema.fields().len() as u32,
+            schema: layout.schema,
             defaults: Vec::new(),
             primary_key: Vec::new(),
             unique: Vec::new(),
@@ -111,6 +152,18 @@ impl Relation {
             query: None,
             dependencies: Vec::new(),
             columns_read: BTreeMap::new(),
+            uses_now: false,
+            settings: BTreeMap::new(),
         }
     }
+}
+
+/// Where the columns of a key stand among `places`; no key where one of them is not there.
+fn positions(key: &[usize], places: &[usize]) -> Vec<usize> {
+    key.iter().map(|column| places.iter().position(|place| place == column)).collect::<Option<_>>().unwrap_or_default()
+}
+
+fn keys(keys: &[(String, Vec<usize>)], places: &[usize]) -> Vec<(String, Vec<usize>)> {
+    let moved = keys.iter().map(|(name, key)| (name.clone(), positions(key, places)));
+    moved.filter(|(_, key)| !key.is_empty()).collect()
 }

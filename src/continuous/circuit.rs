@@ -7,8 +7,9 @@
 //! After an `Err` it must not be used again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
@@ -17,6 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_batch;
+use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::RelationId;
 use crate::continuous::recompute::Recompute;
 use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
@@ -68,13 +70,39 @@ enum Node {
     Recompute(Option<Box<Recompute>>),
 }
 
+/// One occurrence of a relation in a query.
+#[derive(Clone)]
+struct Port {
+    /// Its scan.
+    node: usize,
+    /// The columns the query sees.
+    layout: Layout,
+    /// Where they stand in the relation's changes; `None` where those have just these columns.
+    places: Option<Vec<Option<usize>>>,
+}
+
+impl Port {
+    /// A change of the relation with the columns that the query sees.
+    fn seen(&self, batch: &ChangeBatch) -> Result<ChangeBatch> {
+        let Some(places) = &self.places else { return Ok(batch.clone()) };
+        let rows = batch.rows();
+        let columns = places.iter().enumerate().map(|(column, place)| match place {
+            Some(place) => Ok(rows.column(*place).clone()),
+            None => self.layout.missing_column(column, rows.num_rows()),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        batch.with_rows(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
+    }
+}
+
 /// A continuous query and its state.
 pub struct Circuit {
     nodes: Vec<Node>,
     /// Per node, who reads it: node and port.
     consumers: Vec<Vec<(usize, usize)>>,
     /// Per relation its scans; all of them get every change.
-    scans: BTreeMap<RelationId, Vec<usize>>,
+    scans: BTreeMap<RelationId, Vec<Port>>,
     append_only: Vec<bool>,
     root: usize,
     schema: SchemaRef,
@@ -87,14 +115,14 @@ impl Circuit {
     /// A circuit without rows; its first step emits what is there without any.
     pub fn new(spec: &CircuitSpec) -> Result<Self> {
         let mut consumers = vec![Vec::new(); spec.nodes.len()];
-        let mut scans: BTreeMap<RelationId, Vec<usize>> = BTreeMap::new();
+        let mut scans: BTreeMap<RelationId, Vec<Port>> = BTreeMap::new();
         let mut nodes = Vec::with_capacity(spec.nodes.len());
         for (index, node) in spec.nodes.iter().enumerate() {
             for (port, &input) in node.inputs.iter().enumerate() {
                 consumers[input].push((index, port));
             }
-            if let OperatorSpec::Scan { relation, .. } = &node.operator {
-                scans.entry(*relation).or_default().push(index);
+            if let OperatorSpec::Scan { relation, layout, .. } = &node.operator {
+                scans.entry(*relation).or_default().push(Port { node: index, layout: layout.clone(), places: None });
             }
             nodes.push(build_node(spec, node)?);
         }
@@ -111,6 +139,14 @@ impl Circuit {
         })
     }
 
+    /// From here on the changes of `relation` have the columns `ids`: the scans go on seeing those they were made for.
+    /// A column that is gone is read as its missing value, so nobody may drop one that the query needs.
+    pub fn relayout(&mut self, relation: RelationId, ids: &Arc<[ColumnId]>) {
+        for port in self.scans.get_mut(&relation).into_iter().flatten() {
+            port.places = (!port.layout.is_of(ids)).then(|| port.layout.places(ids));
+        }
+    }
+
     /// Takes the changes of one epoch; a relation's batches may come in several entries.
     pub fn step(&mut self, inputs: &[(RelationId, Vec<ChangeBatch>)], cx: &StepContext) -> Result<StepOutput> {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
@@ -120,8 +156,8 @@ impl Circuit {
             }
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
-                for &scan in &scans {
-                    self.feed(scan, batch.clone(), &mut output)?;
+                for port in &scans {
+                    self.feed(port.node, port.seen(batch)?, &mut output)?;
                 }
             }
         }
@@ -138,10 +174,11 @@ impl Circuit {
             if scans.is_empty() {
                 continue;
             }
-            for chunk in 0..snapshot.chunks() {
-                let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
-                for &scan in &scans {
-                    self.feed(scan, ChangeBatch::inserts(rows.clone()), &mut output)?;
+            for port in &scans {
+                let snapshot = snapshot.seen_as(port.layout.clone());
+                for chunk in 0..snapshot.chunks() {
+                    let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
+                    self.feed(port.node, ChangeBatch::inserts(rows), &mut output)?;
                 }
             }
         }

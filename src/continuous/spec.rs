@@ -15,6 +15,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::base::types::is_nested_deeper;
+use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::{RelationId, RelationKind};
 use crate::operator::accumulator::AggregateFunction;
 use crate::operator::join::{Alone, JoinKind, SideColumn};
@@ -66,6 +67,8 @@ pub enum OperatorSpec {
         name: String,
         /// Its kind, for people.
         kind: RelationKind,
+        /// The columns the query sees of it.
+        layout: Layout,
     },
     /// Keeps the rows of all predicates, then computes the projection.
     FilterProject {
@@ -211,10 +214,17 @@ impl CircuitSpec {
         self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Recompute { .. }))
     }
 
-    #[cfg(test)]
     /// Whether the result depends on the time of the step.
     pub fn uses_now(&self) -> bool {
         self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Recompute { uses_now: true, .. }))
+    }
+
+    /// The columns of a relation that the scans of it see, needed or not.
+    pub fn columns_of(&self, wanted: RelationId) -> impl Iterator<Item = ColumnId> {
+        self.nodes.iter().flat_map(move |node| match &node.operator {
+            OperatorSpec::Scan { relation, layout, .. } if *relation == wanted => layout.ids.to_vec(),
+            _ => Vec::new(),
+        })
     }
 
     /// The relations read, each once.

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_batch;
 use crate::catalog::relation::Relation;
+use crate::db::commit::{Commit, Committed, Payload, Write};
 use crate::db::database::Database;
-use crate::db::dml::writable;
-use crate::db::sequencer::Commit;
-use crate::db::table::Write;
+use crate::db::statement::dml::writable;
 use crate::db::value::{Params, Value, assign};
 use crate::sql::statement::Name;
 
@@ -103,13 +102,44 @@ impl Appender {
         if batches.is_empty() {
             return Ok(None);
         }
-        let commit = Commit {
-            read_epoch: u64::MAX,
-            reads: BTreeSet::new(),
-            writes: vec![Write::inserts(self.relation.id, batches)],
-            again: None,
+        let committed = match self.commit(batches.clone()) {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let batches = self.follow(&batches)?;
+                self.commit(batches)
+            }
+            committed => committed,
         };
-        self.database.sequencer.commit(commit).map(|committed| Some(committed.epoch))
+        committed.map(|committed| Some(committed.epoch))
+    }
+
+    fn commit(&self, batches: Vec<RecordBatch>) -> Result<Committed> {
+        let payload = Payload { writes: vec![Write::inserts(&self.relation, batches)], ddl: None };
+        self.database.sequencer.commit(Commit { read_epoch: u64::MAX, reads: BTreeSet::new(), payload, again: None })
+    }
+
+    /// Takes up the relation as it is now and gives rows made for the columns before the columns since: a new column has
+    /// the value that older rows have. An error if a column that has values is gone.
+    fn follow(&mut self, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let old = self.relation.clone();
+        let catalog = self.database.shared.version().catalog.clone();
+        let now = catalog.by_id(old.id).cloned().ok_or_else(|| catalog.not_found(&old.name))?;
+        self.relation = now.clone();
+        if let Some(gone) = old.columns.iter().position(|id| !now.columns.contains(id)) {
+            let (column, name) = (old.schema.field(gone).name(), &old.name);
+            let message = format!("column \"{column}\" of \"{name}\" was altered: the buffered rows were made for it");
+            return Err(
+                Error::new(ErrorKind::Conflict, message).with_hint("append the rows again in the columns of now")
+            );
+        }
+        let (layout, places) = (now.layout(), now.layout().places(&old.columns));
+        let followed = batches.iter().map(|rows| {
+            let columns = places.iter().enumerate().map(|(column, place)| match place {
+                Some(place) => Ok(rows.column(*place).clone()),
+                None => layout.missing_column(column, rows.num_rows()),
+            });
+            Ok(RecordBatch::try_new(layout.schema.clone(), columns.collect::<Result<_>>()?)?)
+        });
+        followed.collect()
     }
 
     fn grow(&mut self, rows: usize) -> Result<()> {
@@ -139,9 +169,8 @@ impl Appender {
                 Ok(compute::concat(&cells)?)
             })
             .collect::<Result<Vec<_>>>()?;
-        let batch = RecordBatch::try_new(self.relation.schema.clone(), columns).map_err(|error| {
-            Error::new(crate::base::error::ErrorKind::Constraint, error.to_string()).with_sqlstate("23502")
-        })?;
+        let batch = RecordBatch::try_new(self.relation.schema.clone(), columns)
+            .map_err(|error| Error::new(ErrorKind::Constraint, error.to_string()).with_sqlstate("23502"))?;
         self.batches.push(batch);
         Ok(())
     }

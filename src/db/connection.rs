@@ -11,23 +11,18 @@ use parking_lot::Mutex;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::relation::RelationId;
 use crate::db::appender::Appender;
+use crate::db::commit::{Again, Commit, Write};
 use crate::db::database::Database;
-use crate::db::ddl;
-use crate::db::dml::{Change, Modification, copy_target};
-use crate::db::explain;
-use crate::db::files;
 use crate::db::read::Reader;
 use crate::db::rows::{ArrowRows, Row, Rows};
-use crate::db::sequencer::Commit;
 use crate::db::settings::Settings;
-use crate::db::subscribe;
+use crate::db::statement::dml::{Change, Modification, Modified, copy_target};
+use crate::db::statement::{copy, ddl, explain, subscribe, system, verify};
 use crate::db::subscription::Subscription;
-use crate::db::system;
-use crate::db::table::Write;
 use crate::db::transaction::{OpenTransaction, Overlays, settle};
 use crate::db::value::{Params, Value};
-use crate::db::verify;
 use crate::db::version::Version;
 use crate::plan::context::Parameters;
 use crate::plan::query::Query;
@@ -214,21 +209,13 @@ impl Connection {
             S::Insert(insert) => self.modify(Change::Insert(insert.clone()), parameters),
             S::Update(update) => self.modify(Change::Update(update.clone()), parameters),
             S::Delete(delete) => self.modify(Change::Delete(delete.clone()), parameters),
-            S::Truncate { relations } => relations
-                .iter()
-                .try_fold(0, |rows, name| match self.modify(Change::Truncate(name.clone()), parameters)? {
-                    Outcome::Changed(more) => Ok(rows + more),
-                    _ => Ok(rows),
-                })
-                .map(Outcome::Changed),
-            S::CopyFrom(copy) => {
-                let schema = copy_target(&self.version().catalog, copy)?;
-                let batches = files::read_for(&self.database.shared, copy, &schema, &self.interrupt)?;
-                self.modify(Change::Copy(copy.relation.clone(), copy.columns.clone(), batches), parameters)
+            S::Truncate { relations } => self.modify(Change::Truncate(relations.clone()), parameters),
+            S::CopyFrom(from) => {
+                let schema = copy_target(&self.version().catalog, from)?;
+                let batches = copy::read_for(&self.database.shared, from, &schema, &self.interrupt)?;
+                self.modify(Change::Copy(from.relation.clone(), from.columns.clone(), batches), parameters)
             }
-            S::CopyTo(copy) => {
-                self.with_reader(parameters, |reader| files::copy_to(reader, copy).map(Outcome::Changed))
-            }
+            S::CopyTo(to) => self.with_reader(parameters, |reader| copy::copy_to(reader, to).map(Outcome::Changed)),
             S::Subscribe(clause) => {
                 self.refuse_in_transaction("SUBSCRIBE")?;
                 subscribe::subscribe(self, clause, parameters).map(Outcome::Subscription)
@@ -240,10 +227,10 @@ impl Connection {
             | S::CreateView(_)
             | S::CreateIndex(_)
             | S::Drop(_)
-            | S::AlterAddColumn(_)
+            | S::Alter(_)
             | S::Refresh { .. } => {
                 self.refuse_in_transaction("a change of the catalog")?;
-                ddl::run(self, statement, text).map(|()| Outcome::Done)
+                ddl::run(self, statement).map(|()| Outcome::Done)
             }
             control => self.control(control, parameters, text),
         }
@@ -325,7 +312,8 @@ impl Connection {
         read: impl FnOnce(&Reader<'_>) -> Result<T>,
     ) -> Result<T> {
         let (version, overlays) = self.scope();
-        read(&Reader::new(&self.database.shared, version, overlays, parameters, &self.interrupt))
+        let time_us = self.session.lock().transaction.as_ref().map_or(version.time_us, |open| open.time_us);
+        read(&Reader::new(&self.database.shared, version, overlays, parameters, &self.interrupt).at(time_us))
     }
 
     fn scope(&self) -> (Arc<Version>, Overlays) {
@@ -338,7 +326,7 @@ impl Connection {
 
     fn rows(&self, reader: &Reader<'_>, planned: &Query) -> Result<Outcome> {
         if let Some(open) = self.session.lock().transaction.as_mut() {
-            open.reads.extend(planned.relations.iter().copied());
+            open.reads.extend(open.version.catalog.bases(planned.relations.iter().copied()));
             let session = self.session.clone();
             let batches = reader.stream(planned)?.inspect(move |batch| {
                 if batch.is_err()
@@ -349,7 +337,8 @@ impl Connection {
             });
             return Ok(Outcome::Rows(ArrowRows::new(planned.schema.clone(), batches)));
         }
-        if planned.uses_now {
+        let timed = |id: &RelationId| reader.version.catalog.by_id(*id).is_some_and(|relation| relation.uses_now);
+        if planned.uses_now || planned.relations.iter().any(timed) {
             // The clock is an input like any other: time moves by a commit that everybody sees.
             let version = self.database.sequencer.task(crate::db::sequencer::Sequencer::tick)?;
             let none = Overlays::new();
@@ -365,6 +354,7 @@ impl Connection {
             change,
             parameters: parameters.clone(),
             interrupt: self.interrupt.clone(),
+            time_us: self.time_us(),
         };
         let (version, overlays) = self.scope();
         let modified = modification.writes(&version, &overlays)?;
@@ -379,22 +369,37 @@ impl Connection {
         }
         drop(session);
         let rows = modified.rows;
-        let again: Option<crate::db::sequencer::Again> = match modified.reads.is_empty() {
-            true => None,
-            false => Some(Box::new(move |version| Ok(modification.writes(version, &Overlays::new())?.writes))),
+        let commit = |modified: Modified, version: &Version| {
+            let modification = modification.clone();
+            let again: Again = Box::new(move |version| Ok(modification.writes(version, &Overlays::new())?.payload()));
+            // Rows that depend on nothing that was read are made again only if their relation was altered.
+            let again = (!modified.reads.is_empty()).then_some(again);
+            Commit { read_epoch: version.epoch, reads: modified.reads.clone(), payload: modified.payload(), again }
         };
-        let commit = Commit { read_epoch: version.epoch, reads: modified.reads, writes: modified.writes, again };
-        let committed = self.database.sequencer.commit(commit)?;
+        let committed = match self.database.sequencer.commit(commit(modified, &version)) {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let version = self.database.shared.version();
+                let modified = modification.writes(&version, &Overlays::new())?;
+                self.database.sequencer.commit(commit(modified, &version))?
+            }
+            committed => committed?,
+        };
         Ok(Outcome::Changed(rows.map_or(committed.inserted, |_| committed.inserted.max(committed.deleted))))
     }
 
+    /// The time of the statement that begins now, or of the open transaction.
+    fn time_us(&self) -> i64 {
+        let begun = self.session.lock().transaction.as_ref().map(|open| open.time_us);
+        begun.unwrap_or_else(|| self.database.shared.now_us())
+    }
+
     fn begin_transaction(&self, read_only: bool) -> Result<Outcome> {
-        let version = self.database.shared.version();
+        let (version, time_us) = (self.database.shared.version(), self.database.shared.now_us());
         let mut session = self.session.lock();
         if session.transaction.is_some() {
             return Err(Error::new(ErrorKind::Transaction, "there is a transaction already").with_sqlstate("25001"));
         }
-        session.transaction = Some(OpenTransaction::new(version, read_only));
+        session.transaction = Some(OpenTransaction::new(version, time_us, read_only));
         Ok(Outcome::Done)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -14,7 +15,8 @@ use crate::base::limits::MemoryBudget;
 use crate::batch::engine::{Engine, EngineOptions};
 use crate::db::connection::Connection;
 use crate::db::replay;
-use crate::db::sequencer::{SequencerHandle, Shared};
+use crate::db::sequencer::SequencerHandle;
+use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
 use crate::storage::log::{Log, LogRecord, MemoryLog, NullLog};
@@ -183,6 +185,7 @@ impl DatabaseBuilder {
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
             history: Mutex::new(VecDeque::from([version])),
+            next_relation: AtomicU64::new(1),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {

@@ -1,29 +1,31 @@
 //! The embedding API: databases, connections, transactions, subscriptions.
 //!
-//! A [`database::Database`] is one sequencer thread and the versions it publishes. Reads take the current version and
-//! never wait for a writer; writes and DDL go to the sequencer one after the other and return when the epoch that
-//! shows them is published.
+//! A [`database::Database`] is one sequencer and the versions it publishes. Reads take the current version and never
+//! wait for a writer; every statement that changes something, rows or definitions, becomes a [`commit::Commit`] and
+//! returns when the epoch that shows it is published.
+//!
+//! - [`connection`], [`rows`], [`value`], [`appender`], [`subscription`]: what a program holds.
+//! - [`statement`]: what each statement does.
+//! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
+//! - [`version`], [`read`], [`transaction`]: what is read.
+//! - [`replay`]: the log of one database applied to another.
 
 pub mod appender;
+mod commit;
 pub mod connection;
 pub mod database;
-mod ddl;
-mod dml;
-mod explain;
-mod files;
 mod read;
 mod replay;
 pub mod rows;
 mod sequencer;
 mod settings;
-mod subscribe;
+mod shared;
+mod statement;
 pub mod subscription;
-mod system;
 mod table;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod unique_key;
 pub mod value;
-mod verify;
 mod version;
-mod view;

@@ -13,42 +13,21 @@ use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::engine::Binding;
-use crate::batch::scan::{Relations, ScanInput};
+use crate::batch::scan::{Relations, ScanInput, Snapshots};
 use crate::batch::stream::BatchStream;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::db::files::Files;
-use crate::db::sequencer::Shared;
-use crate::db::system;
+use crate::db::shared::Shared;
+use crate::db::statement::copy::Files;
+use crate::db::statement::system;
 use crate::db::transaction::{OVERLAY_ROWS, Overlays};
 use crate::db::version::{Contents, Version};
 use crate::plan::context::{FileSources, Parameters, PlanContext};
 use crate::plan::dml;
-use crate::plan::query::{Query, SharedPlan, plan_query};
+use crate::plan::query::{Query, plan_query};
 use crate::sql;
 use crate::sql::statement::{Delete, Update};
 use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
-
-/// Contents by relation, outside of a published version.
-#[derive(Debug, Default)]
-pub struct Snapshots {
-    /// The contents.
-    pub kept: HashMap<RelationId, Snapshot>,
-}
-
-impl Relations for Snapshots {
-    fn scan(&self, id: RelationId) -> Result<ScanInput> {
-        let snapshot = self.kept.get(&id).cloned();
-        let snapshot = snapshot.ok_or_else(|| Error::internal(format!("relation {id} is not kept")))?;
-        Ok(ScanInput { snapshot, deleted: None, inserted: Vec::new() })
-    }
-}
-
-/// Runs the plan of a Recompute node over the contents of the step.
-pub fn recompute(shared: &Shared, snapshots: Snapshots, now_us: i64, plan: &SharedPlan) -> Result<Vec<RecordBatch>> {
-    let binding = Binding { now_us, parameters: Parameters::default() };
-    shared.engine.collect(&Query::of_plan(plan.clone()), Arc::new(snapshots), &binding, &Interrupt::default())
-}
 
 /// One version as a statement sees it.
 pub struct Reader<'a> {
@@ -63,6 +42,8 @@ pub struct Reader<'a> {
     over: Option<Arc<Snapshots>>,
     /// The view whose query is planned.
     view: Option<Arc<Relation>>,
+    /// What `now()` is; the version's time where nothing else is said.
+    time_us: i64,
 }
 
 impl<'a> Reader<'a> {
@@ -76,7 +57,18 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let written = overlays.keys().copied().collect();
         let inline = views_over(&version, &written);
-        Reader { shared, version, overlays, parameters, interrupt, inline, over: None, view: None }
+        let time_us = version.time_us;
+        Reader { shared, version, overlays, parameters, interrupt, inline, over: None, view: None, time_us }
+    }
+
+    /// The same reader at a time of its own: `now()` is that time, also in views that are not kept because of it.
+    pub fn at(mut self, time_us: i64) -> Self {
+        if time_us != self.version.time_us {
+            let timed = self.version.catalog.relations().filter(|relation| relation.uses_now);
+            self.inline.extend(timed.map(|relation| relation.id));
+        }
+        self.time_us = time_us;
+        self
     }
 
     /// The same reader, reading these contents only.
@@ -161,7 +153,7 @@ impl<'a> Reader<'a> {
     /// Runs a query and hands out its batches as they come.
     pub fn stream(&self, query: &Query) -> Result<BatchStream> {
         let relations = self.relations(&query.relations)?;
-        let binding = Binding { now_us: self.version.time_us, parameters: self.parameters.clone() };
+        let binding = Binding { now_us: self.time_us, parameters: self.parameters.clone() };
         self.shared.engine.run(query, relations, &binding, self.interrupt)
     }
 
@@ -173,7 +165,7 @@ impl<'a> Reader<'a> {
     /// The plan of a query as text; with `analyze` it is run and every operator tells what it did.
     pub fn explain(&self, query: &Query, analyze: bool) -> Result<String> {
         let relations = self.relations(&query.relations)?;
-        let binding = Binding { now_us: self.version.time_us, parameters: self.parameters.clone() };
+        let binding = Binding { now_us: self.time_us, parameters: self.parameters.clone() };
         self.shared.engine.explain(query, relations, &binding, analyze, self.interrupt)
     }
 

@@ -1,12 +1,15 @@
 //! Replay: the log of one database applied to another.
 //!
-//! A record holds what the door decided, so nothing is asked again: rows are applied as they are, epochs keep their
-//! numbers, and every view and subscriber gets the changes it got the first time.
+//! A record holds what the door decided, so nothing is asked again: rows and definitions are put in place as they are,
+//! epochs keep their numbers, and every view and subscriber gets the changes it got the first time. What a definition
+//! needs beside the record (a view's circuit, a key's index) is made as it was made then: from the version before.
+
+use std::iter::Peekable;
+use std::slice::Iter;
 
 use crate::base::error::{Error, Result};
 use crate::db::database::Database;
-use crate::db::sequencer::Sequencer;
-use crate::db::view::Changes;
+use crate::db::statement::ddl::realize_logged;
 use crate::storage::log::LogRecord;
 
 /// Applies `records` in order to an empty database.
@@ -14,49 +17,30 @@ pub fn replay(database: &Database, records: &[LogRecord]) -> Result<()> {
     if database.epoch() != 0 {
         return Err(Error::invalid("only an empty database can take another's log"));
     }
-    let connection = database.connect()?;
     let mut records = records.iter().peekable();
-    while let Some(record) = records.next() {
-        match record {
-            LogRecord::Ddl { sql, writes, epoch, time_us } => {
-                let (writes, time_us) = (writes.clone(), *time_us);
-                database.sequencer.task(move |sequencer| sequencer.expect_rows(time_us, writes))?;
-                connection.run(sql)?;
-                expect_epoch(database, *epoch)?;
-            }
-            LogRecord::Tick { epoch, .. } => apply(database, *epoch, vec![record.clone()])?,
-            LogRecord::Commit { epoch, .. } => {
-                let mut commits = vec![record.clone()];
-                while let Some(more) = records.next_if(|next| next.epoch() == *epoch) {
-                    commits.push(more.clone());
-                }
-                apply(database, *epoch, commits)?;
-            }
+    while let Some(first) = records.peek() {
+        let epoch = first.epoch();
+        replay_epoch(database, epoch, &mut records)?;
+        if database.epoch() != epoch {
+            let now = database.epoch();
+            return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
         }
     }
-    database.sequencer.task(Sequencer::end_replay)
+    Ok(())
 }
 
 /// Publishes the records of one epoch.
-fn apply(database: &Database, epoch: u64, records: Vec<LogRecord>) -> Result<()> {
-    database.sequencer.task(move |sequencer| {
-        let mut changes = Changes::new();
-        let mut now_us = sequencer.time_us();
-        for record in &records {
-            if let LogRecord::Commit { writes, .. } = record {
-                sequencer.apply(writes, epoch, &mut changes)?;
-            }
-            now_us = record.time_us();
-            sequencer.record(record)?;
+fn replay_epoch(database: &Database, epoch: u64, records: &mut Peekable<Iter<'_, LogRecord>>) -> Result<()> {
+    let (mut commits, mut time_us) = (Vec::new(), 0);
+    while let Some(record) = records.next_if(|record| record.epoch() == epoch) {
+        time_us = record.time_us();
+        if let LogRecord::Commit { catalog, writes, .. } = record {
+            let ddl = match catalog.is_empty() {
+                true => None,
+                false => Some(Box::new(realize_logged(&database.shared, &database.shared.version(), catalog)?)),
+            };
+            commits.push((writes.clone(), ddl));
         }
-        sequencer.finish(&mut changes, epoch, now_us, None)
-    })?;
-    expect_epoch(database, epoch)
-}
-
-fn expect_epoch(database: &Database, epoch: u64) -> Result<()> {
-    match database.epoch() {
-        now if now == epoch => Ok(()),
-        now => Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}"))),
     }
+    database.sequencer.task(move |sequencer| sequencer.replay(epoch, time_us, commits))
 }

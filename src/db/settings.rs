@@ -3,19 +3,20 @@
 //! Most belong to the session; `memory_limit` belongs to the database. Every setting has a name, a value as text and
 //! a sentence on what it does, shown by SHOW SETTINGS and `eddy.settings`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::suggest::nearest;
-use crate::db::sequencer::Shared;
+use crate::db::shared::Shared;
 
 /// The settings of a session.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// How long a statement may run; no limit if `None`.
     pub statement_timeout: Option<Duration>,
-    /// The time zone for display; only UTC exists.
+    /// A name for the session.
     application_name: String,
 }
 
@@ -56,6 +57,11 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// What the meaning of a query depends on: kept with a view, which is bound under it for ever.
+    pub fn binding(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("timezone".to_string(), "UTC".to_string())])
     }
 
     /// Name, value and meaning of every setting.

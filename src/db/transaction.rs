@@ -12,9 +12,9 @@ use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::RelationId;
+use crate::db::commit::{Commit, Payload, Write};
 use crate::db::rows::row_ids;
-use crate::db::sequencer::Commit;
-use crate::db::table::{TableState, Write};
+use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
 use crate::storage::log::RelationWrite;
 
@@ -64,9 +64,11 @@ impl Overlay {
 pub struct OpenTransaction {
     /// What it reads.
     pub version: Arc<Version>,
+    /// When it began: what `now()` is in it.
+    pub time_us: i64,
     /// What it wrote.
     pub overlays: Overlays,
-    /// The relations it read.
+    /// The tables and streams it read, views traced to those below them.
     pub reads: BTreeSet<RelationId>,
     /// Whether a statement failed; only ROLLBACK is possible then.
     pub failed: bool,
@@ -76,8 +78,15 @@ pub struct OpenTransaction {
 
 impl OpenTransaction {
     /// A transaction over `version`.
-    pub fn new(version: Arc<Version>, read_only: bool) -> Self {
-        OpenTransaction { version, overlays: Overlays::new(), reads: BTreeSet::new(), failed: false, read_only }
+    pub fn new(version: Arc<Version>, time_us: i64, read_only: bool) -> Self {
+        OpenTransaction {
+            version,
+            time_us,
+            overlays: Overlays::new(),
+            reads: BTreeSet::new(),
+            failed: false,
+            read_only,
+        }
     }
 
     /// Adds a statement's writes.
@@ -93,11 +102,10 @@ impl OpenTransaction {
         let writes: Vec<Write> = self
             .overlays
             .into_iter()
-            .map(|(relation, overlay)| Write {
-                relation,
-                deletes: overlay.deleted.iter().copied().collect(),
-                inserts: overlay.inserted,
-                upsert: None,
+            .filter_map(|(id, overlay)| {
+                let deletes = overlay.deleted.iter().copied().collect();
+                let relation = self.version.catalog.by_id(id)?;
+                Some(Write { deletes, ..Write::inserts(relation, overlay.inserted) })
             })
             .filter(|write| write.rows() > 0)
             .collect();
@@ -107,7 +115,8 @@ impl OpenTransaction {
         // Deleted rows were read, and a row can be deleted by one commit only.
         let deleted = writes.iter().filter(|write| !write.deletes.is_empty()).map(|write| write.relation);
         let reads = self.reads.into_iter().chain(deleted).collect();
-        Some(Commit { read_epoch: self.version.epoch, reads, writes, again: None })
+        let payload = Payload { writes, ddl: None };
+        Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None })
     }
 }
 
@@ -126,7 +135,8 @@ pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Wr
     let mut ids = Vec::new();
     let mut load = |batch: RecordBatch| {
         let inserts = vec![batch];
-        table.apply(&RelationWrite { relation: id.0, deletes: Vec::new(), inserts }, 0).map(drop)
+        let write = RelationWrite { relation: id.0, deletes: Vec::new(), deleted: None, inserts };
+        table.apply(&write, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
         let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
@@ -141,5 +151,5 @@ pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Wr
     overlay.inserted.into_iter().try_for_each(load)?;
     let settled = table.admit(write)?;
     let deletes = settled.deletes.iter().map(|&row| ids[row as usize]).collect();
-    Ok(Write { relation: id, deletes, inserts: settled.inserts, upsert: None })
+    Ok(Write { deletes, ..Write::inserts(relation, settled.inserts) })
 }

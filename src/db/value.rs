@@ -13,10 +13,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_array, sql_type_name};
-use crate::db::table::display;
 
 /// One SQL value.
 #[derive(Debug, Clone, PartialEq)]
@@ -280,4 +280,13 @@ impl<const N: usize> Params for &[Value; N] {
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => { [$($crate::Value::from($value)),*] };
+}
+
+/// One value as text, for messages.
+pub fn display(array: &ArrayRef, row: usize) -> String {
+    let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+    match ArrayFormatter::try_new(array.as_ref(), &options) {
+        Ok(formatter) => formatter.value(row).to_string(),
+        Err(_) => "?".into(),
+    }
 }

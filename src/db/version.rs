@@ -12,37 +12,8 @@ use parking_lot::Mutex;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
+use crate::continuous::network::ViewFailure;
 use crate::state::snapshot::Snapshot;
-
-/// Why a view has no answer.
-#[derive(Debug, Clone)]
-pub struct ViewFailure {
-    /// The name of the view where the failure arose.
-    pub view: String,
-    /// The error.
-    pub message: String,
-    /// Its SQLSTATE.
-    pub sqlstate: &'static str,
-    /// The first offending row as text, where a row is at fault.
-    pub row: Option<String>,
-    /// Whether the view was detached: its state is gone until REFRESH.
-    pub detached: bool,
-}
-
-impl ViewFailure {
-    /// The error a reader of `relation` gets.
-    pub fn to_error(&self, relation: &str) -> Error {
-        let row = self.row.as_ref().map(|row| format!(", for the row {row}")).unwrap_or_default();
-        let on = if self.view == relation { String::new() } else { format!(" (in view \"{}\" below it)", self.view) };
-        let error =
-            Error::new(ErrorKind::ViewFailed, format!("view \"{relation}\" has failed{on}: {}{row}", self.message))
-                .with_sqlstate(self.sqlstate);
-        match self.detached {
-            true => error.with_hint(format!("REFRESH MATERIALIZED VIEW {} rebuilds it", self.view)),
-            false => error.with_hint("correct or delete the row and the view recovers by itself"),
-        }
-    }
-}
 
 /// The contents of one relation in one version.
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::Relation;
 use crate::catalog::suggest::nearest;
 use crate::plan::context::{PlanContext, TARGET};
-use crate::plan::query::{Query, Target, plan_with};
+use crate::plan::query::{Query, plan_with};
+use crate::plan::rewrite::root::Target;
 use crate::plan::source::ROW_ID;
 
 /// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, cast to the

@@ -32,7 +32,7 @@ use crate::plan::clock_functions;
 use crate::plan::context::SqlTypes;
 use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
-use crate::plan::rewrite::outer_reference::CompoundNames;
+use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
 use crate::plan::windows;
 

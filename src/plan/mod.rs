@@ -7,7 +7,7 @@
 //! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
 //! - [`source`]: what a scan may read.
 //! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
-//! - [`query`], [`optimizer`], [`rewrite`]: from a bound plan to the shared plan.
+//! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
@@ -18,10 +18,15 @@ pub mod diagnostic;
 pub mod dml;
 pub mod functions;
 pub mod optimizer;
+pub mod passes;
 pub mod properties;
 pub mod query;
+pub mod refusals;
 pub mod relation_planner;
 pub mod rewrite;
+pub mod rules;
 pub mod source;
 pub mod syntax;
+#[cfg(test)]
+mod tests;
 pub mod windows;

@@ -25,7 +25,7 @@ use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRul
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
-use crate::plan::rewrite::single_row_join::SingleRowJoin;
+use crate::plan::rules::single_row_join::SingleRowJoin;
 
 /// DataFusion's rules that are left out, by name.
 const LEFT_OUT: [&str; 3] = ["push_down_limit", "eliminate_limit", "eliminate_join"];

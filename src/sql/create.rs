@@ -241,7 +241,7 @@ fn column_into(reader: &mut Reader, definition: &mut Definition) -> Result<()> {
 }
 
 /// `DEFAULT expression`, read by sqlparser, which knows that `0 NOT NULL` is not one expression here.
-fn default(reader: &mut Reader) -> Result<ExpressionText> {
+pub(super) fn default(reader: &mut Reader) -> Result<ExpressionText> {
     let start = reader.parser.index() + 1;
     match reader.parser.parse_optional_column_option()? {
         Some(ColumnOption::Default(mut expression)) => {

@@ -10,6 +10,7 @@
 //! bounded before a syntax tree exists. Nothing here knows what exists: names are resolved by `plan`.
 
 mod aggregates;
+mod alter;
 mod copy;
 mod create;
 mod dialect;

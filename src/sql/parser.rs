@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::source::{Source, advance, position};
 use super::split::{Open, Piece, pieces};
 use super::statement::{Emit, RelationOrQuery, Statement};
-use super::{copy, create, drop, insert, session, subscribe, suggest, tokens, update};
+use super::{alter, copy, create, drop, insert, session, subscribe, suggest, tokens, update};
 use crate::base::error::{Error, ErrorKind, Position, Result};
 
 /// The stack on which texts are parsed, in bytes.
@@ -159,7 +159,7 @@ pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
     match reader.peek(0).to_ascii_uppercase().as_str() {
         "CREATE" => create::create(reader),
         "DROP" => drop::drop(reader),
-        "ALTER" => drop::alter(reader),
+        "ALTER" => alter::alter(reader),
         "TRUNCATE" => drop::truncate(reader),
         "INSERT" => insert::insert(reader),
         "UPDATE" => update::update(reader),

@@ -35,8 +35,8 @@ pub enum Statement {
     CreateSink(CreateSink),
     /// `DROP ...`.
     Drop(Drop),
-    /// `ALTER TABLE | STREAM ... ADD COLUMN`.
-    AlterAddColumn(Box<AlterAddColumn>),
+    /// `ALTER TABLE | STREAM | VIEW ...`.
+    Alter(Box<Alter>),
     /// `INSERT`.
     Insert(Insert),
     /// `UPDATE`.
@@ -358,17 +358,80 @@ pub struct Drop {
     pub cascade: bool,
 }
 
-/// `ALTER TABLE | STREAM [IF EXISTS] relation ADD [COLUMN] [IF NOT EXISTS] column`.
+/// `ALTER TABLE | STREAM | VIEW | MATERIALIZED VIEW [IF EXISTS] relation action, ...`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AlterAddColumn {
+pub struct Alter {
     /// The relation.
     pub relation: Name,
+    /// Whether a view was named, which can only be renamed.
+    pub view: bool,
     /// `IF EXISTS`.
     pub if_exists: bool,
-    /// `IF NOT EXISTS`.
-    pub if_not_exists: bool,
-    /// The new column.
-    pub column: Column,
+    /// What is changed, in order; all of it or nothing.
+    pub actions: Vec<AlterAction>,
+}
+
+/// One change of a relation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterAction {
+    /// `ADD [COLUMN] [IF NOT EXISTS] column`.
+    AddColumn {
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// The new column.
+        column: Column,
+    },
+    /// `DROP [COLUMN] [IF EXISTS] column`.
+    DropColumn {
+        /// `IF EXISTS`.
+        if_exists: bool,
+        /// The column.
+        column: ColumnName,
+    },
+    /// `RENAME [COLUMN] column TO name`.
+    RenameColumn {
+        /// The column.
+        column: ColumnName,
+        /// Its new name.
+        to: String,
+    },
+    /// `RENAME TO name`.
+    Rename {
+        /// The relation's new name.
+        to: Name,
+    },
+    /// `ALTER [COLUMN] column [SET DATA] TYPE type`.
+    SetType {
+        /// The column.
+        column: ColumnName,
+        /// Its new type as written.
+        sql_type: ast::DataType,
+        /// Its new type as a relation holds it.
+        data_type: DataType,
+    },
+    /// `ALTER [COLUMN] column SET DEFAULT expression`, or `DROP DEFAULT`.
+    SetDefault {
+        /// The column.
+        column: ColumnName,
+        /// The default; `None` to have none.
+        default: Option<ExpressionText>,
+    },
+    /// `ALTER [COLUMN] column SET NOT NULL`, or `DROP NOT NULL`.
+    SetNullable {
+        /// The column.
+        column: ColumnName,
+        /// Whether it may be NULL from now on.
+        nullable: bool,
+    },
+}
+
+/// A column that a statement names, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnName {
+    /// The name.
+    pub name: String,
+    /// Where it stands.
+    pub position: Option<Position>,
 }
 
 /// `INSERT INTO relation [(columns)] [BY NAME] source [ON CONFLICT ...]`.

@@ -12,6 +12,7 @@ use arrow::compute;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::layout::{ColumnId, Layout};
 
 /// The epoch of death of a row that lives.
 pub const NEVER: u64 = u64::MAX;
@@ -28,6 +29,8 @@ pub struct Chunk {
     first: u64,
     /// Where ids do not follow one another: one a row, ascending.
     ids: Option<ScalarBuffer<u64>>,
+    /// The columns that were stored.
+    columns: Arc<[ColumnId]>,
     rows: RecordBatch,
     /// Where some weight is not one: one a row.
     weights: Option<ScalarBuffer<i64>>,
@@ -37,28 +40,35 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Rows with consecutive ids, none dead.
-    pub fn new(first: u64, rows: RecordBatch, weights: Option<ScalarBuffer<i64>>) -> Result<Self> {
-        Self::with_ids(first, None, rows, weights)
+    /// Rows of `columns` with consecutive ids, none dead.
+    pub fn new(
+        first: u64,
+        columns: Arc<[ColumnId]>,
+        rows: RecordBatch,
+        weights: Option<ScalarBuffer<i64>>,
+    ) -> Result<Self> {
+        Self::with_ids(first, None, columns, rows, weights)
     }
 
     fn with_ids(
         first: u64,
         ids: Option<ScalarBuffer<u64>>,
+        columns: Arc<[ColumnId]>,
         rows: RecordBatch,
         weights: Option<ScalarBuffer<i64>>,
     ) -> Result<Self> {
-        let columns = rows.columns().iter().map(compact_views).collect();
-        let rows = record_batch(rows.schema(), columns, rows.num_rows())?;
+        let arrays = rows.columns().iter().map(compact_views).collect();
+        let rows = record_batch(rows.schema(), arrays, rows.num_rows())?;
         let weights = weights.filter(|weights| weights.iter().any(|&weight| weight != 1));
         let size = rows.columns().iter().map(memory_size).sum::<usize>()
             + (ids.as_ref().map_or(0, |ids| ids.len()) + weights.as_ref().map_or(0, |weights| weights.len())) * 8;
-        Ok(Chunk { first, ids, rows, weights, died: OnceLock::new(), size })
+        Ok(Chunk { first, ids, columns, rows, weights, died: OnceLock::new(), size })
     }
 
-    /// Several chunks in id order as one.
-    pub fn concat(schema: &SchemaRef, chunks: &[Arc<Chunk>]) -> Result<Self> {
-        let rows = compute::concat_batches(schema, chunks.iter().map(|chunk| &chunk.rows))?;
+    /// Several chunks in id order as one, with the columns of `layout`.
+    pub fn concat(layout: &Layout, chunks: &[Arc<Chunk>]) -> Result<Self> {
+        let parts = chunks.iter().map(|chunk| chunk.read(layout, None)).collect::<Result<Vec<_>>>()?;
+        let rows = compute::concat_batches(&layout.schema, &parts)?;
         let first = chunks.first().map_or(0, |chunk| chunk.first);
         let consecutive = chunks.iter().all(|chunk| chunk.ids.is_none())
             && chunks.windows(2).all(|pair| pair[0].first + pair[0].len() as u64 == pair[1].first);
@@ -66,7 +76,7 @@ impl Chunk {
         let ids = (!consecutive).then(|| every().map(|(chunk, offset)| chunk.id(offset)).collect());
         let weighted = chunks.iter().any(|chunk| chunk.weights.is_some());
         let weights = weighted.then(|| every().map(|(chunk, offset)| chunk.weight(offset)).collect());
-        let chunk = Chunk::with_ids(first, ids, rows, weights)?;
+        let chunk = Chunk::with_ids(first, ids, layout.ids.clone(), rows, weights)?;
         if chunks.iter().any(|chunk| chunk.died.get().is_some()) {
             chunk.set_deaths(every().map(|(chunk, offset)| chunk.died(offset)));
         }
@@ -80,7 +90,7 @@ impl Chunk {
         let weights =
             self.weights.as_ref().map(|weights| offsets.iter().map(|&offset| weights[offset as usize]).collect());
         let first = ids.first().copied().ok_or_else(|| Error::internal("a chunk without rows"))?;
-        let chunk = Chunk::with_ids(first, Some(ids), rows, weights)?;
+        let chunk = Chunk::with_ids(first, Some(ids), self.columns.clone(), rows, weights)?;
         if self.died.get().is_some() {
             chunk.set_deaths(offsets.iter().map(|&offset| self.died(offset as usize)));
         }
@@ -93,9 +103,42 @@ impl Chunk {
         self.rows.num_rows()
     }
 
-    /// The rows, dead or alive.
-    pub fn rows(&self) -> &RecordBatch {
-        &self.rows
+    /// The rows, dead or alive, with the columns of `layout`, or those of them at `projection`.
+    ///
+    /// The only way to the rows: whoever reads must be ready for an error, and for rows that have to be fetched.
+    pub fn read(&self, layout: &Layout, projection: Option<&[usize]>) -> Result<RecordBatch> {
+        let schema = match projection {
+            Some(projection) => Arc::new(layout.schema.project(projection)?),
+            None => layout.schema.clone(),
+        };
+        let columns = match projection {
+            Some(projection) => projection.iter().map(|&column| self.column(layout, column)).collect(),
+            None => (0..layout.ids.len()).map(|column| self.column(layout, column)).collect::<Result<Vec<_>>>(),
+        };
+        record_batch(schema, columns?, self.len())
+    }
+
+    /// One column of `layout`, of all rows, dead or alive.
+    pub fn column(&self, layout: &Layout, column: usize) -> Result<ArrayRef> {
+        let id = layout.ids.get(column).ok_or_else(|| Error::internal(format!("no column {column} in an arena")))?;
+        // Mostly nothing was altered since and the column is where it was.
+        let place = match self.columns.get(column) {
+            Some(same) if same == id => Some(column),
+            _ => self.columns.iter().position(|other| other == id),
+        };
+        match place {
+            Some(place) => Ok(self.rows.column(place).clone()),
+            None => layout.missing_column(column, self.len()),
+        }
+    }
+
+    /// The same rows under the same ids, with the columns of `layout`; what was stamped so far stays stamped.
+    pub fn converted(&self, layout: &Layout, rows: RecordBatch) -> Result<Self> {
+        let chunk = Chunk::with_ids(self.first, self.ids.clone(), layout.ids.clone(), rows, self.weights.clone())?;
+        if self.has_deaths() {
+            chunk.set_deaths((0..self.len()).map(|offset| self.died(offset)));
+        }
+        Ok(chunk)
     }
 
     /// The id of the first row.

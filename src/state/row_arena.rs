@@ -13,15 +13,16 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
+use crate::catalog::layout::Layout;
 
-use super::chunk::{Chunk, NEVER, record_batch};
+use super::chunk::{Chunk, NEVER, record_batch, take_rows};
 use super::snapshot::Snapshot;
 
 /// Ids between two seals.
@@ -39,7 +40,7 @@ const MERGED: usize = 8;
 ///   count exactly the slow way).
 /// - [`RowArena::compact`] is never told a later epoch than that of the oldest snapshot still compared with a newer one.
 pub struct RowArena {
-    schema: SchemaRef,
+    layout: Layout,
     sealed: Arc<Vec<Arc<Chunk>>>,
     tail: Vec<Arc<Chunk>>,
     /// Stamped rows, one count a chunk, in the order of `sealed` then `tail`.
@@ -52,10 +53,15 @@ pub struct RowArena {
 }
 
 impl RowArena {
-    /// No rows yet.
+    /// No rows yet, of columns that never change.
     pub fn new(schema: SchemaRef) -> Self {
+        Self::of_layout(Layout::numbered(schema))
+    }
+
+    /// No rows yet.
+    pub fn of_layout(layout: Layout) -> Self {
         RowArena {
-            schema,
+            layout,
             sealed: Arc::default(),
             tail: vec![],
             dead: vec![],
@@ -73,7 +79,7 @@ impl RowArena {
             Weights::Ones => self.live + rows as u64,
             Weights::Signed(weights) => weights.iter().try_fold(self.live, |live, &weight| add_weight(live, weight))?,
         };
-        let batch = record_batch(self.schema.clone(), batch.columns().to_vec(), rows)?;
+        let batch = record_batch(self.layout.schema.clone(), batch.columns().to_vec(), rows)?;
         let first = self.high;
         let mut offset = 0;
         while offset < rows {
@@ -120,7 +126,7 @@ impl RowArena {
             });
             rows = counts.sum();
         }
-        Snapshot::new(self.schema.clone(), epoch, self.high, rows, self.sealed.clone(), self.tail.as_slice().into())
+        Snapshot::new(self.layout.clone(), epoch, self.high, rows, self.sealed.clone(), self.tail.as_slice().into())
     }
 
     /// The values of some columns at `ids`, dead or alive; an error for ids that were compacted away.
@@ -167,6 +173,48 @@ impl RowArena {
         Ok(())
     }
 
+    /// From here on rows have the columns of `layout`. What is stored stays as it is: a column that is not in it any
+    /// more is not read, one that is new has its missing value. The types of the columns that stay must stay too.
+    pub fn relayout(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
+    /// The arena that `snapshot`, the newest of its arena, was taken of, with all rows under their ids, in the columns
+    /// of `layout`; `convert` makes the columns of a chunk from those it is stored with. What is dead by then is not
+    /// shown to it: a value that nobody sees any more cannot be wrong.
+    pub fn converted(
+        snapshot: &Snapshot,
+        layout: Layout,
+        convert: &dyn Fn(&RecordBatch) -> Result<RecordBatch>,
+    ) -> Result<Self> {
+        let own = snapshot.layout();
+        let converted = |chunk: &Arc<Chunk>| -> Result<Option<Arc<Chunk>>> {
+            let Some(rows) = without_dead_values(chunk, chunk.read(own, None)?)? else { return Ok(None) };
+            Ok(Some(Arc::new(chunk.converted(&layout, convert(&rows)?)?)))
+        };
+        let convert_all = |chunks: &[Arc<Chunk>]| {
+            chunks.iter().filter_map(|chunk| converted(chunk).transpose()).collect::<Result<Vec<_>>>()
+        };
+        let (sealed, tail) = (convert_all(snapshot.sealed())?, convert_all(snapshot.tail())?);
+        let deaths = |chunk: &Arc<Chunk>| (0..chunk.len()).filter(|&offset| chunk.died(offset) != NEVER).count();
+        let last = |chunk: &Arc<Chunk>| {
+            (0..chunk.len()).map(|offset| chunk.died(offset)).filter(|&died| died != NEVER).max().unwrap_or(0)
+        };
+        let all = || sealed.iter().chain(&tail);
+        let (dead, last_death) = (all().map(deaths).collect(), all().map(last).max().unwrap_or(0));
+        let high = snapshot.high();
+        Ok(RowArena {
+            layout,
+            sealed: Arc::new(sealed),
+            tail,
+            dead,
+            tail_first: high / SEALED * SEALED,
+            high,
+            live: snapshot.num_rows(),
+            last_death,
+        })
+    }
+
     /// How many rows live, weights counted.
     pub fn live_rows(&self) -> u64 {
         self.live
@@ -185,7 +233,7 @@ impl RowArena {
     /// Adds rows that fit into the tail.
     fn push(&mut self, rows: RecordBatch, weights: Option<ScalarBuffer<i64>>) -> Result<()> {
         let count = rows.num_rows();
-        self.tail.push(Arc::new(Chunk::new(self.high, rows, weights)?));
+        self.tail.push(Arc::new(Chunk::new(self.high, self.layout.ids.clone(), rows, weights)?));
         self.dead.push(0);
         self.high += count as u64;
         if self.high == self.tail_first + SEALED {
@@ -218,7 +266,7 @@ impl RowArena {
         if self.tail.len() - start < 2 {
             return Ok(());
         }
-        let merged = Chunk::concat(&self.schema, &self.tail[start..])?;
+        let merged = Chunk::concat(&self.layout, &self.tail[start..])?;
         let first_count = self.sealed.len() + start;
         let dead = self.dead[first_count..].iter().sum();
         self.tail.truncate(start);
@@ -253,19 +301,19 @@ impl RowArena {
     }
 
     fn take_column(&self, column: usize, used: &[usize], places: &[(usize, usize)]) -> Result<ArrayRef> {
-        if column >= self.schema.fields().len() {
+        if column >= self.layout.ids.len() {
             return Err(Error::internal(format!("no column {column} in an arena")));
         }
         match used {
-            [] => Ok(arrow::array::new_empty_array(self.schema.field(column).data_type())),
+            [] => Ok(arrow::array::new_empty_array(self.layout.schema.field(column).data_type())),
             [only] => {
                 let offsets = UInt32Array::from_iter_values(places.iter().map(|&(_, offset)| offset as u32));
-                Ok(compute::take(self.chunk(*only).rows().column(column), &offsets, None)?)
+                Ok(compute::take(&self.chunk(*only).column(&self.layout, column)?, &offsets, None)?)
             }
             _ => {
-                let arrays: Vec<&dyn Array> =
-                    used.iter().map(|&number| self.chunk(number).rows().column(column).as_ref()).collect();
-                Ok(compute::interleave(&arrays, places)?)
+                let arrays = used.iter().map(|&number| self.chunk(number).column(&self.layout, column));
+                let arrays = arrays.collect::<Result<Vec<_>>>()?;
+                Ok(compute::interleave(&arrays.iter().map(AsRef::as_ref).collect::<Vec<_>>(), places)?)
             }
         }
     }
@@ -302,7 +350,7 @@ impl RowArena {
                 && before.len() < last.len() * 2
                 && before.len() + last.len() <= SEALED as usize / 2
             {
-                let merged = Chunk::concat(&self.schema, &kept[kept.len() - 2..])?;
+                let merged = Chunk::concat(&self.layout, &kept[kept.len() - 2..])?;
                 kept.truncate(kept.len() - 2);
                 kept.push(Arc::new(merged));
                 let dead = counts.pop().unwrap_or(0) + counts.pop().unwrap_or(0);
@@ -311,6 +359,18 @@ impl RowArena {
         }
         Ok(changed.then_some((kept, counts)))
     }
+}
+
+/// The rows of a chunk with those of a living row in place of the dead ones; `None` where none lives.
+fn without_dead_values(chunk: &Chunk, rows: RecordBatch) -> Result<Option<RecordBatch>> {
+    if !chunk.has_deaths() {
+        return Ok(Some(rows));
+    }
+    let lives = |offset: &usize| chunk.died(*offset) == NEVER;
+    let Some(living) = (0..chunk.len()).find(lives) else { return Ok(None) };
+    let offsets: Vec<u32> =
+        (0..chunk.len()).map(|offset| if lives(&offset) { offset } else { living } as u32).collect();
+    take_rows(&rows, &offsets).map(Some)
 }
 
 fn is_small(rows: usize) -> bool {

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
+use crate::catalog::layout::Layout;
 
 use super::chunk::{Chunk, record_batch, repeat, take_rows};
 
@@ -22,7 +23,7 @@ const BATCH_MAX: usize = 16 * 1024;
 /// The rows of an arena at an epoch.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    schema: SchemaRef,
+    layout: Layout,
     epoch: u64,
     high: u64,
     rows: u64,
@@ -32,19 +33,29 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(super) fn new(
-        schema: SchemaRef,
+        layout: Layout,
         epoch: u64,
         high: u64,
         rows: u64,
         sealed: Arc<Vec<Arc<Chunk>>>,
         tail: Arc<[Arc<Chunk>]>,
     ) -> Self {
-        Snapshot { schema, epoch, high, rows, sealed, tail }
+        Snapshot { layout, epoch, high, rows, sealed, tail }
     }
 
     /// The columns.
     pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.layout.schema.clone()
+    }
+
+    /// The columns by identity.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The same rows with the columns of another layout of their relation.
+    pub fn seen_as(&self, layout: Layout) -> Self {
+        Snapshot { layout, ..self.clone() }
     }
 
     #[cfg(test)]
@@ -53,7 +64,6 @@ impl Snapshot {
         self.epoch
     }
 
-    #[cfg(test)]
     /// Every id is below this.
     pub fn high(&self) -> u64 {
         self.high
@@ -87,10 +97,7 @@ impl Snapshot {
         keep: &dyn Fn(&RecordBatch) -> Option<BooleanArray>,
     ) -> Result<Option<RecordBatch>> {
         let chunk = self.chunk(chunk).ok_or_else(|| Error::internal(format!("a snapshot has no chunk {chunk}")))?;
-        let mut rows = chunk.rows().clone();
-        if let Some(projection) = projection {
-            rows = project(&rows, projection)?;
-        }
+        let mut rows = chunk.read(&self.layout, projection)?;
         let offsets = match keep(&rows) {
             None => chunk.visible(0, self.high, self.epoch),
             Some(mask) => {
@@ -124,7 +131,8 @@ impl Snapshot {
     /// What came and went between an older snapshot of the same arena and this one; equal rows are not summed.
     ///
     /// Rows with an id from the older high mark on that live now came; rows the older one sees and this one does not
-    /// went. It is right across compaction: the older snapshot still holds what went.
+    /// went. It is right across compaction: the older snapshot still holds what went. The rows have the columns of this
+    /// snapshot's layout.
     pub fn changes_since(&self, older: &Snapshot) -> Result<Vec<ChangeBatch>> {
         if self.epoch < older.epoch || self.high < older.high {
             return Err(Error::internal("changes since a later snapshot"));
@@ -136,7 +144,7 @@ impl Snapshot {
                 continue;
             }
             let gone = self.gone(chunk, older);
-            push_changes(&mut changes, chunk, &gone, -1)?;
+            push_changes(&mut changes, chunk, &self.layout, &gone, -1)?;
         }
         // Newer rows are at the end.
         let skipped = self.all().take_while(|chunk| chunk.count_below(older.high) == chunk.len()).count();
@@ -145,7 +153,7 @@ impl Snapshot {
                 Some(came) => came,
                 None => (0..chunk.len() as u32).collect(),
             };
-            push_changes(&mut changes, chunk, &came, 1)?;
+            push_changes(&mut changes, chunk, &self.layout, &came, 1)?;
         }
         Ok(changes)
     }
@@ -188,6 +196,14 @@ impl Snapshot {
         }
     }
 
+    pub(super) fn sealed(&self) -> &[Arc<Chunk>] {
+        &self.sealed
+    }
+
+    pub(super) fn tail(&self) -> &[Arc<Chunk>] {
+        &self.tail
+    }
+
     fn chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
         match self.sealed.get(number) {
             Some(chunk) => Some(chunk),
@@ -201,9 +217,19 @@ impl Snapshot {
 }
 
 /// Appends rows of a chunk with their weights times `sign`, in batches.
-fn push_changes(changes: &mut Vec<ChangeBatch>, chunk: &Chunk, offsets: &[u32], sign: i64) -> Result<()> {
+fn push_changes(
+    changes: &mut Vec<ChangeBatch>,
+    chunk: &Chunk,
+    layout: &Layout,
+    offsets: &[u32],
+    sign: i64,
+) -> Result<()> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let rows = chunk.read(layout, None)?;
     for offsets in offsets.chunks(BATCH_MAX) {
-        let rows = take_rows(chunk.rows(), offsets)?;
+        let rows = take_rows(&rows, offsets)?;
         let weights = if sign == 1 && chunk.weights_all_one() {
             Weights::Ones
         } else {
@@ -212,12 +238,6 @@ fn push_changes(changes: &mut Vec<ChangeBatch>, chunk: &Chunk, offsets: &[u32], 
         changes.push(ChangeBatch::try_new(rows, weights)?);
     }
     Ok(())
-}
-
-fn project(rows: &RecordBatch, projection: &[usize]) -> Result<RecordBatch> {
-    let schema = Arc::new(rows.schema().project(projection)?);
-    let columns = projection.iter().map(|&column| rows.column(column).clone()).collect();
-    record_batch(schema, columns, rows.num_rows())
 }
 
 fn with_ids(rows: &RecordBatch, ids: ArrayRef) -> Result<RecordBatch> {

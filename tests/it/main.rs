@@ -1,6 +1,7 @@
 //! The integration tests of the package, in one binary because linking is what they cost.
 
 mod api;
+mod commits;
 mod oracle;
 #[path = "../sql/random.rs"]
 mod random;

@@ -40,7 +40,7 @@ const RESERVED: [(&[&str], &[&str], &str); 5] = [
     ),
     (
         &["thread::spawn", "thread::Builder", "thread::scope"],
-        &["db/sequencer.rs", "batch/", "bin/"],
+        &["db/sequencer/", "batch/", "bin/"],
         "threads belong to the sequencer and the batch runtime",
     ),
     (

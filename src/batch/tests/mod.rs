@@ -115,21 +115,7 @@ impl World {
         query: Option<String>,
     ) -> RelationId {
         let id = RelationId(self.catalog.relations().count() as u64);
-        let relation = Relation {
-            id,
-            name: name.to_string(),
-            kind,
-            defaults: vec![None; schema.fields().len()],
-            schema,
-            primary_key: vec![],
-            unique: vec![],
-            indexes: vec![],
-            watermark: None,
-            options: BTreeMap::new(),
-            query,
-            dependencies: vec![],
-            columns_read: Default::default(),
-        };
+        let relation = Relation { query, ..Relation::new(id, name, kind, schema) };
         self.catalog.insert(Arc::new(relation)).expect("a new name");
         id
     }

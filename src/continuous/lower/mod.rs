@@ -159,7 +159,12 @@ impl Lowering<'_> {
         let relation = &source.relation;
         let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &relation.schema);
         let lowered = self.add(NodeSpec {
-            operator: OperatorSpec::Scan { relation: relation.id, name: relation.name.clone(), kind: relation.kind },
+            operator: OperatorSpec::Scan {
+                relation: relation.id,
+                name: relation.name.clone(),
+                kind: relation.kind,
+                layout: relation.layout(),
+            },
             inputs: vec![],
             input_schemas: vec![],
             schema: Arc::new(schema.map_err(from_datafusion)?),

@@ -153,21 +153,8 @@ impl World {
 }
 
 fn relation(index: usize) -> Arc<Relation> {
-    Arc::new(Relation {
-        id: RelationId(index as u64),
-        name: NAMES[index].to_string(),
-        kind: if index == 2 { RelationKind::Stream } else { RelationKind::Table },
-        schema: row_schema(),
-        defaults: vec![None; 5],
-        primary_key: vec![],
-        unique: vec![],
-        indexes: vec![],
-        watermark: None,
-        options: BTreeMap::new(),
-        query: None,
-        dependencies: vec![],
-        columns_read: Default::default(),
-    })
+    let kind = if index == 2 { RelationKind::Stream } else { RelationKind::Table };
+    Arc::new(Relation::new(RelationId(index as u64), NAMES[index], kind, row_schema()))
 }
 
 fn parse(sql: &str) -> Result<ast::Query> {

@@ -1,23 +1,17 @@
 //! Rewrites of the shared plan that DataFusion does not do, or does differently.
 //!
-//! Each file states one meaning of the contract as a plan: checked integer arithmetic, scalar subqueries of one row,
-//! IN and EXISTS as values, references past a query, correlation by more than equality, joins with one row, set
-//! operations with multiplicities, ties. They keep names and types of every node's output.
+//! Each file states one meaning of the contract as a plan: checked integer arithmetic, subqueries, set operations with
+//! multiplicities, as-of joins, ties. They keep names and types of every node's output. The order in which they run is
+//! [`crate::plan::passes`].
 
 pub mod asof;
 pub mod bind;
 pub mod canonical_values;
 pub mod checked_arithmetic;
-pub mod compute_below;
-pub mod one_row_subquery;
-pub mod outer_reference;
-pub mod scalar_subquery;
+pub mod root;
 pub mod set_operations;
-pub mod single_row_join;
-pub mod skipped_level;
-pub mod subquery_value;
+pub mod subquery;
 pub mod ties;
-pub mod unequal_correlation;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};

@@ -62,7 +62,7 @@ fn kinds() {
         "CREATE TABLE t (a INT, CHECK (a > 0))",
         "CREATE TABLE t (a INT REFERENCES u (b))",
         "CREATE TEMP TABLE t (a INT)",
-        "ALTER TABLE t DROP COLUMN a",
+        "ALTER TABLE t DROP CONSTRAINT a",
         "INSERT INTO t VALUES (1) RETURNING a",
         "DELETE FROM t RETURNING a",
         "SAVEPOINT a",

@@ -230,12 +230,21 @@ fn drop_alter_truncate() {
     ] {
         assert!(matches!(one(text), Statement::Drop(Drop { kind: found, .. }) if found == kind), "{text}");
     }
-    let Statement::AlterAddColumn(alter) = one("ALTER STREAM s ADD COLUMN IF NOT EXISTS c STRUCT(a INT) DEFAULT NULL")
-    else {
-        panic!()
+    let actions = |text: &str| match one(text) {
+        Statement::Alter(alter) => alter.actions,
+        other => panic!("{other:?}"),
     };
-    assert!(alter.if_not_exists && alter.column.name == "c");
-    assert!(matches!(one("ALTER TABLE t ADD c TEXT"), Statement::AlterAddColumn(_)));
+    let added = actions("ALTER STREAM s ADD COLUMN IF NOT EXISTS c STRUCT(a INT) DEFAULT NULL, ADD d TEXT");
+    assert!(matches!(&added[0], AlterAction::AddColumn { if_not_exists: true, column } if column.name == "c"));
+    assert!(matches!(&added[1], AlterAction::AddColumn { if_not_exists: false, column } if column.name == "d"));
+    let dropped = actions("ALTER TABLE t DROP COLUMN IF EXISTS a, DROP b");
+    assert!(matches!(&dropped[0], AlterAction::DropColumn { if_exists: true, column } if column.name == "a"));
+    assert!(matches!(&actions("ALTER TABLE t RENAME a TO b")[0], AlterAction::RenameColumn { to, .. } if to == "b"));
+    assert!(matches!(&actions("ALTER VIEW v RENAME TO w")[0], AlterAction::Rename { to } if to.name == "w"));
+    let set = actions("ALTER TABLE t ALTER a TYPE BIGINT, ALTER COLUMN a SET DEFAULT 1 + 1, ALTER a DROP NOT NULL");
+    assert!(matches!(&set[0], AlterAction::SetType { data_type: arrow::datatypes::DataType::Int64, .. }));
+    assert!(matches!(&set[1], AlterAction::SetDefault { default: Some(value), .. } if value.text == "1 + 1"));
+    assert!(matches!(&set[2], AlterAction::SetNullable { nullable: true, .. }));
     assert!(matches!(one("TRUNCATE TABLE a, b"), Statement::Truncate { relations } if relations.len() == 2));
 }
 

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::skipped_level::{brought, distinct_values, map_inner_nodes};
+use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
 
 /// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
 pub(crate) fn make_equal(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {

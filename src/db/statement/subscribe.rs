@@ -4,22 +4,26 @@
 //! the caller's thread and carried over on the sequencer's. `AS OF e` begins with the difference between now and the
 //! version of epoch e, both computed in batch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
+use crate::continuous::network::{Built, Moment, circuit_failure, same_columns};
+use crate::continuous::spec::CircuitSpec;
 use crate::db::connection::Connection;
-use crate::db::ddl::{Built, build, refuse_emit};
 use crate::db::read::Reader;
-use crate::db::sequencer::{Sequencer, Subscriber, Target};
+use crate::db::sequencer::Sequencer;
+use crate::db::sequencer::subscriber::{Subscriber, Target};
+use crate::db::statement::ddl::{build, dependencies, refuse_emit};
 use crate::db::subscription::{EventKind, Queue, Subscription, SubscriptionEvent, concat_changes};
 use crate::db::transaction::Overlays;
 use crate::db::version::{Contents, Version};
-use crate::db::view::circuit_failure;
 use crate::plan::context::Parameters;
 use crate::sql::statement::Subscribe;
 use crate::state::consolidate::consolidate;
@@ -45,15 +49,16 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
         version.entries.get(&relation.id).is_some_and(|entry| matches!(entry.contents, Contents::Kept(_)))
     });
     let plan = match kept {
-        Some(relation) => Plan::Relation(relation.id),
+        Some(relation) => Plan::Relation(relation.clone()),
         None => {
             let spec = Arc::new(lower(&planned)?);
-            let built = build(connection, &version, &unnamed(&schema), &spec)?;
-            Plan::Query(spec, Box::new(built))
+            let built = build(shared, &connection.interrupt, &version, &unnamed(&schema), &spec)?;
+            let named = run_by(&version, dependencies(&reader, &clause.query, &planned));
+            Plan::Query { spec, built: Box::new(built), named, base: version.catalog.clone() }
         }
     };
     let since = match &first {
-        First::Since(past) => Some(evaluate(connection, past, clause, parameters)?),
+        First::Since(past) => Some(evaluate(connection, past, clause, parameters, &schema)?),
         _ => None,
     };
     let progress = clause.progress.unwrap_or(false);
@@ -91,8 +96,15 @@ enum First {
 
 /// What is followed.
 enum Plan {
-    Relation(RelationId),
-    Query(Arc<crate::continuous::spec::CircuitSpec>, Box<Built>),
+    Relation(Arc<Relation>),
+    Query {
+        spec: Arc<CircuitSpec>,
+        built: Box<Built>,
+        /// What the query names, through views whose query it runs as a part of its own.
+        named: BTreeSet<RelationId>,
+        /// The catalog it was planned with.
+        base: Arc<Catalog>,
+    },
 }
 
 impl Sequencer {
@@ -100,20 +112,29 @@ impl Sequencer {
     fn follow(&mut self, plan: Plan, rows: bool) -> Result<(Target, Vec<ChangeBatch>)> {
         let epoch = self.shared.version().epoch;
         match plan {
-            Plan::Relation(id) => {
-                let now = match self.snapshots(epoch).kept.get(&id) {
-                    Some(snapshot) if rows => contents(snapshot)?,
-                    Some(_) => Vec::new(),
-                    None => return Err(Error::new(ErrorKind::NotFound, "the relation was dropped")),
-                };
-                if let Some(failure) = self.failures().get(&id) {
-                    return Err(failure.to_error(&self.shared.version().name(id)));
+            Plan::Relation(relation) => {
+                let (id, version) = (relation.id, self.shared.version());
+                if version.catalog.by_id(id).is_none_or(|now| !Arc::ptr_eq(now, &relation)) {
+                    return Err(changed_meanwhile(&relation.name));
                 }
-                Ok((Target::Relation(id), now))
+                if let Some(failure) = self.network.failures().get(&id) {
+                    return Err(failure.to_error(&relation.name));
+                }
+                let now = match &version.entry(id)?.contents {
+                    Contents::Kept(snapshot) if rows => contents(snapshot)?,
+                    _ => Vec::new(),
+                };
+                Ok((Target::relation(id, relation.layout()), now))
             }
-            Plan::Query(spec, mut built) => {
-                self.catch_up(&mut built, epoch)?;
-                let failures = self.failures();
+            Plan::Query { spec, mut built, named, base } => {
+                let catalog = self.shared.version().catalog.clone();
+                if let Some(id) = named.iter().find(|id| !catalog.has_same(**id, &base)) {
+                    return Err(changed_meanwhile(&base.by_id(*id).map(|r| r.name.clone()).unwrap_or_default()));
+                }
+                let (time_us, tables) = (self.time_us(), || self.table_snapshots(epoch));
+                let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &tables };
+                self.network.catch_up(&mut built, &|id| self.layout(id), &moment)?;
+                let failures = self.network.failures();
                 let below = spec.inputs().into_iter().find_map(|id| failures.get(&id).cloned());
                 let own = circuit_failure(&built.maintained.circuit, "subscription").map(Arc::new);
                 if let Some(failure) = below.or(own) {
@@ -121,10 +142,29 @@ impl Sequencer {
                 }
                 let snapshot = built.maintained.contents.arena().snapshot(epoch);
                 let now = if rows { contents(&snapshot)? } else { Vec::new() };
-                Ok((Target::Query { circuit: Box::new(built.maintained.circuit), spec }, now))
+                Ok((Target::Query { circuit: Box::new(built.maintained.circuit), spec, named }, now))
             }
         }
     }
+}
+
+/// The relations that a query names, and those named by the views among them that are not kept: their query is a part
+/// of its own, while of a view that is kept it gets the changes.
+fn run_by(version: &Version, names: Vec<RelationId>) -> BTreeSet<RelationId> {
+    let (mut found, mut open) = (BTreeSet::new(), names);
+    while let Some(id) = open.pop() {
+        let kept = version.entries.get(&id).is_some_and(|entry| matches!(entry.contents, Contents::Kept(_)));
+        if found.insert(id) && !kept {
+            open.extend(version.catalog.by_id(id).into_iter().flat_map(|relation| &relation.dependencies));
+        }
+    }
+    found
+}
+
+/// The refusal of a subscription whose query was overtaken by a change of the catalog.
+fn changed_meanwhile(name: &str) -> Error {
+    Error::new(ErrorKind::Conflict, format!("the definition of \"{name}\" was changed meanwhile"))
+        .with_hint("subscribe again")
 }
 
 fn contents(snapshot: &crate::state::snapshot::Snapshot) -> Result<Vec<ChangeBatch>> {
@@ -162,10 +202,15 @@ fn evaluate(
     version: &Arc<Version>,
     clause: &Subscribe,
     parameters: &Parameters,
+    schema: &SchemaRef,
 ) -> Result<Vec<ChangeBatch>> {
     let shared = &connection.database.shared;
     let reader = Reader::new(shared, version.clone(), Overlays::new(), parameters, &connection.interrupt);
     let planned = reader.plan(&clause.query)?;
+    if !same_columns(&planned.schema, schema) {
+        let message = format!("the query had other columns at epoch {}", version.epoch);
+        return Err(Error::invalid(message).with_hint("SUBSCRIBE without AS OF begins with a snapshot"));
+    }
     Ok(reader.collect(&planned)?.into_iter().map(ChangeBatch::inserts).collect())
 }
 

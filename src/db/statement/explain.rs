@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::base::error::{Error, Result};
 use crate::catalog::relation::RelationKind;
 use crate::continuous::lower::lower;
+use crate::continuous::network::Upkeep;
 use crate::db::connection::Connection;
-use crate::db::dml::resolve;
 use crate::db::read::Reader;
+use crate::db::statement::dml::resolve;
 use crate::db::transaction::Overlays;
-use crate::db::view::Upkeep;
 use crate::plan::context::Parameters;
 use crate::sql::statement::{Explain, ExplainTarget, Name, Statement};
 
@@ -68,7 +68,7 @@ fn explain_view(connection: &Connection, name: &Name, analyze: bool) -> Result<S
     }
     let id = relation.id;
     connection.database.sequencer.task(move |sequencer| {
-        let view = sequencer.views.get(&id).ok_or_else(|| Error::internal("a view without state"))?;
+        let view = sequencer.network.get(id).ok_or_else(|| Error::internal("a view without state"))?;
         let mut text = match (&view.upkeep, analyze) {
             (Upkeep::Maintained(maintained), true) => view.spec.explain_with(&maintained.circuit.stats()),
             _ => view.spec.explain(),

@@ -19,8 +19,8 @@ use datafusion::logical_expr::{
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
-use crate::plan::rewrite::compute_below::compute_below;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::rewrite::subquery::compute_below::compute_below;
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {

@@ -15,13 +15,15 @@ use sqlparser::ast;
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::catalog::suggest::nearest;
-use crate::db::read::{Reader, Snapshots};
+use crate::db::commit::{ConflictAction, Payload, Upsert, Write};
+use crate::db::read::Reader;
 use crate::db::rows::first_row_ids;
-use crate::db::sequencer::Shared;
-use crate::db::table::{ConflictAction, Upsert, Write, append_only};
+use crate::db::shared::Shared;
+use crate::db::table::{append_only, not_null_violation};
 use crate::db::transaction::Overlays;
 use crate::db::value::assign;
 use crate::db::version::Version;
@@ -42,8 +44,8 @@ pub enum Change {
     Update(Box<Update>),
     /// DELETE.
     Delete(Delete),
-    /// TRUNCATE of one table.
-    Truncate(Name),
+    /// TRUNCATE.
+    Truncate(Vec<Name>),
     /// COPY FROM, with the rows already read.
     Copy(Name, Vec<String>, Vec<RecordBatch>),
 }
@@ -56,6 +58,8 @@ pub struct Modification {
     pub change: Change,
     pub parameters: Parameters,
     pub interrupt: Interrupt,
+    /// The time of the statement, or of its transaction: what `now()` is, also when it is run again.
+    pub time_us: i64,
 }
 
 /// What a modification comes to, for one version.
@@ -68,19 +72,30 @@ pub struct Modified {
     pub rows: Option<u64>,
 }
 
+impl Modified {
+    /// What a commit does with it.
+    pub fn payload(self) -> Payload {
+        Payload { writes: self.writes, ddl: None }
+    }
+}
+
 impl Modification {
     /// The writes this statement makes of `version` with `overlays` on top.
     pub fn writes(&self, version: &Arc<Version>, overlays: &Overlays) -> Result<Modified> {
-        let reader = Reader::new(&self.shared, version.clone(), overlays.clone(), &self.parameters, &self.interrupt);
+        let reader = Reader::new(&self.shared, version.clone(), overlays.clone(), &self.parameters, &self.interrupt)
+            .at(self.time_us.max(version.time_us));
+        let modified = self.modified_by(&reader)?;
+        // What a view was asked is an answer of the relations below it.
+        Ok(Modified { reads: version.catalog.bases(modified.reads), ..modified })
+    }
+
+    fn modified_by(&self, reader: &Reader<'_>) -> Result<Modified> {
         match &self.change {
-            Change::Insert(insert) => self.insert(insert, &reader),
-            Change::Update(update) => self.update(update, &reader),
-            Change::Delete(delete) => self.delete(delete, &reader),
-            Change::Truncate(name) => {
-                let delete = Delete { relation: name.clone(), alias: None, using: Vec::new(), selection: None };
-                self.delete(&delete, &reader)
-            }
-            Change::Copy(name, columns, batches) => self.copy(name, columns, batches, &reader),
+            Change::Insert(insert) => self.insert(insert, reader),
+            Change::Update(update) => self.update(update, reader),
+            Change::Delete(delete) => self.delete(delete, reader),
+            Change::Truncate(names) => self.truncate(names, reader),
+            Change::Copy(name, columns, batches) => self.copy(name, columns, batches, reader),
         }
     }
 
@@ -108,7 +123,7 @@ impl Modification {
         let rows = self.shape(&relation, explicit.as_deref(), &batches, reader)?;
         let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
         let Some(on_conflict) = &insert.on_conflict else {
-            return Ok(Modified { writes: vec![Write::inserts(relation.id, rows)], reads, rows: Some(count) });
+            return Ok(Modified { writes: vec![Write::inserts(&relation, rows)], reads, rows: Some(count) });
         };
         let write = self.upsert(&relation, on_conflict, rows)?;
         Ok(Modified { writes: vec![write], reads, rows: None })
@@ -207,7 +222,7 @@ impl Modification {
                 .with_sqlstate("21000")
                 .with_hint("make the FROM relation unique in the columns of the join"));
         }
-        Ok(self.modified(relation.id, deletes, inserts, planned.relations, rows))
+        Ok(self.modified(&relation, deletes, inserts, planned.relations, rows))
     }
 
     fn delete(&self, delete: &Delete, reader: &Reader<'_>) -> Result<Modified> {
@@ -220,19 +235,36 @@ impl Modification {
         deletes.sort_unstable();
         deletes.dedup();
         let rows = deletes.len() as u64;
-        Ok(self.modified(relation.id, deletes, Vec::new(), planned.relations, rows))
+        Ok(self.modified(&relation, deletes, Vec::new(), planned.relations, rows))
+    }
+
+    fn truncate(&self, names: &[Name], reader: &Reader<'_>) -> Result<Modified> {
+        let mut all = Modified { writes: Vec::new(), reads: BTreeSet::new(), rows: Some(0) };
+        for name in names {
+            let relation = mutable(&reader.version.catalog, name)?;
+            if all.writes.iter().any(|write| write.relation == relation.id) {
+                continue;
+            }
+            let delete = Delete { relation: name.clone(), alias: None, using: Vec::new(), selection: None };
+            let one = self.delete(&delete, reader)?;
+            all.writes.extend(one.writes);
+            all.reads.extend(one.reads);
+            all.rows = all.rows.zip(one.rows).map(|(all, one)| all + one);
+        }
+        Ok(all)
     }
 
     fn modified(
         &self,
-        relation: RelationId,
+        relation: &Relation,
         deletes: Vec<u64>,
         inserts: Vec<RecordBatch>,
         mut reads: BTreeSet<RelationId>,
         rows: u64,
     ) -> Modified {
-        reads.insert(relation);
-        Modified { writes: vec![Write { relation, deletes, inserts, upsert: None }], reads, rows: Some(rows) }
+        reads.insert(relation.id);
+        let write = Write { deletes, ..Write::inserts(relation, inserts) };
+        Modified { writes: vec![write], reads, rows: Some(rows) }
     }
 
     fn copy(&self, name: &Name, columns: &[String], batches: &[RecordBatch], reader: &Reader<'_>) -> Result<Modified> {
@@ -240,7 +272,7 @@ impl Modification {
         let names = (!columns.is_empty()).then_some(columns);
         let rows = self.shape(&relation, names, batches, reader)?;
         let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(Modified { writes: vec![Write::inserts(relation.id, rows)], reads: BTreeSet::new(), rows: Some(count) })
+        Ok(Modified { writes: vec![Write::inserts(&relation, rows)], reads: BTreeSet::new(), rows: Some(count) })
     }
 
     fn upsert(&self, relation: &Arc<Relation>, clause: &OnConflict, rows: Vec<RecordBatch>) -> Result<Write> {
@@ -256,12 +288,7 @@ impl Modification {
             true => relation.primary_key.clone(),
             false => columns,
         };
-        Ok(Write {
-            relation: relation.id,
-            deletes: Vec::new(),
-            inserts: Vec::new(),
-            upsert: Some(Upsert { columns, rows, update }),
-        })
+        Ok(Write { upsert: Some(Upsert { columns, rows, update }), ..Write::inserts(relation, Vec::new()) })
     }
 
     /// `DO UPDATE SET ..` as a query over the existing rows with the offered ones beside them.
@@ -304,14 +331,8 @@ fn beside(relation: &Relation) -> Relation {
         .map(|field| Field::new(format!("__excluded_{}", field.name()), field.data_type().clone(), true));
     let number = Field::new("__row", DataType::Int64, false);
     let fields: Vec<Field> = own.chain(offered).chain([number]).collect();
-    Relation {
-        id: RelationId(u64::MAX),
-        schema: Arc::new(Schema::new(fields)),
-        defaults: Vec::new(),
-        primary_key: Vec::new(),
-        unique: Vec::new(),
-        ..relation.clone()
-    }
+    let schema = Arc::new(Schema::new(fields));
+    Relation::new(RelationId(u64::MAX), &relation.name, relation.kind, schema)
 }
 
 /// `SELECT new columns.., keep, row number FROM relation`, with `excluded.x` resolved.
@@ -393,11 +414,7 @@ fn shape_batch(
         .collect::<Result<Vec<_>>>()?;
     for (field, column) in relation.schema.fields().iter().zip(&columns) {
         if !field.is_nullable() && column.null_count() > 0 {
-            return Err(Error::new(
-                ErrorKind::Constraint,
-                format!("null value in column \"{}\" of \"{}\" violates its NOT NULL", field.name(), relation.name),
-            )
-            .with_sqlstate("23502"));
+            return Err(not_null_violation(relation, field.name()));
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));

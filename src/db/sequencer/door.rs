@@ -1,0 +1,278 @@
+//! The door: one commit, whole or not at all.
+//!
+//! Everything that can refuse a commit is asked here, before anything is changed: whether it still holds of the
+//! version at hand (what it read, the columns its rows have, the definitions it names), the constraints of tables, the
+//! memory it needs, the carrying over of what it brings ready-made. What is admitted is plain: a record for the log,
+//! and state to be put in place. Putting it in place cannot fail; if it does all the same, that is a defect, and the
+//! database is poisoned rather than half changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::change::ChangeBatch;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::delta::CatalogChange;
+use crate::catalog::layout::Layout;
+use crate::catalog::relation::RelationId;
+use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
+use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange, Write};
+use crate::db::sequencer::{Group, Sequencer, poisoned};
+use crate::db::version::Version;
+use crate::storage::log::{LogRecord, RelationWrite};
+
+/// A commit that passed: nothing about it can be refused any more.
+struct Admitted {
+    writes: Vec<RelationWrite>,
+    ddl: Option<Box<Ddl>>,
+    /// How the contents of views that are made again differ from what was shown; `None` where nobody can be told.
+    differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
+}
+
+impl Sequencer {
+    /// Lets one commit through, or refuses it and leaves no trace of it.
+    pub(super) fn pass(&mut self, commit: Commit, group: &mut Group) -> Result<Committed> {
+        if let Some(reason) = &self.poisoned {
+            return Err(poisoned(reason));
+        }
+        let admitted = guarded(|| {
+            let payload = self.current(commit, group)?;
+            self.admit(payload, group)
+        })?;
+        let mut committed = Committed { epoch: group.epoch, inserted: 0, deleted: 0 };
+        for write in &admitted.writes {
+            committed.deleted += write.deletes.len() as u64;
+            committed.inserted += write.inserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        }
+        let changes_something = committed.deleted + committed.inserted > 0 || admitted.ddl.is_some();
+        if changes_something && let Err(error) = guarded(|| self.put_in_place(admitted, group)) {
+            self.poison(error.message());
+            return Err(error);
+        }
+        Ok(committed)
+    }
+
+    /// Applies a record of another database's log: what the door decided once, it does not decide again.
+    pub fn replay(
+        &mut self,
+        epoch: u64,
+        time_us: i64,
+        records: Vec<(Vec<RelationWrite>, Option<Box<Ddl>>)>,
+    ) -> Result<()> {
+        let mut group = Group::new(epoch, time_us);
+        if records.is_empty() {
+            group.records.push(LogRecord::Tick { epoch, time_us });
+        }
+        for (writes, mut ddl) in records {
+            let differences = match &mut ddl {
+                Some(ddl) => self.carry_over(&mut ddl.views, &group)?,
+                None => Vec::new(),
+            };
+            self.put_in_place(Admitted { writes, ddl, differences }, &mut group)?;
+        }
+        self.close(&mut group)
+    }
+
+    /// The commit's payload, made again if it does not hold of the version at hand.
+    fn current(&self, commit: Commit, group: &Group) -> Result<Payload> {
+        let version = self.shared.version();
+        match (self.stale(&commit, group, &version), commit.again) {
+            (None, _) => Ok(commit.payload),
+            (Some(_), Some(again)) => again(&version),
+            (Some(reason), None) => Err(Error::new(ErrorKind::Conflict, reason).with_hint("run the transaction again")),
+        }
+    }
+
+    /// Why the commit must be made again, if it must.
+    fn stale(&self, commit: &Commit, group: &Group, version: &Version) -> Option<String> {
+        let changed = |id: &&RelationId| version.changed(**id) > commit.read_epoch || group.changes.contains_key(id);
+        if let Some(id) = commit.reads.iter().find(changed) {
+            let name = version.name(*id);
+            return Some(format!("\"{name}\" was changed by another commit since this transaction read it"));
+        }
+        let altered = |write: &&Write| {
+            self.tables.get(&write.relation).is_some_and(|table| table.relation.columns != write.columns)
+        };
+        if let Some(write) = commit.payload.writes.iter().find(altered) {
+            let name = version.name(write.relation);
+            return Some(format!("the columns of \"{name}\" were changed by another commit since this one was made"));
+        }
+        let ddl = commit.payload.ddl.as_ref()?;
+        let holds = version.catalog.still_takes(&ddl.delta, &ddl.base);
+        (!holds).then(|| "a definition was changed by another commit meanwhile".to_string())
+    }
+
+    /// Asks everything that can refuse the payload. Changes nothing.
+    fn admit(&self, payload: Payload, group: &Group) -> Result<Admitted> {
+        let Payload { writes, mut ddl } = payload;
+        let mut admitted: BTreeMap<u64, RelationWrite> = BTreeMap::new();
+        for write in writes {
+            let new = ddl.as_ref().and_then(|ddl| {
+                ddl.tables.iter().find_map(|change| match change {
+                    TableChange::New(table) if table.relation.id == write.relation => Some(table),
+                    _ => None,
+                })
+            });
+            let table = new.or_else(|| self.tables.get(&write.relation)).ok_or_else(|| {
+                let name = self.shared.version().name(write.relation);
+                Error::new(ErrorKind::NotFound, format!("relation \"{name}\" was dropped")).with_sqlstate("42P01")
+            })?;
+            assert_eq!(table.relation.columns, write.columns, "rows made for other columns passed the door");
+            let write = table.admit(write)?;
+            if admitted.insert(write.relation, write).is_some() {
+                return Err(Error::internal("a commit writes one relation twice"));
+            }
+        }
+        let writes: Vec<_> =
+            admitted.into_values().filter(|w| !w.deletes.is_empty() || !w.inserts.is_empty()).collect();
+        self.account(&writes)?;
+        let differences = match &mut ddl {
+            Some(ddl) => self.carry_over(&mut ddl.views, group)?,
+            None => Vec::new(),
+        };
+        Ok(Admitted { writes, ddl, differences })
+    }
+
+    /// Refuses a commit for which there is no memory.
+    fn account(&self, writes: &[RelationWrite]) -> Result<()> {
+        let bytes: usize = writes.iter().flat_map(|w| &w.inserts).map(|batch| batch.get_array_memory_size()).sum();
+        let used = self.shared.budget.used();
+        self.shared.budget.resize("the commit", used, used + bytes)?;
+        self.shared.budget.resize("the commit", used + bytes, used)
+    }
+
+    /// Brings new circuits from the version they were filled from to now.
+    fn carry_over(&self, views: &mut [NewView], group: &Group) -> Result<Vec<(RelationId, Option<Vec<ChangeBatch>>)>> {
+        let tables = || self.table_snapshots(group.epoch);
+        let (engine, epoch, time_us) = (&self.shared.engine, group.epoch, group.time_us);
+        let moment = Moment { engine, epoch, time_us, tables: &tables };
+        let mut differences = Vec::new();
+        for view in views {
+            let id = view.relation.id;
+            let difference = match &mut view.built {
+                None => None,
+                Some(built) => {
+                    self.network.catch_up(built, &|id| self.layout(id), &moment)?;
+                    self.network.difference(id, &built.maintained, epoch)?
+                }
+            };
+            differences.push((id, difference));
+        }
+        Ok(differences)
+    }
+
+    /// How the rows of a table or stream are laid out now.
+    pub fn layout(&self, id: RelationId) -> Option<Layout> {
+        self.tables.get(&id).map(|table| table.relation.layout())
+    }
+
+    /// Carries out what was admitted and adds its record and changes to the epoch. An error is a defect.
+    fn put_in_place(&mut self, admitted: Admitted, group: &mut Group) -> Result<()> {
+        let Admitted { writes, ddl, differences } = admitted;
+        let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
+        if let Some(ddl) = ddl {
+            self.change_catalog(*ddl, differences, group)?;
+        }
+        for write in &writes {
+            let id = RelationId(write.relation);
+            let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("an admitted relation is gone"))?;
+            group.changes.entry(id).or_default().extend(table.apply(write, group.epoch)?);
+        }
+        let (epoch, time_us) = (group.epoch, group.time_us);
+        group.records.push(LogRecord::Commit { epoch, time_us, catalog: delta, writes });
+        Ok(())
+    }
+
+    fn change_catalog(
+        &mut self,
+        ddl: Ddl,
+        differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
+        group: &mut Group,
+    ) -> Result<()> {
+        self.light = None;
+        let catalog = self.shared.version().catalog.changed_by(&ddl.delta);
+        for change in &ddl.delta.changes {
+            match change {
+                CatalogChange::Drop(id) => self.take_out(*id),
+                CatalogChange::Define(relation) if self.network.contains(relation.id) => {
+                    self.network.redefine(relation.clone());
+                }
+                CatalogChange::Define(relation) if relation.kind.is_view() => self.end_inlined(relation.id),
+                _ => {}
+            }
+            if let CatalogChange::Define(relation) | CatalogChange::Maintain { view: relation, .. } = change {
+                self.shared.take_relation_id(relation.id);
+            }
+        }
+        for change in ddl.tables {
+            self.change_table(change)?;
+        }
+        let mut differences: BTreeMap<_, _> = differences.into_iter().collect();
+        for view in ddl.views {
+            let difference = differences.remove(&view.relation.id).flatten();
+            self.put_view(view, difference, group);
+        }
+        self.network.sort(&catalog);
+        group.catalog = Some(Arc::new(catalog));
+        Ok(())
+    }
+
+    fn change_table(&mut self, change: TableChange) -> Result<()> {
+        let id = change.relation().id;
+        match change {
+            TableChange::New(table) => drop(self.tables.insert(id, table)),
+            TableChange::Redefined { relation, arena, keys } => {
+                let layout = relation.layout();
+                let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("a redefined relation is gone"))?;
+                table.redefine(relation, arena, keys);
+                self.network.relayout(id, &layout);
+                self.end_subscriptions("has other columns now", |target| !target.relayout(id, &layout), id);
+                self.republish.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_view(&mut self, view: NewView, difference: Option<Vec<ChangeBatch>>, group: &mut Group) {
+        let id = view.relation.id;
+        let existed = self.network.contains(id);
+        let upkeep = match view.built {
+            Some(built) => Upkeep::Maintained(Box::new(built.maintained)),
+            None => Upkeep::Lazy,
+        };
+        match difference {
+            Some(change) if !change.is_empty() => drop(group.changes.insert(id, change)),
+            Some(_) => {}
+            // Without a difference nobody can be told how the view changed.
+            None if existed => self.end_subscriptions("was replaced", |target| target.follows(id), id),
+            None => {}
+        }
+        // Who has the old query in its own circuit does not follow the new one.
+        self.end_inlined(id);
+        self.network.put(ViewState { relation: view.relation, spec: view.spec, upkeep });
+        self.republish.insert(id);
+    }
+
+    /// Removes a relation and its state.
+    fn take_out(&mut self, id: RelationId) {
+        self.tables.remove(&id);
+        self.network.remove(id);
+        self.end_subscriptions("was dropped", |target| target.follows(id), id);
+    }
+
+    /// Ends the subscriptions that run the query of a view as a part of their own.
+    fn end_inlined(&mut self, id: RelationId) {
+        let inlined = |target: &mut super::Target| target.follows(id) && !target.reads_changes_of(id);
+        self.end_subscriptions("was replaced", inlined, id);
+    }
+
+    fn end_subscriptions(&mut self, reason: &str, mut ends: impl FnMut(&mut super::Target) -> bool, id: RelationId) {
+        let name = self.shared.version().name(id);
+        self.subscribers.retain_mut(|subscriber| {
+            let ends = ends(&mut subscriber.target);
+            if ends {
+                subscriber.queue.end(&format!("\"{name}\" {reason}"));
+            }
+            !ends
+        });
+    }
+}

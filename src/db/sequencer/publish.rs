@@ -1,0 +1,172 @@
+//! Behind the door: the step, the version that shows it, and house-keeping.
+//!
+//! The step runs while the log makes the group safe; publication waits for both. After publication a commit has
+//! succeeded: what goes wrong in house-keeping is tried again later and told to nobody.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::change::ChangeBatch;
+use crate::base::error::Result;
+use crate::catalog::relation::RelationId;
+use crate::continuous::circuit::StepContext;
+use crate::continuous::network::{Changes, Failures, Moment, Upkeep, recompute};
+use crate::db::sequencer::{Group, Sequencer};
+use crate::db::subscription::SubscriptionEvent;
+use crate::db::version::{Contents, Entry, Version};
+use crate::state::row_arena::RowArena;
+use crate::state::snapshot::Snapshot;
+
+/// Versions kept for `AS OF`, whatever their age.
+const HISTORY_VERSIONS: usize = 4096;
+/// Rows and epochs between two looks at memory and dead rows.
+const HOUSEKEEPING_ROWS: u64 = 1 << 16;
+
+/// What a step came to, beside the changes.
+pub(super) struct Step {
+    failures: Failures,
+    events: Vec<Option<SubscriptionEvent>>,
+}
+
+impl Sequencer {
+    /// Runs the circuits over the epoch's changes.
+    pub(super) fn step(&mut self, group: &mut Group) -> Step {
+        let (epoch, time_us) = (group.epoch, group.time_us);
+        let tables = &self.tables;
+        let snapshots = || tables.iter().map(|(id, table)| (*id, table.arena.snapshot(epoch))).collect();
+        let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &snapshots };
+        self.network.step(&mut group.changes, &moment);
+        let failures = self.network.failures();
+        self.subscribers.retain(|subscriber| subscriber.is_open());
+        let network = &self.network;
+        let run = |plan: &_| recompute(&self.shared.engine, network.contents(&moment), time_us, plan);
+        let cx = StepContext { now_us: time_us, recompute: &run };
+        let events = self.subscribers.iter_mut();
+        let events =
+            events.map(|subscriber| subscriber.event(&group.changes, network, &failures, &cx, epoch)).collect();
+        Step { failures, events }
+    }
+
+    /// The rows of all tables and streams, in the middle of making `epoch`.
+    pub fn table_snapshots(&self, epoch: u64) -> HashMap<RelationId, Snapshot> {
+        self.tables.iter().map(|(id, table)| (*id, table.arena.snapshot(epoch))).collect()
+    }
+
+    /// Makes the epoch what everybody reads from now on.
+    pub(super) fn publish(&mut self, group: &Group, step: &Step) {
+        let (changes, failures, epoch) = (&group.changes, &step.failures, group.epoch);
+        let before = self.shared.version();
+        // A replay brings the time of its first epoch along.
+        let in_time = group.time_us >= before.time_us || before.epoch == 0;
+        assert!(epoch == before.epoch + 1 && in_time, "epochs are published in order");
+        let mut entries = before.entries.clone();
+        if group.catalog.is_some() {
+            entries.retain(|id, _| self.tables.contains_key(id) || self.network.contains(*id));
+        }
+        let republish = std::mem::take(&mut self.republish);
+        let stale = |entries: &HashMap<_, _>, id| {
+            changes.contains_key(id) || republish.contains(id) || !entries.contains_key(id)
+        };
+        for (id, table) in &self.tables {
+            if stale(&entries, id) {
+                let contents = Contents::Kept(table.arena.snapshot(epoch));
+                entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure: None }));
+            }
+        }
+        let moved = self.moved(changes);
+        for view in self.network.views_mut() {
+            let id = &view.relation.id;
+            let failure = failures.get(id).cloned();
+            let failed_before = entries.get(id).is_some_and(|entry| entry.failure.is_some());
+            if !moved.contains(id) && !stale(&entries, id) && !failed_before && failure.is_none() {
+                continue;
+            }
+            let contents = match &mut view.upkeep {
+                Upkeep::Maintained(maintained) => {
+                    let snapshot = maintained.contents.arena().snapshot(epoch);
+                    maintained.published = Some(snapshot.clone());
+                    Contents::Kept(snapshot)
+                }
+                Upkeep::Lazy | Upkeep::Detached { .. } => Contents::Lazy(Mutex::new(None)),
+            };
+            entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure }));
+        }
+        let catalog = group.catalog.clone().unwrap_or_else(|| before.catalog.clone());
+        let version = Arc::new(Version { epoch, time_us: group.time_us, catalog, entries });
+        self.remember(version.clone());
+        *self.shared.current.write() = version;
+    }
+
+    /// The relations that changed, the views over them, and the views that time alone changes.
+    fn moved(&self, changes: &Changes) -> BTreeSet<RelationId> {
+        let mut moved: BTreeSet<RelationId> = changes.keys().copied().collect();
+        for view in self.network.in_order() {
+            if view.relation.uses_now || view.relation.dependencies.iter().any(|id| moved.contains(id)) {
+                moved.insert(view.relation.id);
+            }
+        }
+        moved
+    }
+
+    /// Tells the subscribers of the epoch.
+    pub(super) fn deliver(&self, step: Step, epoch: u64) {
+        for (subscriber, event) in self.subscribers.iter().zip(step.events) {
+            subscriber.deliver(event, epoch);
+        }
+    }
+
+    /// Counts the bytes held and lets dead rows go, now and then: the cost must not be paid by every small epoch.
+    /// A failure leaves things as they are until the next time.
+    pub(super) fn keep_house(&mut self, changes: &Changes) {
+        let rows: usize = changes.values().flatten().map(ChangeBatch::num_rows).sum();
+        self.unkept += 1 + rows as u64;
+        if self.unkept >= HOUSEKEEPING_ROWS {
+            self.unkept = 0;
+            let _ = self.compact();
+        }
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        let wasteful = |arena: &RowArena| arena.dead_rows() > HOUSEKEEPING_ROWS + arena.live_rows() / 10;
+        let tables = self.tables.values().any(|table| wasteful(&table.arena));
+        let views = self.network.in_order().filter_map(|view| view.contents()).any(|rows| wasteful(rows.arena()));
+        if tables || views {
+            self.forget_history();
+        }
+        let oldest = self.shared.history.lock().front().map_or(0, |version| version.epoch);
+        let mut bytes = 0;
+        for table in self.tables.values_mut() {
+            table.arena.compact(oldest)?;
+            bytes += table.arena.size();
+        }
+        for view in self.network.views_mut() {
+            if let Upkeep::Maintained(maintained) = &mut view.upkeep {
+                maintained.contents.arena_mut().compact(oldest)?;
+                bytes += maintained.contents.size() + maintained.circuit.size();
+            }
+        }
+        self.shared.budget.set_used(bytes);
+        Ok(())
+    }
+
+    /// Lets all past versions go but the current one.
+    fn forget_history(&self) {
+        let mut history = self.shared.history.lock();
+        let keep = history.len().saturating_sub(1);
+        history.drain(..keep);
+    }
+
+    /// Keeps the version for `AS OF` and lets old ones go.
+    fn remember(&self, version: Arc<Version>) {
+        let mut history = self.shared.history.lock();
+        let oldest = version.time_us.saturating_sub(self.shared.history_us);
+        history.push_back(version);
+        while history.len() > HISTORY_VERSIONS
+            || history.front().is_some_and(|v| v.time_us < oldest && history.len() > 1)
+        {
+            history.pop_front();
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the threads of a database share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::access::FileAccess;
+use crate::base::clock::Clock;
+use crate::base::limits::MemoryBudget;
+use crate::batch::engine::Engine;
+use crate::catalog::relation::RelationId;
+use crate::db::version::Version;
+use crate::plan::functions::FunctionRegistry;
+
+/// What the threads of a database share.
+pub struct Shared {
+    pub current: RwLock<Arc<Version>>,
+    pub engine: Engine,
+    pub functions: RwLock<Arc<FunctionRegistry>>,
+    pub clock: Arc<dyn Clock>,
+    /// Which files SQL may touch.
+    pub access: FileAccess,
+    pub budget: MemoryBudget,
+    /// Past versions, oldest first, the current one last.
+    pub history: Mutex<VecDeque<Arc<Version>>>,
+    /// How long a past version is kept, in microseconds.
+    pub history_us: i64,
+    /// The number of the next relation; numbers given to statements that failed are not given again.
+    pub next_relation: AtomicU64,
+}
+
+impl Shared {
+    /// The version as of now.
+    pub fn version(&self) -> Arc<Version> {
+        self.current.read().clone()
+    }
+
+    /// The time of a statement that begins now: the clock's, but never less than that of the last epoch.
+    pub fn now_us(&self) -> i64 {
+        self.clock.now_us().max(self.version().time_us)
+    }
+
+    /// A number no relation had before.
+    pub fn new_relation_id(&self) -> RelationId {
+        RelationId(self.next_relation.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// No new relation gets `id` or a smaller number: a replay brings its own.
+    pub fn take_relation_id(&self, id: RelationId) {
+        self.next_relation.fetch_max(id.0 + 1, Ordering::Relaxed);
+    }
+}

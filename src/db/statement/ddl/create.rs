@@ -1,0 +1,169 @@
+//! CREATE TABLE, CREATE STREAM, CREATE INDEX.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::{Definer, Proposal, expect_kind};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::types::canonical_schema;
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
+use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
+use crate::db::commit::Write;
+use crate::db::statement::dml::{column_of, resolve};
+use crate::db::value::assign;
+use crate::db::version::Version;
+use crate::sql::statement::{CreateIndex, CreateKind, CreateRelation};
+
+impl Definer {
+    pub(super) fn create_relation(&self, version: &Arc<Version>, create: &CreateRelation) -> Result<Proposal> {
+        if create.kind == CreateKind::Source || create.options.contains_key("connector") {
+            return Err(Error::unsupported("sources do not exist yet")
+                .with_hint("CREATE STREAM and feed it with INSERT, COPY or an Appender"));
+        }
+        let old = version.catalog.get(&create.name.name);
+        if old.is_some() && create.if_not_exists {
+            return Ok(Proposal::notice(format!("\"{}\" exists already", create.name)));
+        }
+        if !create.or_replace {
+            version.catalog.expect_free(&create.name.name)?;
+        }
+        let mut proposal = Proposal::default();
+        let (query_schema, rows) = match &create.query {
+            Some(query) => {
+                let reader = self.reader(version);
+                let planned = reader.plan(query)?;
+                proposal.reads = version.catalog.bases(planned.relations.iter().copied());
+                (Some(planned.schema.clone()), reader.collect(&planned)?)
+            }
+            None => (None, Vec::new()),
+        };
+        let relation = define_relation(create, query_schema.as_ref(), self.shared.new_relation_id())?;
+        if relation.watermark.is_some() {
+            let name = &relation.name;
+            proposal.notices.push(format!(
+                "the watermark of \"{name}\" is kept but does not move yet: no row is late, no window closes"
+            ));
+        }
+        let mut changes = Vec::new();
+        if let Some(old) = old {
+            expect_kind(old, &[relation.kind])?;
+            if let Some(reader) = version.catalog.dependents(old.id).next() {
+                let (kind, reader) = (reader.kind.name(), &reader.name);
+                let message = format!("{kind} \"{reader}\" reads \"{}\"", old.name);
+                return Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"));
+            }
+            changes.push(CatalogChange::Drop(old.id));
+        }
+        let rows = rows.iter().map(|batch| conform(batch, &relation.schema)).collect::<Result<Vec<_>>>()?;
+        proposal.writes = vec![Write::inserts(&relation, rows)];
+        changes.push(CatalogChange::Define(Arc::new(relation)));
+        proposal.delta = CatalogDelta::from(changes);
+        Ok(proposal)
+    }
+
+    pub(super) fn create_index(&self, version: &Arc<Version>, create: &CreateIndex) -> Result<Proposal> {
+        let catalog = &version.catalog;
+        let mut relation = resolve(catalog, &create.relation)?.as_ref().clone();
+        expect_kind(&relation, &[RelationKind::Table, RelationKind::Stream, RelationKind::MaterializedView])?;
+        let names: Vec<String> = create.columns.iter().map(|column| column.name.clone()).collect();
+        let columns = columns_of(&relation, &names)?;
+        let name = create.name.clone().unwrap_or_else(|| format!("{}_{}_idx", relation.name, names.join("_")));
+        let taken = catalog.relations().any(|r| r.indexes.iter().chain(&r.unique).any(|(other, _)| *other == name));
+        if taken {
+            return match create.if_not_exists {
+                true => Ok(Proposal::notice(format!("index \"{name}\" exists already"))),
+                false => Err(Error::new(ErrorKind::AlreadyExists, format!("index \"{name}\" already exists"))),
+            };
+        }
+        let mut reads = BTreeSet::new();
+        if create.unique {
+            if relation.kind == RelationKind::MaterializedView {
+                return Err(Error::invalid("a UNIQUE index needs a table or stream").with_sqlstate("42809"));
+            }
+            relation.unique.push((name, columns));
+            reads.insert(relation.id);
+        } else {
+            relation.indexes.push((name, columns));
+        }
+        Ok(Proposal { reads, ..Proposal::of(vec![CatalogChange::Define(Arc::new(relation))]) })
+    }
+}
+
+fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>, id: RelationId) -> Result<Relation> {
+    let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
+    let schema = canonical_schema(&Schema::new(fields_of(create, query)?));
+    let mut relation = Relation::new(id, &create.name.name, kind, schema);
+    relation.defaults = create.columns.iter().map(|c| c.default.as_ref().map(|text| text.text.clone())).collect();
+    relation.defaults.resize(relation.schema.fields().len(), None);
+    relation.primary_key = columns_of(&relation, &create.primary_key)?;
+    for columns in &create.unique {
+        let name = format!("{}_{}_key", relation.name, columns.join("_"));
+        relation.unique.push((name, columns_of(&relation, columns)?));
+    }
+    if kind == RelationKind::Stream && !relation.primary_key.is_empty() {
+        return Err(Error::invalid(format!("stream \"{}\" cannot have a PRIMARY KEY", relation.name))
+            .with_hint("a stream keeps every row it is given; use a TABLE for rows that replace each other"));
+    }
+    // Rows of the primary key are never NULL, and the event time of a stream is not either.
+    let mut required: BTreeSet<usize> = relation.primary_key.iter().copied().collect();
+    if let Some(watermark) = &create.watermark {
+        let column = column_of(&relation, &watermark.column)?;
+        let data_type = relation.schema.field(column).data_type();
+        if !matches!(data_type, DataType::Timestamp(..)) {
+            return Err(Error::new(
+                ErrorKind::Type,
+                format!("the watermark column \"{}\" must be a TIMESTAMP", watermark.column),
+            ));
+        }
+        required.insert(column);
+        relation.watermark = Some(Watermark { column, expression: watermark.expression.text.clone() });
+    }
+    relation.options = create.options.clone();
+    let fields = relation.schema.fields().iter().enumerate();
+    let fields = fields.map(|(n, f)| f.as_ref().clone().with_nullable(f.is_nullable() && !required.contains(&n)));
+    relation.schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    Ok(relation)
+}
+
+/// The columns as declared, or the query's where none are.
+fn fields_of(create: &CreateRelation, query: Option<&SchemaRef>) -> Result<Vec<Field>> {
+    let fields: Vec<Field> = match (query, create.columns.is_empty()) {
+        (Some(schema), true) => schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect(),
+        (Some(schema), false) if schema.fields().len() != create.columns.len() => {
+            return Err(Error::invalid(format!(
+                "\"{}\" declares {} columns but its query has {}",
+                create.name,
+                create.columns.len(),
+                schema.fields().len()
+            )));
+        }
+        _ => create.columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), c.nullable)).collect(),
+    };
+    if fields.is_empty() {
+        return Err(Error::invalid(format!("\"{}\" has no columns", create.name)).with_sqlstate("42601"));
+    }
+    for (position, field) in fields.iter().enumerate() {
+        if fields[..position].iter().any(|other| other.name() == field.name()) {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("column \"{}\" is declared twice", field.name()))
+                .with_sqlstate("42701"));
+        }
+    }
+    Ok(fields)
+}
+
+fn columns_of(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
+    names.iter().map(|name| column_of(relation, name)).collect()
+}
+
+/// A query's batch as rows of a relation of the same width.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| {
+        assign(array, field.data_type()).map_err(|error| error.context(format!("column \"{}\"", field.name())))
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_>>()?, &options)
+        .map_err(|error| Error::new(ErrorKind::Constraint, error.to_string()).with_sqlstate("23502"))
+}

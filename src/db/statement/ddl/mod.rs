@@ -1,0 +1,171 @@
+//! Changes of the catalog: CREATE, ALTER, DROP, REFRESH.
+//!
+//! A statement is computed from a version into a [`Proposal`]: a catalog delta, rows that come with it, and what was
+//! read on the way. [`Definer::realize`] then makes the state that goes with it, on the caller's thread while commits
+//! go on: it runs long for a view that is filled or a column that is converted. Both are functions of the version alone,
+//! so that the door can have them made again, and so that replay, which has the delta from the log, takes the second
+//! step only.
+//!
+//! - [`create`]: tables, streams, indexes.
+//! - [`view`]: views and materialized views, replaced and refreshed.
+//! - [`alter`]: columns and names.
+//! - [`drop`]: relations and indexes.
+//! - [`realize`]: from a delta to state.
+
+mod alter;
+mod create;
+mod drop;
+mod realize;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::db::commit::{Again, Commit, Payload, Write};
+use crate::db::connection::Connection;
+use crate::db::read::Reader;
+use crate::db::shared::Shared;
+use crate::db::transaction::Overlays;
+use crate::db::version::Version;
+use crate::plan::context::Parameters;
+use crate::sql::statement::{Emit, Statement};
+
+pub use view::{build, dependencies};
+
+/// How often a statement is computed again on its own thread before it is computed at the door, where others wait.
+const ATTEMPTS: usize = 4;
+
+/// What a statement comes to, for one version.
+#[derive(Default)]
+pub struct Proposal {
+    /// What becomes of definitions; nothing is done if it is empty.
+    delta: CatalogDelta,
+    /// Rows that come along.
+    writes: Vec<Write>,
+    /// The tables and streams whose rows were looked at.
+    reads: BTreeSet<RelationId>,
+    /// What the user is told.
+    notices: Vec<String>,
+}
+
+/// Who computes and realizes definitions: everything but the version.
+#[derive(Clone)]
+pub struct Definer {
+    shared: Arc<Shared>,
+    interrupt: Interrupt,
+    parameters: Parameters,
+    /// The settings that views are bound under.
+    settings: BTreeMap<String, String>,
+}
+
+/// Runs a DDL statement.
+pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
+    let definer = Definer {
+        shared: connection.database.shared.clone(),
+        interrupt: connection.interrupt.clone(),
+        parameters: Parameters::default(),
+        settings: connection.settings().binding(),
+    };
+    let statement = Arc::new(statement.clone());
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let version = connection.version();
+        let mut proposal = definer.propose(&version, &statement)?;
+        let notices = std::mem::take(&mut proposal.notices);
+        if proposal.delta.is_empty() {
+            notices.into_iter().for_each(|notice| connection.notice(notice));
+            return Ok(());
+        }
+        let (reads, read_epoch) = (proposal.reads.clone(), version.epoch);
+        let payload = definer.payload(&version, proposal)?;
+        let again: Again = {
+            let (definer, statement) = (definer.clone(), statement.clone());
+            Box::new(move |version| definer.payload(version, definer.propose(version, &statement)?))
+        };
+        let again = (attempt == ATTEMPTS).then_some(again);
+        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again }) {
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => continue,
+            Err(error) => return Err(error),
+            Ok(_) => notices.into_iter().for_each(|notice| connection.notice(notice)),
+        }
+        return Ok(());
+    }
+}
+
+/// The definitions of a log record, made into state as they were the first time.
+pub fn realize_logged(
+    shared: &Arc<Shared>,
+    version: &Arc<Version>,
+    delta: &CatalogDelta,
+) -> Result<crate::db::commit::Ddl> {
+    let definer = Definer {
+        shared: shared.clone(),
+        interrupt: Interrupt::default(),
+        parameters: Parameters::default(),
+        settings: BTreeMap::new(),
+    };
+    definer.realize(version, delta.clone())
+}
+
+impl Definer {
+    /// What `statement` comes to in a version.
+    fn propose(&self, version: &Arc<Version>, statement: &Statement) -> Result<Proposal> {
+        match statement {
+            Statement::CreateRelation(create) => self.create_relation(version, create),
+            Statement::CreateView(create) => self.create_view(version, create),
+            Statement::CreateIndex(create) => self.create_index(version, create),
+            Statement::Drop(drop) => self.drop(version, drop),
+            Statement::Alter(alter) => self.alter(version, alter),
+            Statement::Refresh { name } => self.refresh(version, name),
+            _ => Err(Error::unsupported("this statement does not run yet")),
+        }
+    }
+
+    fn payload(&self, version: &Arc<Version>, proposal: Proposal) -> Result<Payload> {
+        if proposal.delta.is_empty() {
+            return Ok(Payload::default());
+        }
+        let ddl = self.realize(version, proposal.delta)?;
+        Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)) })
+    }
+
+    /// A reader of a version, for the queries of definitions.
+    fn reader(&self, version: &Arc<Version>) -> Reader<'_> {
+        Reader::new(&self.shared, version.clone(), Overlays::new(), &self.parameters, &self.interrupt)
+    }
+}
+
+impl Proposal {
+    /// Nothing but a word to the user.
+    fn notice(text: impl Into<String>) -> Self {
+        Proposal { notices: vec![text.into()], ..Proposal::default() }
+    }
+
+    /// A change of the catalog alone.
+    fn of(changes: Vec<CatalogChange>) -> Self {
+        Proposal { delta: CatalogDelta::from(changes), ..Proposal::default() }
+    }
+}
+
+/// `EMIT ON WINDOW CLOSE` needs watermarks that move.
+pub fn refuse_emit(emit: Option<Emit>) -> Result<()> {
+    match emit {
+        None => Ok(()),
+        Some(_) => Err(Error::unsupported("EMIT ON WINDOW CLOSE does not exist yet: watermarks do not move")
+            .with_hint("without EMIT the view is current after every commit")),
+    }
+}
+
+fn expect_kind(relation: &Relation, kinds: &[RelationKind]) -> Result<()> {
+    match kinds.contains(&relation.kind) {
+        true => Ok(()),
+        false => {
+            Err(Error::invalid(format!("\"{}\" is a {}", relation.name, relation.kind.name())).with_sqlstate("42809"))
+        }
+    }
+}

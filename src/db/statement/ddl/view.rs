@@ -1,0 +1,243 @@
+//! Views: made, replaced under those that read them, refreshed.
+//!
+//! A view keeps its text, the columns that its relations had when it was made (by identity, so that `*` goes on meaning
+//! those), and the settings it was bound under. Whoever runs the text of a view as a part of its own, because the view
+//! is plain or not kept, is made again in the same commit when the text is replaced.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use super::{Definer, Proposal, expect_kind, refuse_emit};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::batch::scan::Snapshots;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::delta::CatalogChange;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::continuous::circuit::StepContext;
+use crate::continuous::lower::lower;
+use crate::continuous::network::{Built, Maintained, recompute, same_columns};
+use crate::continuous::spec::CircuitSpec;
+use crate::db::read::Reader;
+use crate::db::shared::Shared;
+use crate::db::statement::dml::resolve;
+use crate::db::version::{Contents, Version};
+use crate::plan::query::Query;
+use crate::sql::statement::{CreateView, Name};
+use crate::state::snapshot::Snapshot;
+
+impl Definer {
+    pub(super) fn create_view(&self, version: &Arc<Version>, create: &CreateView) -> Result<Proposal> {
+        refuse_emit(create.emit)?;
+        if create.refresh_every.is_some() {
+            return Err(Error::unsupported("REFRESH EVERY does not exist yet")
+                .with_hint("without it the view is current after every commit"));
+        }
+        let kind = if create.materialized { RelationKind::MaterializedView } else { RelationKind::View };
+        let old = version.catalog.get(&create.name.name);
+        match old {
+            Some(old) if create.or_replace => expect_kind(old, &[kind])?,
+            Some(_) if create.if_not_exists => {
+                return Ok(Proposal::notice(format!("\"{}\" exists already", create.name)));
+            }
+            _ => version.catalog.expect_free(&create.name.name)?,
+        }
+        let id = old.map_or_else(|| self.shared.new_relation_id(), |old| old.id);
+        let view = Arc::new(self.define_view(version, create, kind, id)?);
+        if let Some(old) = old {
+            check_replacement(&version.catalog, old, &view)?;
+        }
+        let mut changes = vec![match kind {
+            RelationKind::MaterializedView => {
+                let kept = self.is_kept(version, &view)?;
+                CatalogChange::Maintain { view, kept }
+            }
+            _ => CatalogChange::Define(view),
+        }];
+        if let Some(old) = old {
+            changes.extend(
+                inliners(version, old.id).into_iter().map(|(view, kept)| CatalogChange::Maintain { view, kept }),
+            );
+        }
+        Ok(Proposal::of(changes))
+    }
+
+    pub(super) fn refresh(&self, version: &Arc<Version>, name: &Name) -> Result<Proposal> {
+        let view = resolve(&version.catalog, name)?;
+        expect_kind(&view, &[RelationKind::MaterializedView])?;
+        // What is computed when it is read is always fresh; a view that was detached has no rows in the version either.
+        let entry = version.entry(view.id)?;
+        match (&entry.contents, &entry.failure) {
+            (Contents::Lazy(_), None) => Ok(Proposal::default()),
+            _ => Ok(Proposal::of(vec![CatalogChange::Maintain { view, kept: true }])),
+        }
+    }
+
+    fn define_view(
+        &self,
+        version: &Arc<Version>,
+        create: &CreateView,
+        kind: RelationKind,
+        id: RelationId,
+    ) -> Result<Relation> {
+        // Directly read relations are dependencies, also those that the continuous plan expands.
+        let reader = self.reader(version);
+        let direct = reader.plan(&create.query)?;
+        if !direct.parameters.is_empty() {
+            return Err(Error::invalid("a view cannot have parameters").with_sqlstate("42P02"));
+        }
+        if direct.external {
+            return Err(Error::unsupported("a view cannot read files or system tables: they change without a commit")
+                .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
+        }
+        let schema = rename(&direct.schema, &create.columns)?;
+        let mut view = Relation::new(id, &create.name.name, kind, schema);
+        view.query = Some(with_columns(&create.query_text, &create.columns, &view.schema));
+        view.options = create.options.clone();
+        view.settings = self.settings.clone();
+        view.dependencies = dependencies(&reader, &create.query, &direct);
+        let columns = |id: &RelationId| Some((*id, version.catalog.by_id(*id)?.columns.clone()));
+        view.columns_read = view.dependencies.iter().filter_map(columns).collect();
+        let depends = |id: &RelationId| version.catalog.by_id(*id).is_some_and(|relation| relation.uses_now);
+        view.uses_now = direct.uses_now || view.dependencies.iter().any(depends);
+        if let (RelationKind::MaterializedView, Some(function)) = (kind, direct.volatile.as_ref()) {
+            return Err(Error::invalid(format!("{function}() gives another value each time: a view cannot keep it"))
+                .with_sqlstate("0A000")
+                .with_hint("compute the value when the row is inserted"));
+        }
+        Ok(view)
+    }
+
+    /// Whether a view's rows are kept: not if all of it is recomputed anyway and nobody reads it change by change.
+    fn is_kept(&self, version: &Arc<Version>, view: &Arc<Relation>) -> Result<bool> {
+        let read = version.catalog.dependents(view.id).next().is_some();
+        let (planned, spec) = plan(self.reader(version), view)?;
+        Ok(read || !(spec.is_recomputed_whole() || planned.uses_now))
+    }
+}
+
+/// The continuous plan of a view as a circuit.
+pub(super) fn plan(reader: Reader<'_>, view: &Arc<Relation>) -> Result<(Query, CircuitSpec)> {
+    let planned = reader.continuous().plan_view(view)?.1;
+    let spec = lower(&planned)?;
+    Ok((planned, spec))
+}
+
+/// Fills a circuit from a version, on this thread, while commits go on.
+pub fn build(
+    shared: &Shared,
+    interrupt: &Interrupt,
+    version: &Arc<Version>,
+    relation: &Relation,
+    spec: &CircuitSpec,
+) -> Result<Built> {
+    let from = snapshots_of(version, spec)?;
+    let kept = || Snapshots { kept: from.iter().cloned().collect() };
+    let run = |plan: &_| recompute(&shared.engine, kept(), version.time_us, plan);
+    let cx = StepContext { now_us: version.time_us, recompute: &run };
+    interrupt.check()?;
+    let maintained = Maintained::build(spec, relation, &from, &cx, version.epoch)?;
+    Ok(Built { maintained, from })
+}
+
+/// What a circuit reads, as of a version.
+fn snapshots_of(version: &Version, spec: &CircuitSpec) -> Result<Vec<(RelationId, Snapshot)>> {
+    spec.inputs()
+        .into_iter()
+        .map(|id| match &version.entry(id)?.contents {
+            Contents::Kept(snapshot) => Ok((id, snapshot.clone())),
+            Contents::Lazy(_) => Err(Error::internal("a continuous plan reads a view that is not kept")),
+        })
+        .collect()
+}
+
+/// The relations and views that a query names, plain views included, and all that its plan reads.
+pub fn dependencies(reader: &Reader<'_>, query: &sqlparser::ast::Query, planned: &Query) -> Vec<RelationId> {
+    let mut found: BTreeSet<RelationId> = planned.relations.clone();
+    let _ = sqlparser::ast::visit_relations(query, |name| {
+        if let Some(last) = name.0.last().and_then(|part| part.as_ident()) {
+            let text = if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() };
+            if let Some(relation) = reader.version.catalog.get(&text) {
+                found.insert(relation.id);
+            }
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    found.into_iter().collect()
+}
+
+fn rename(schema: &SchemaRef, names: &[String]) -> Result<SchemaRef> {
+    if names.len() > schema.fields().len() {
+        return Err(Error::invalid(format!("{} names for {} columns", names.len(), schema.fields().len()))
+            .with_sqlstate("42601"));
+    }
+    let fields = schema.fields().iter().enumerate().map(|(n, field)| match names.get(n) {
+        Some(name) => field.as_ref().clone().with_name(name),
+        None => field.as_ref().clone(),
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<Field>>())))
+}
+
+/// The text of a view's query with its column names.
+fn with_columns(text: &str, names: &[String], schema: &Schema) -> String {
+    if names.is_empty() {
+        return text.to_string();
+    }
+    let quoted: Vec<String> =
+        schema.fields().iter().map(|field| format!("\"{}\"", field.name().replace('"', "\"\""))).collect();
+    format!("SELECT * FROM ({text}) AS q({})", quoted.join(", "))
+}
+
+/// Whether `new` may take the place of `old` under the views that read it.
+fn check_replacement(catalog: &Catalog, old: &Relation, new: &Relation) -> Result<()> {
+    if reaches(catalog, new, old.id) {
+        return Err(Error::invalid(format!("\"{}\" would read itself", old.name)));
+    }
+    match catalog.dependents(old.id).next() {
+        Some(reader) if !same_columns(&old.schema, &new.schema) => Err(Error::new(
+            ErrorKind::Dependency,
+            format!("\"{}\" reads \"{}\", whose columns would change", reader.name, old.name),
+        )
+        .with_hint("names, types and number of its columns must stay, or drop the reader first")),
+        _ => Ok(()),
+    }
+}
+
+/// The materialized views that run the query of `id` as a part of their own, each behind those it reads, and whether
+/// they are kept. Views that read it by change get its difference and are not among them.
+fn inliners(version: &Version, id: RelationId) -> Vec<(Arc<Relation>, bool)> {
+    let is_kept = |id: RelationId| {
+        version
+            .entries
+            .get(&id)
+            .is_some_and(|entry| matches!(entry.contents, Contents::Kept(_)) || entry.failure.is_some())
+    };
+    let mut found = Vec::new();
+    let mut open = if is_kept(id) { Vec::new() } else { vec![id] };
+    let mut seen = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        for reader in version.catalog.dependents(id).filter(|reader| seen.insert(reader.id)) {
+            match is_kept(reader.id) {
+                true => found.push((reader.clone(), true)),
+                // What is computed when read has the new text in its plan by itself, and so have its readers.
+                false => open.push(reader.id),
+            }
+        }
+    }
+    found.sort_by_key(|(view, _)| depth(&version.catalog, view));
+    found
+}
+
+/// The length of the longest chain of views below.
+fn depth(catalog: &Catalog, relation: &Relation) -> usize {
+    let below = relation.dependencies.iter().filter_map(|id| catalog.by_id(*id));
+    below.filter(|below| below.kind.is_view()).map(|below| 1 + depth(catalog, below)).max().unwrap_or(0)
+}
+
+fn reaches(catalog: &Catalog, from: &Relation, target: RelationId) -> bool {
+    from.dependencies
+        .iter()
+        .any(|id| *id == target || catalog.by_id(*id).is_some_and(|relation| reaches(catalog, relation, target)))
+}

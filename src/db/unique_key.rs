@@ -1,0 +1,226 @@
+//! A unique key that the door enforces: key columns to the id of the one live row that has them.
+//!
+//! Keys that hold a NULL are never equal to any, as in SQL. A key knows its columns by identity, so that it outlives a
+//! change of the relation's other columns.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::Relation;
+use crate::db::rows::row_ids;
+use crate::db::value::display;
+use crate::state::key_table::{KeyTable, NO_GROUP};
+use crate::state::snapshot::Snapshot;
+
+/// Marks a key that has no live row.
+const NO_ROW: u64 = u64::MAX;
+
+/// An enforced key of a table or stream.
+pub struct UniqueKey {
+    name: String,
+    columns: Arc<[ColumnId]>,
+    /// Where the columns stand in the relation's rows.
+    places: Vec<usize>,
+    keys: KeyTable,
+    rows: Vec<u64>,
+    /// Keys that lost their row in this write.
+    unused: Vec<u32>,
+}
+
+/// The rows offered to a key before any of them is stored.
+pub struct Offered {
+    /// The key in which each row is taken by a live row, or [`NO_GROUP`].
+    groups: Vec<u32>,
+    /// Numbers the different keys among the rows.
+    numbers: Vec<u32>,
+    /// Whether the row's key holds a NULL.
+    null: Vec<bool>,
+    taken: HashSet<u32>,
+}
+
+impl UniqueKey {
+    /// A key over no rows; `places` are the positions of its columns.
+    pub fn new(relation: &Relation, name: String, places: &[usize]) -> Result<Self> {
+        let columns = places.iter().map(|&place| relation.columns[place]).collect();
+        let keys = KeyTable::new(&types(relation, places))?;
+        Ok(UniqueKey { name, columns, places: places.to_vec(), keys, rows: Vec::new(), unused: Vec::new() })
+    }
+
+    /// A key over the rows of `snapshot`; an error names a value that stands twice.
+    pub fn build(relation: &Relation, name: String, places: &[usize], snapshot: &Snapshot) -> Result<Self> {
+        let mut key = Self::new(relation, name, places)?;
+        for chunk in 0..snapshot.chunks() {
+            let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
+            let ids = row_ids(&batch)?;
+            key.check(relation, std::slice::from_ref(&batch), &HashSet::new())?;
+            key.insert(&batch, |row| ids.value(row))?;
+        }
+        Ok(key)
+    }
+
+    /// Whether it is over just these columns, in whatever order.
+    pub fn is_over(&self, places: &[usize]) -> bool {
+        let (mut own, mut other) = (self.places.clone(), places.to_vec());
+        own.sort_unstable();
+        other.sort_unstable();
+        own == other
+    }
+
+    /// Whether it is over the columns at `places` of a new definition; if so, it takes those places from now on.
+    pub fn follows(&mut self, relation: &Relation, places: &[usize]) -> bool {
+        let same = places.iter().map(|&place| relation.columns[place]).eq(self.columns.iter().copied());
+        if same {
+            self.places = places.to_vec();
+        }
+        same
+    }
+
+    /// Takes another name; true, to be used in a chain of questions.
+    pub fn rename(&mut self, name: &str) -> bool {
+        self.name = name.to_string();
+        true
+    }
+
+    /// Whether it is over the same columns as another key.
+    pub fn is_like(&self, other: &UniqueKey) -> bool {
+        self.columns == other.columns
+    }
+
+    /// The keys of some rows that are about to be deleted.
+    pub fn freed_by(&self, gone: &RecordBatch) -> Result<HashSet<u32>> {
+        Ok(self.find(gone)?.into_iter().collect())
+    }
+
+    /// An error if a key of the rows exists (unless in `freed`) or stands in them twice.
+    pub fn check(&self, relation: &Relation, batches: &[RecordBatch], freed: &HashSet<u32>) -> Result<()> {
+        let mut once = KeyTable::new(&types(relation, &self.places))?;
+        let single = batches.iter().map(RecordBatch::num_rows).sum::<usize>() < 2;
+        let mut next = 0;
+        for batch in batches {
+            let groups = self.find(batch)?;
+            let taken = |group: &u32| self.row(*group).is_some() && !freed.contains(group);
+            if let Some(row) = groups.iter().position(taken) {
+                return Err(self.duplicate(relation, batch, row));
+            }
+            if single {
+                continue;
+            }
+            let (keys, mut numbers) = (self.key_columns(batch), Vec::new());
+            once.intern(&keys, batch.num_rows(), &mut numbers)?;
+            for (row, &number) in numbers.iter().enumerate() {
+                if number < next && !is_null(&keys, row) {
+                    return Err(self.duplicate(relation, batch, row));
+                }
+                next = next.max(number + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// What an upsert needs to know of the rows it offers.
+    pub fn offer(&self, relation: &Relation, rows: &RecordBatch) -> Result<Offered> {
+        let keys = self.key_columns(rows);
+        let mut once = KeyTable::new(&types(relation, &self.places))?;
+        let mut numbers = Vec::new();
+        once.intern(&keys, rows.num_rows(), &mut numbers)?;
+        let null = (0..rows.num_rows()).map(|row| is_null(&keys, row)).collect();
+        Ok(Offered { groups: self.find(rows)?, numbers, null, taken: HashSet::new() })
+    }
+
+    /// The live row that has the key of an offered row.
+    pub fn taken_by(&self, offered: &Offered, row: usize) -> Option<u64> {
+        self.row(offered.groups[row])
+    }
+
+    /// Enters stored rows.
+    pub fn insert(&mut self, batch: &RecordBatch, id: impl Fn(usize) -> u64) -> Result<()> {
+        let keys = self.key_columns(batch);
+        let mut groups = Vec::new();
+        self.keys.intern(&keys, batch.num_rows(), &mut groups)?;
+        self.rows.resize(self.keys.capacity(), NO_ROW);
+        for (row, &group) in groups.iter().enumerate() {
+            if !is_null(&keys, row) {
+                self.rows[group as usize] = id(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes deleted rows out.
+    pub fn remove(&mut self, batch: &RecordBatch) -> Result<()> {
+        let groups = self.find(batch)?;
+        for group in groups.into_iter().filter(|&group| group != NO_GROUP) {
+            self.rows[group as usize] = NO_ROW;
+            self.unused.push(group);
+        }
+        Ok(())
+    }
+
+    /// Gives back the keys whose row was deleted and not inserted again.
+    pub fn forget_unused(&mut self) {
+        let rows = &self.rows;
+        let mut unused = std::mem::take(&mut self.unused);
+        unused.retain(|&group| rows[group as usize] == NO_ROW);
+        unused.sort_unstable();
+        unused.dedup();
+        self.keys.release(&unused);
+    }
+
+    fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.places.iter().map(|&place| batch.column(place).clone()).collect()
+    }
+
+    fn find(&self, batch: &RecordBatch) -> Result<Vec<u32>> {
+        let keys = self.key_columns(batch);
+        let mut groups = Vec::new();
+        self.keys.find(&keys, batch.num_rows(), &mut groups)?;
+        for (row, group) in groups.iter_mut().enumerate() {
+            if is_null(&keys, row) {
+                *group = NO_GROUP;
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The live row of a key.
+    fn row(&self, group: u32) -> Option<u64> {
+        self.rows.get(group as usize).copied().filter(|&id| id != NO_ROW)
+    }
+
+    fn duplicate(&self, relation: &Relation, batch: &RecordBatch, row: usize) -> Error {
+        let names: Vec<_> = self.places.iter().map(|&c| relation.schema.field(c).name().as_str()).collect();
+        let values: Vec<_> = self.places.iter().map(|&c| display(batch.column(c), row)).collect();
+        let (names, values) = (names.join(", "), values.join(", "));
+        let (key, name) = (&self.name, &relation.name);
+        let message = format!("duplicate key ({names})=({values}) violates unique constraint \"{key}\" of \"{name}\"");
+        Error::new(ErrorKind::Constraint, message).with_sqlstate("23505")
+    }
+}
+
+impl Offered {
+    /// Whether a row that was entered has the same key.
+    pub fn repeats(&self, row: usize) -> bool {
+        !self.null[row] && self.taken.contains(&self.numbers[row])
+    }
+
+    /// From now on the row's key is taken.
+    pub fn enter(&mut self, row: usize) {
+        if !self.null[row] {
+            self.taken.insert(self.numbers[row]);
+        }
+    }
+}
+
+fn types(relation: &Relation, places: &[usize]) -> Vec<DataType> {
+    places.iter().map(|&place| relation.schema.field(place).data_type().clone()).collect()
+}
+
+/// Whether the key of `row` holds a NULL; such keys are never equal.
+fn is_null(keys: &[ArrayRef], row: usize) -> bool {
+    keys.iter().any(|key| key.is_null(row))
+}

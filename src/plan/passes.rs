@@ -1,0 +1,86 @@
+//! The passes that make the shared plan of a bound one, in their order.
+//!
+//! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
+//! - `analyze` settles types; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
+//! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
+//! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
+//! - `ties` come last, because they are broken by all columns that are left.
+//!
+//! Every pass takes any plan that the passes before it make and keeps names and types of its output.
+
+use std::sync::Arc;
+
+use datafusion::common::alias::AliasGenerator;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::base::error::{ErrorKind, Result};
+use crate::plan::context::Parameters;
+use crate::plan::diagnostic::plan_error;
+use crate::plan::functions::FunctionRegistry;
+use crate::plan::rewrite::root::Target;
+use crate::plan::rewrite::subquery::{one_row, outer_reference, scalar, skipped_level, unequal_correlation, value};
+use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, ties};
+use crate::plan::{optimizer, refusals};
+
+/// What a pass may know besides the plan.
+pub(crate) struct PassContext<'a> {
+    pub(crate) functions: &'a FunctionRegistry,
+    /// The values of parameters that are known.
+    pub(crate) parameters: Option<&'a Parameters>,
+    /// Names for what is made on the way, unique over the statement.
+    pub(crate) aliases: &'a Arc<AliasGenerator>,
+    /// The columns of the result.
+    pub(crate) target: Target<'a>,
+}
+
+/// One step from a bound plan to the shared plan.
+pub(crate) struct Pass {
+    pub(crate) name: &'static str,
+    run: fn(LogicalPlan, &PassContext<'_>) -> Result<LogicalPlan>,
+}
+
+/// All passes.
+pub(crate) const PASSES: [Pass; 15] = [
+    Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
+    Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
+    Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
+    Pass { name: "value", run: |plan, context| value::count_where_valued(plan, context.functions) },
+    Pass { name: "skipped_level", run: |plan, context| skipped_level::bring_near(plan, context.aliases) },
+    Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
+    Pass { name: "unequal_correlation", run: |plan, context| unequal_correlation::make_equal(plan, context.aliases) },
+    Pass { name: "analyze", run: analyze },
+    Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
+    Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
+    Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
+    Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
+    Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
+    Pass { name: "optimize", run: optimize },
+    Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },
+];
+
+/// Applies all passes; `observe` sees the plan after each.
+pub(crate) fn run(
+    plan: LogicalPlan,
+    context: &PassContext<'_>,
+    observe: &mut dyn FnMut(&'static str, &LogicalPlan),
+) -> Result<LogicalPlan> {
+    PASSES.iter().try_fold(plan, |plan, pass| {
+        let plan = (pass.run)(plan, context)?;
+        observe(pass.name, &plan);
+        Ok(plan)
+    })
+}
+
+fn analyze(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
+    optimizer::analyze(plan, context.functions).map_err(|error| plan_error(error, context.functions))
+}
+
+fn optimize(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
+    let optimized = optimizer::optimize(plan, context.functions, context.aliases).map_err(|error| {
+        // All names were found by the binder, so the optimiser lost one where it took a subquery apart.
+        let error = plan_error(error, context.functions);
+        if error.kind() == ErrorKind::NotFound { refusals::not_decorrelated() } else { error }
+    })?;
+    refusals::refuse_subqueries(&optimized)?;
+    Ok(optimized)
+}

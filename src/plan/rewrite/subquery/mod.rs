@@ -1,0 +1,20 @@
+//! Subqueries, made ready to become joins.
+//!
+//! DataFusion decorrelates what is a condition of its own or an aggregate alone, correlated by equality with the query
+//! right around it. Each file brings one other shape into that form.
+//!
+//! - [`outer_reference`]: `outer.column` beside a column called `outer`.
+//! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
+//! - [`value`]: IN, EXISTS, ANY and ALL as values.
+//! - [`skipped_level`]: references past the query around.
+//! - [`scalar`]: one row, by construction.
+//! - [`unequal_correlation`]: correlation by more than equality.
+//! - [`compute_below`]: parts of a node's expressions in a projection below it.
+
+pub mod compute_below;
+pub mod one_row;
+pub mod outer_reference;
+pub mod scalar;
+pub mod skipped_level;
+pub mod unequal_correlation;
+pub mod value;

@@ -1,0 +1,5 @@
+//! Rules of the optimiser: our own, and DataFusion's where they need a guard.
+//!
+//! Which run, and in which order, is [`crate::plan::optimizer`]'s list.
+
+pub mod single_row_join;

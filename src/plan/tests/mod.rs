@@ -1,0 +1,3 @@
+//! Tests of the planner that need no engine.
+
+mod passes;
