@@ -64,6 +64,8 @@ features! {
     LATERAL_QUERY = "lateral-query",
     NATURAL_BARE = "natural-bare",
     FILTER_TWICE = "filter-twice",
+    GROUP_CONSTANT = "group-constant",
+    NOT_IN_TWICE = "not-in-twice",
     SCALAR = "scalar",
     CORRELATED = "correlated",
     CORRELATED_DEEP = "correlated-deep",
@@ -111,9 +113,21 @@ pub const RED: &[(Feature, &str)] = &[
     (Feature::LATERAL_QUERY, "a subquery in LATERAL does not find the columns outside"),
     (Feature::NATURAL_BARE, "a column merged by NATURAL JOIN is ambiguous in WHERE"),
     (Feature::FILTER_TWICE, "NOT (x = x) of an aggregate with FILTER becomes x IS NULL"),
+    (Feature::GROUP_CONSTANT, "a condition on a constant column of a grouped query goes below the grouping"),
+    (Feature::NOT_IN_TWICE, "NOT IN with a NULL is simplified as if it were none"),
     (Feature::DATE_PLUS, "a date plus an interval stays a date"),
     (Feature::NARROWING, "casts in conditions lose their error, and FILTER and ON do not guard them"),
     (Feature::GUARDED, "AND does not guard a division"),
+];
+
+/// Errors that valid queries meet because of known mistakes: what their message says, and when it does. They count as
+/// refused, unless `EDDY_ORACLE_STRICT` is set.
+pub const KNOWN_REFUSALS: &[(&str, &str)] = &[
+    ("is ambiguous", "a subquery's item is named like a column of its FROM; UNNEST; NATURAL JOIN and WHERE"),
+    ("projections require unique expression names", "IN (SELECT DISTINCT ..) under OR"),
+    ("single expression required", "a derived table inside IN that is correlated"),
+    ("does not exist", "LATERAL around a query that is correlated over two levels"),
+    ("expected ), found", "VALUES as an operand"),
 ];
 
 /// The features of a run.

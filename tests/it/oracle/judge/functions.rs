@@ -171,11 +171,16 @@ pub fn cast(value: Value, ty: Type) -> Answer<Value> {
         (value, Type::Decimal(precision, scale)) if value.exact().is_some() => {
             let (mantissa, own) = value.exact().unwrap_or_default();
             let mantissa = rescale(mantissa, own, scale);
-            if mantissa.abs() >= power_of_ten(precision) { Err(OUT_OF_RANGE) } else { Ok(Value::Decimal(mantissa, scale)) }
+            if mantissa.abs() >= power_of_ten(precision) {
+                Err(OUT_OF_RANGE)
+            } else {
+                Ok(Value::Decimal(mantissa, scale))
+            }
         }
-        (value @ (Value::Int(_) | Value::Bool(_) | Value::Text(_) | Value::Decimal(..) | Value::Date(_)), Type::Text) => {
-            Ok(Value::Text(value.to_string()))
-        }
+        (
+            value @ (Value::Int(_) | Value::Bool(_) | Value::Text(_) | Value::Decimal(..) | Value::Date(_)),
+            Type::Text,
+        ) => Ok(Value::Text(value.to_string())),
         (value @ Value::Bool(_), Type::Bool) => Ok(value),
         (value @ Value::Date(_), Type::Date) | (value @ Value::Timestamp(_), Type::Timestamp) => Ok(value),
         (Value::Date(days), Type::Timestamp) => Ok(Value::Timestamp(i64::from(days) * DAY)),

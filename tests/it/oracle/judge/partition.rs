@@ -9,18 +9,15 @@
 use eddydb::Connection;
 
 use super::generate::Partition;
-use super::trial::{Failure, difference, failure, select};
 use super::tree::*;
+use super::trial::{Failure, difference, failure, select};
 use super::value::{Row, Value, bag};
 
 /// Checks all of it.
 pub fn check(connection: &Connection, partition: &Partition) -> Result<(), Failure> {
     let condition = &partition.condition;
-    let parts = [
-        condition.clone(),
-        Expr::Not(Box::new(condition.clone())),
-        Expr::IsNull(Box::new(condition.clone()), false),
-    ];
+    let parts =
+        [condition.clone(), Expr::Not(Box::new(condition.clone())), Expr::IsNull(Box::new(condition.clone()), false)];
     let query = |items: Vec<Expr>, filter: Option<Expr>| {
         let items = items.into_iter().enumerate().map(|(at, item)| (item, format!("o{at}"))).collect();
         let mut select = Select::new(items, Some(partition.from.clone()));
@@ -100,8 +97,13 @@ fn combine(pieces: &[Row]) -> Row {
             match best {
                 Some(best) => best.cloned().unwrap_or(Value::Null),
                 None => {
-                    let numbers: Vec<i64> = values.filter_map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect();
-                    if numbers.is_empty() { Value::Null } else { Value::Int(numbers.iter().fold(0, |a, b| a.wrapping_add(*b))) }
+                    let numbers: Vec<i64> =
+                        values.filter_map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect();
+                    if numbers.is_empty() {
+                        Value::Null
+                    } else {
+                        Value::Int(numbers.iter().fold(0, |a, b| a.wrapping_add(*b)))
+                    }
                 }
             }
         })

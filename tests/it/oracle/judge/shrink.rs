@@ -175,8 +175,12 @@ fn simplify_query(query: &mut Query, edit: usize) -> bool {
     };
     if let Body::Set { left, right, .. } = &query.body {
         let (left, right) = (left.clone(), right.clone());
-        change(&|query| *query = Query { with: query.with.iter().chain(&left.with).cloned().collect(), ..*left.clone() });
-        change(&|query| *query = Query { with: query.with.iter().chain(&right.with).cloned().collect(), ..*right.clone() });
+        change(&|query| {
+            *query = Query { with: query.with.iter().chain(&left.with).cloned().collect(), ..*left.clone() }
+        });
+        change(&|query| {
+            *query = Query { with: query.with.iter().chain(&right.with).cloned().collect(), ..*right.clone() }
+        });
     }
     for number in 0..query.with.len() {
         change(&|query| drop(query.with.remove(number)));
@@ -418,7 +422,13 @@ impl Expr {
             Expr::InList(e, list, _) => std::iter::once(e.as_mut()).chain(list).map(Part::Expr).collect(),
             Expr::Case(operand, whens, otherwise) => {
                 let whens = whens.iter_mut().flat_map(|(when, then)| [when, then]);
-                operand.as_deref_mut().into_iter().chain(whens).chain(otherwise.as_deref_mut()).map(Part::Expr).collect()
+                operand
+                    .as_deref_mut()
+                    .into_iter()
+                    .chain(whens)
+                    .chain(otherwise.as_deref_mut())
+                    .map(Part::Expr)
+                    .collect()
             }
             Expr::Call(_, arguments) | Expr::List(arguments) => arguments.iter_mut().map(Part::Expr).collect(),
             Expr::Aggregate(aggregate) => parts_of_aggregate(aggregate),

@@ -95,7 +95,8 @@ impl Evaluator<'_> {
             }
             for (values, row) in keyed.iter().zip(&rows) {
                 let Context::Row(row) = row else { continue };
-                let values: Row = values.iter().zip(&grouped).map(|(v, g)| if *g { v.clone() } else { Value::Null }).collect();
+                let values: Row =
+                    values.iter().zip(&grouped).map(|(v, g)| if *g { v.clone() } else { Value::Null }).collect();
                 groups.entry(row_key(&values)).or_insert((values, Vec::new())).1.push(row.clone());
             }
             let group = |(keys, rows)| Context::Group { keys, grouped: grouped.clone(), rows };
@@ -172,14 +173,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn join(
-        &self,
-        kind: JoinKind,
-        left: &From,
-        right: &From,
-        on: &On,
-        scope: &Scope,
-    ) -> Answer<(Vec<Name>, Vec<Row>)> {
+    fn join(&self, kind: JoinKind, left: &From, right: &From, on: &On, scope: &Scope) -> Answer<(Vec<Name>, Vec<Row>)> {
         let (left_names, left_rows) = self.from(left, scope)?;
         let left_contexts: Vec<Context> = left_rows.into_iter().map(Context::Row).collect();
         let lateral = matches!(right, From::Query { lateral: true, .. });
@@ -209,10 +203,12 @@ impl Evaluator<'_> {
             let mut found = false;
             for (number, other) in right_rows.iter().enumerate() {
                 let both = [Context::Row(row.iter().chain(other).cloned().collect())];
+                let matched = self.checks_only;
                 let matched = match on {
                     On::Condition(condition) => {
-                        self.truth(condition, &self.inner(scope, &names, &[], &both, 0))? == Some(true)
+                        self.truth(condition, &self.inner(scope, &names, &[], &both, 0))? == Some(true) || matched
                     }
+                    _ if matched => true,
                     _ => merge.iter().all(|(l, r)| row[*l].compare(&other[*r]) == Some(std::cmp::Ordering::Equal)),
                 };
                 self.spend()?;
@@ -256,7 +252,8 @@ fn merged(on: &On, left: &[Name], right: &[Name]) -> Answer<Vec<(usize, usize)>>
     let names: Vec<String> = match on {
         On::Using(names) => names.clone(),
         On::Natural => {
-            let common = |name: &&Name| !name.merged && right.iter().any(|other| !other.merged && other.name == name.name);
+            let common =
+                |name: &&Name| !name.merged && right.iter().any(|other| !other.merged && other.name == name.name);
             left.iter().filter(common).map(|name| name.name.clone()).collect()
         }
         On::Cross | On::Condition(_) => Vec::new(),
@@ -265,12 +262,7 @@ fn merged(on: &On, left: &[Name], right: &[Name]) -> Answer<Vec<(usize, usize)>>
 }
 
 /// Puts the merged columns in front and leaves the originals to their qualifiers.
-fn merge_columns(
-    names: Vec<Name>,
-    rows: Vec<Row>,
-    merge: &[(usize, usize)],
-    width: usize,
-) -> (Vec<Name>, Vec<Row>) {
+fn merge_columns(names: Vec<Name>, rows: Vec<Row>, merge: &[(usize, usize)], width: usize) -> (Vec<Name>, Vec<Row>) {
     let mut front: Vec<Name> =
         merge.iter().map(|(l, _)| Name { qualifier: None, name: names[*l].name.clone(), merged: false }).collect();
     let originals = names.into_iter().enumerate().map(|(at, name)| {

@@ -52,6 +52,8 @@ impl Evaluator<'_> {
             WindowFunction::Nth(expr, n, ignore) => self.nth(expr, *n, *ignore, window, &partition, scope),
             WindowFunction::Last(expr, ignore) => self.nth(expr, -1, *ignore, window, &partition, scope),
             WindowFunction::Aggregate(aggregate) => {
+                // The argument has a value in every row, whether or not a frame holds the row.
+                self.aggregate(aggregate, partition.rows.iter().map(|(at, _)| Ok(moved(scope, *at))))?;
                 let rows = self.frame(window, &partition)?;
                 self.aggregate(aggregate, rows.into_iter().map(|at| Ok(moved(scope, at))))
             }
@@ -152,13 +154,7 @@ impl Evaluator<'_> {
 }
 
 /// Where a position stands against the bound that lies `offset` from the current row.
-fn distance(
-    units: Units,
-    offset: i64,
-    position: usize,
-    partition: &Partition,
-    order: &[Order],
-) -> Answer<Ordering> {
+fn distance(units: Units, offset: i64, position: usize, partition: &Partition, order: &[Order]) -> Answer<Ordering> {
     let group = |position| partition.peer_group(position, order);
     match units {
         Units::Rows => Ok((position as i64).cmp(&(partition.at as i64 + offset))),

@@ -149,8 +149,7 @@ impl Generator<'_> {
         match self.random.below(12) {
             0..=3 => {
                 let operator = self.pick(&['+', '-', '*']);
-                let right =
-                    if self.random.one_in(2) { Box::new(self.literal(ty, false)) } else { operand(self) };
+                let right = if self.random.one_in(2) { Box::new(self.literal(ty, false)) } else { operand(self) };
                 Expr::Arithmetic(operator, operand(self), right, ty)
             }
             4 => Expr::Negate(operand(self)),
@@ -270,7 +269,8 @@ impl Generator<'_> {
         match self.random.below(12) {
             0 => Expr::IsNull(subject, negated),
             1 => {
-                let list = (0..1 + self.random.below(3)).map(|_| self.literal(ty, true)).collect();
+                let nulls = !negated || self.on(Feature::NOT_IN_TWICE);
+                let list = (0..1 + self.random.below(3)).map(|_| self.literal(ty, nulls)).collect();
                 Expr::InList(subject, list, negated)
             }
             2 => Expr::Between(
@@ -320,7 +320,10 @@ impl Generator<'_> {
         let number = Box::new(Expr::Cast(subject, to, attempt));
         let other = self.literal(to, false);
         match self.random.one_in(4) {
-            true => Expr::InList(number, vec![other, self.literal(to, true)], self.random.one_in(2)),
+            true => {
+                let nulls = self.on(Feature::NOT_IN_TWICE);
+                Expr::InList(number, vec![other, self.literal(to, nulls)], self.random.one_in(2))
+            }
             false => Expr::Compare(self.pick(&COMPARISONS), number, Box::new(other)),
         }
     }
@@ -335,7 +338,8 @@ impl Generator<'_> {
             match generator.random.below(4) {
                 0 | 1 => {
                     let most = generator.pick(&[1, 1, 2, 5]);
-                    let list = (0..most).map(|_| generator.literal(leaf.ty, true)).collect();
+                    let nulls = generator.on(Feature::NOT_IN_TWICE);
+                    let list = (0..most).map(|_| generator.literal(leaf.ty, nulls)).collect();
                     Expr::InList(subject, list, negated)
                 }
                 2 => {

@@ -265,6 +265,11 @@ impl Generator<'_> {
                     self.expression(*ty, &offer, level)
                 }
             };
+            let of_rows = |e: &Expr| matches!(e, Expr::Column(..) | Expr::Aggregate(_) | Expr::Window(_));
+            let item = match item.any(&of_rows) || self.on(Feature::GROUP_CONSTANT) {
+                true => item,
+                false => self.aggregate(*ty, seen),
+            };
             let name = self.name(&select.items, &seen.local);
             select.items.push((item, name));
         }

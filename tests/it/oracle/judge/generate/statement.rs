@@ -18,7 +18,8 @@ impl Generator<'_> {
         match self.random.below(10) {
             0..=2 if self.on(Feature::UPDATE) => {
                 let (from, seen) = self.others(Feature::UPDATE_FROM, &own);
-                let columns: Vec<(String, Type)> = table.columns.iter().filter(|(_, ty)| is_plain(*ty)).cloned().collect();
+                let columns: Vec<(String, Type)> =
+                    table.columns.iter().filter(|(_, ty)| is_plain(*ty)).cloned().collect();
                 let (name, ty) = self.pick(&columns);
                 let value = self.expression(ty, &seen, 1);
                 let filter = Some(self.condition(&own, &seen));

@@ -123,7 +123,8 @@ impl Generator<'_> {
 
     /// Up to so many columns to sort or partition by.
     fn sort_columns(&mut self, local: &Offer, most: usize) -> Vec<Expr> {
-        let sortable = |leaf: &&Leaf| !matches!(leaf.ty, Type::List | Type::Struct) && !matches!(leaf.expr, Expr::Window(_));
+        let sortable =
+            |leaf: &&Leaf| !matches!(leaf.ty, Type::List | Type::Struct) && !matches!(leaf.expr, Expr::Window(_));
         let mut columns: Vec<Expr> = local.local.iter().filter(sortable).map(|leaf| leaf.expr.clone()).collect();
         columns.dedup();
         for at in (1..columns.len()).rev() {
