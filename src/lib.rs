@@ -48,6 +48,8 @@ pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::error::{Error, ErrorKind, Position, Result};
 pub use base::types::sql_type_name;
 pub use base::vfs::{Fault, MemoryVfs, RealVfs, SimulatedVfs, Vfs, VfsFile, VfsLock};
+pub use catalog::delta::CatalogDelta;
+pub use catalog::layout::ColumnId;
 pub use db::appender::Appender;
 pub use db::connection::{Connection, InterruptHandle, Outcome, PreparedStatement, Transaction};
 pub use db::database::{Database, DatabaseBuilder};
@@ -56,7 +58,7 @@ pub use db::subscription::{CancelHandle, EventKind, Subscription, SubscriptionEv
 pub use db::value::{FromValue, Params, Value};
 pub use plan::functions::{ColumnFunction, UserFunction};
 pub use sql::{StatementSpan, split};
-pub use storage::log::{Log, LogRecord, MemoryLog, RelationWrite};
+pub use storage::log::{Log, LogRecord, MemoryLog, RelationWrite, Ticket};
 
 /// The examples of the README are run as tests.
 #[cfg(doctest)]

@@ -19,12 +19,12 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt, StreamExt};
-use parking_lot::{Mutex, RwLock};
-use tokio::runtime::{Builder, Runtime};
+use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::limits::keep_sorts;
+use crate::batch::runtime::RuntimeSlot;
 use crate::batch::scan::{Prefilter, Relations, attach};
 use crate::batch::stream::{BatchStream, Message, wait_for};
 use crate::operator::error::from_datafusion;
@@ -72,7 +72,7 @@ pub struct Engine {
 impl Engine {
     /// An engine; its threads start with the first query.
     pub fn new(options: EngineOptions) -> Result<Self> {
-        let runtime = RuntimeSlot { threads: options.target_partitions.max(1), current: Mutex::default() };
+        let runtime = RuntimeSlot::new(options.target_partitions.max(1));
         Ok(Engine { state: RwLock::new(Arc::new(session_state(&options)?)), runtime: Arc::new(runtime), options })
     }
 
@@ -236,54 +236,4 @@ async fn physical_plan(
     let plan = keep_sorts(attach(plan, relations.as_ref())?)?;
     // Not SessionState::create_physical_plan, which would run DataFusion's whole logical optimiser again.
     state.query_planner().create_physical_plan(&plan, state).await.map_err(from_datafusion)
-}
-
-/// The stack of a worker, in bytes: planning and evaluating deep expressions recurses.
-const WORKER_STACK: usize = 32 << 20;
-
-/// The runtime that new queries start on.
-pub(crate) struct RuntimeSlot {
-    threads: usize,
-    current: Mutex<Option<Arc<OwnRuntime>>>,
-}
-
-impl RuntimeSlot {
-    fn get(&self) -> Result<Arc<OwnRuntime>> {
-        let mut current = self.current.lock();
-        if let Some(runtime) = current.as_ref() {
-            return Ok(runtime.clone());
-        }
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(self.threads)
-            .thread_stack_size(WORKER_STACK)
-            .thread_name("eddy-batch")
-            .enable_all()
-            .build()?;
-        let runtime = Arc::new(OwnRuntime(Some(runtime)));
-        *current = Some(runtime.clone());
-        Ok(runtime)
-    }
-
-    /// Leaves the present runtime to whoever still runs on it.
-    pub(crate) fn retire(&self) {
-        // Dropped after the lock is free.
-        let _retired = self.current.lock().take();
-    }
-}
-
-/// A runtime that may be dropped anywhere: its threads are not waited for.
-pub(crate) struct OwnRuntime(Option<Runtime>);
-
-impl OwnRuntime {
-    fn get(&self) -> Result<&Runtime> {
-        self.0.as_ref().ok_or_else(|| Error::internal("the batch runtime was shut down"))
-    }
-}
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }

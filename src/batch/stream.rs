@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
-use crate::batch::engine::{OwnRuntime, RuntimeSlot};
+use crate::batch::runtime::{OwnRuntime, RuntimeSlot};
 
 /// How often a waiter looks whether it was interrupted.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -114,6 +114,25 @@ impl Catalog {
         }
     }
 
+    /// All relations, each behind those it reads.
+    pub fn in_order(&self) -> Vec<RelationId> {
+        let (mut order, mut done) = (Vec::new(), BTreeSet::new());
+        for id in self.by_id.keys() {
+            self.put_in_order(*id, &mut done, &mut order);
+        }
+        order
+    }
+
+    fn put_in_order(&self, id: RelationId, done: &mut BTreeSet<RelationId>, order: &mut Vec<RelationId>) {
+        if !done.insert(id) {
+            return;
+        }
+        for below in self.by_id(id).into_iter().flat_map(|relation| &relation.dependencies) {
+            self.put_in_order(*below, done, order);
+        }
+        order.push(id);
+    }
+
     /// The relations `ids` and all that they read, through any number of views.
     pub fn below(&self, ids: impl IntoIterator<Item = RelationId>) -> BTreeSet<RelationId> {
         let mut seen = BTreeSet::new();

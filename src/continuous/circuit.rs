@@ -13,15 +13,17 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::Expr;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
 use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::RelationId;
 use crate::continuous::recompute::Recompute;
 use crate::continuous::spec::{CallSpec, CircuitSpec, JoinNode, NodeSpec, NodeStats, OperatorSpec, arrow_schema};
+use crate::continuous::step::{ErrorChange, StepContext, StepOutput};
 use crate::operator::aggregate::{Call, aggregate_operator};
 use crate::operator::evaluate::{RowAggregates, Windows};
 use crate::operator::expression::Expression;
@@ -32,36 +34,6 @@ use crate::operator::top_k::TopKOperator;
 use crate::operator::unnest::UnnestOperator;
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::state::snapshot::Snapshot;
-
-/// What a step may ask of the database.
-pub struct StepContext<'a> {
-    /// The time of the step, in microseconds since 1970 UTC.
-    pub now_us: i64,
-    /// Runs a plan in batch over the contents as they are at the end of this step.
-    pub recompute: &'a dyn Fn(&LogicalPlan) -> Result<Vec<RecordBatch>>,
-}
-
-/// A row that started (positive weight) or ceased (negative weight) to fail.
-#[derive(Debug)]
-pub struct ErrorChange {
-    /// Why it fails.
-    pub error: Error,
-    /// The row as text.
-    pub row: String,
-    /// How often.
-    pub weight: i64,
-}
-
-/// What a step changed.
-#[derive(Debug, Default)]
-pub struct StepOutput {
-    /// The change of the result.
-    pub changes: Vec<ChangeBatch>,
-    /// Whether every row occurs at most once in `changes`.
-    pub consolidated: bool,
-    /// The change of the failing rows.
-    pub errors: Vec<ErrorChange>,
-}
 
 enum Node {
     Scan,
@@ -152,12 +124,12 @@ impl Circuit {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, batches) in inputs {
             if batches.iter().any(|batch| !batch.is_empty()) {
-                self.touch(*relation);
+                self.mark_changed(*relation);
             }
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
                 for port in &scans {
-                    self.feed(port.node, port.seen(batch)?, &mut output)?;
+                    self.feed(port.node, port.seen(batch)?, cx, &mut output)?;
                 }
             }
         }
@@ -169,7 +141,7 @@ impl Circuit {
     pub fn build(&mut self, snapshots: &[(RelationId, Snapshot)], cx: &StepContext) -> Result<StepOutput> {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, snapshot) in snapshots {
-            self.touch(*relation);
+            self.mark_changed(*relation);
             let scans = self.scans.get(relation).cloned().unwrap_or_default();
             if scans.is_empty() {
                 continue;
@@ -178,7 +150,7 @@ impl Circuit {
                 let snapshot = snapshot.seen_as(port.layout.clone());
                 for chunk in 0..snapshot.chunks() {
                     let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
-                    self.feed(port.node, ChangeBatch::inserts(rows), &mut output)?;
+                    self.feed(port.node, ChangeBatch::inserts(rows), cx, &mut output)?;
                 }
             }
         }
@@ -213,21 +185,21 @@ impl Circuit {
         self.stats().iter().map(|stats| stats.state_bytes).sum()
     }
 
-    fn touch(&mut self, relation: RelationId) {
+    fn mark_changed(&mut self, relation: RelationId) {
         for node in &mut self.nodes {
             if let Node::Recompute(Some(recompute)) = node {
-                recompute.touch(relation);
+                recompute.mark_changed(relation);
             }
         }
     }
 
-    fn feed(&mut self, scan: usize, batch: ChangeBatch, output: &mut StepOutput) -> Result<()> {
+    fn feed(&mut self, scan: usize, batch: ChangeBatch, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
         if self.append_only[scan] && !batch.weights().is_insert_only() {
             return Err(Error::internal("a row was deleted from an append-only relation"));
         }
         self.stats[scan].rows_in += batch.num_rows() as u64;
         let rows_max = batch.num_rows();
-        Flow { circuit: self, output, node: scan, rows_max }.emit(batch)
+        Flow { circuit: self, output, node: scan, rows_max, interrupt: cx.interrupt }.emit(batch)
     }
 
     fn finish(&mut self, cx: &StepContext, output: &mut StepOutput) -> Result<()> {
@@ -236,15 +208,16 @@ impl Circuit {
                 Node::Scan => {}
                 Node::Operator(slot) => {
                     let Some(mut operator) = slot.take() else { return Err(reentered()) };
-                    let result =
-                        operator.finish(&mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
+                    let (rows_max, interrupt) = (CHUNK_ROWS, cx.interrupt);
+                    let result = operator.finish(&mut Flow { circuit: self, output, node: index, rows_max, interrupt });
                     self.nodes[index] = Node::Operator(Some(operator));
                     result?;
                 }
                 Node::Recompute(slot) => {
                     let Some(mut recompute) = slot.take() else { return Err(reentered()) };
+                    let (rows_max, interrupt) = (CHUNK_ROWS, cx.interrupt);
                     let result =
-                        recompute.finish(cx, &mut Flow { circuit: self, output, node: index, rows_max: CHUNK_ROWS });
+                        recompute.finish(cx, &mut Flow { circuit: self, output, node: index, rows_max, interrupt });
                     self.nodes[index] = Node::Recompute(Some(recompute));
                     result?;
                 }
@@ -274,6 +247,7 @@ struct Flow<'a> {
     node: usize,
     /// The most rows the node may emit at once: a chunk, or what it was given.
     rows_max: usize,
+    interrupt: &'a Interrupt,
 }
 
 impl Output for Flow<'_> {
@@ -281,6 +255,7 @@ impl Output for Flow<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        self.check()?;
         debug_assert!(batch.num_rows() <= self.rows_max, "{} rows in one batch", batch.num_rows());
         let rows_max = batch.num_rows().max(CHUNK_ROWS);
         let circuit = &mut *self.circuit;
@@ -297,7 +272,13 @@ impl Output for Flow<'_> {
             let result = operator.push(
                 port,
                 batch.clone(),
-                &mut Flow { circuit: self.circuit, output: self.output, node: consumer, rows_max },
+                &mut Flow {
+                    circuit: self.circuit,
+                    output: self.output,
+                    node: consumer,
+                    rows_max,
+                    interrupt: self.interrupt,
+                },
             );
             self.circuit.nodes[consumer] = Node::Operator(Some(operator));
             result?;
@@ -309,6 +290,10 @@ impl Output for Flow<'_> {
         if weight != 0 {
             self.output.errors.push(ErrorChange { error, row, weight });
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.interrupt.check()
     }
 }
 

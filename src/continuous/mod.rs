@@ -9,6 +9,7 @@ pub mod lower;
 pub mod network;
 pub mod recompute;
 pub mod spec;
+pub mod step;
 
 #[cfg(test)]
 mod tests;

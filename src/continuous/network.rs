@@ -9,7 +9,7 @@
 //! over to now and says how its contents differ from what was shown last, so that whoever follows the view, be it a
 //! view above or a subscriber, gets exactly that difference as the change of an epoch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::continuous::circuit::{Circuit, StepContext};
+use crate::continuous::circuit::Circuit;
 use crate::continuous::spec::CircuitSpec;
+use crate::continuous::step::StepContext;
 use crate::plan::context::Parameters;
 use crate::plan::query::{Query, SharedPlan};
 use crate::state::consolidate::consolidate;
@@ -153,8 +154,10 @@ impl Network {
                 continue;
             }
             let Some(mut view) = self.views.remove(&id) else { continue };
-            let run = |plan: &_| recompute(moment.engine, self.contents(moment), moment.time_us, plan);
-            let own = view.step(changes, &StepContext { now_us: moment.time_us, recompute: &run }, moment.epoch);
+            let never = Interrupt::default();
+            let run = |plan: &_| recompute(moment.engine, self.contents(moment), moment.time_us, plan, &never);
+            let cx = StepContext { now_us: moment.time_us, interrupt: &never, recompute: &run };
+            let own = view.step(changes, &cx, moment.epoch);
             self.views.insert(id, view);
             add_change(changes, id, own);
         }
@@ -188,6 +191,7 @@ impl Network {
         built: &mut Built,
         layout: &dyn Fn(RelationId) -> Option<Layout>,
         moment: &Moment<'_>,
+        interrupt: &Interrupt,
     ) -> Result<()> {
         let now = self.contents(moment);
         let mut inputs = Vec::new();
@@ -204,8 +208,8 @@ impl Network {
         if inputs.is_empty() {
             return Ok(());
         }
-        let run = |plan: &_| recompute(moment.engine, self.contents(moment), moment.time_us, plan);
-        let cx = StepContext { now_us: moment.time_us, recompute: &run };
+        let run = |plan: &_| recompute(moment.engine, self.contents(moment), moment.time_us, plan, interrupt);
+        let cx = StepContext { now_us: moment.time_us, interrupt, recompute: &run };
         guarded(|| built.maintained.step(&inputs, &cx, moment.epoch)).map(drop)
     }
 
@@ -254,12 +258,8 @@ impl Network {
 
     /// Puts each view behind those it reads.
     pub fn sort(&mut self, catalog: &Catalog) {
-        let (mut order, mut done) = (Vec::new(), BTreeSet::new());
-        for relation in catalog.relations() {
-            visit(catalog, relation, &mut done, &mut order);
-        }
-        order.retain(|id| self.views.contains_key(id));
-        self.order = order;
+        self.order = catalog.in_order();
+        self.order.retain(|id| self.views.contains_key(id));
     }
 }
 
@@ -357,9 +357,15 @@ fn add_change(changes: &mut Changes, id: RelationId, own: Vec<ChangeBatch>) {
 }
 
 /// Runs the plan of a Recompute node over the contents of a step.
-pub fn recompute(engine: &Engine, contents: Snapshots, now_us: i64, plan: &SharedPlan) -> Result<Vec<RecordBatch>> {
+pub fn recompute(
+    engine: &Engine,
+    contents: Snapshots,
+    now_us: i64,
+    plan: &SharedPlan,
+    interrupt: &Interrupt,
+) -> Result<Vec<RecordBatch>> {
     let binding = Binding { now_us, parameters: Parameters::default() };
-    engine.collect(&Query::of_plan(plan.clone()), Arc::new(contents), &binding, &Interrupt::default())
+    engine.collect(&Query::of_plan(plan.clone()), Arc::new(contents), &binding, interrupt)
 }
 
 /// The changes of the relations a circuit reads, in its order; none if nothing it reads has changed.
@@ -411,14 +417,4 @@ fn difference(old: &Snapshot, new: &Snapshot) -> Result<Vec<ChangeBatch>> {
         }
     }
     consolidate(&batches)
-}
-
-fn visit(catalog: &Catalog, relation: &Relation, done: &mut BTreeSet<RelationId>, order: &mut Vec<RelationId>) {
-    if !done.insert(relation.id) {
-        return;
-    }
-    for below in relation.dependencies.iter().filter_map(|id| catalog.by_id(*id)) {
-        visit(catalog, below, done, order);
-    }
-    order.push(relation.id);
 }

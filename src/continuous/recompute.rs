@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::RelationId;
-use crate::continuous::circuit::StepContext;
+use crate::continuous::step::StepContext;
 use crate::operator::expression::assemble;
 use crate::operator::{CHUNK_ROWS, Output, error};
 use crate::state::consolidate::consolidate;
@@ -36,7 +36,7 @@ impl Recompute {
     }
 
     /// Tells that `relation` changed in this step.
-    pub fn touch(&mut self, relation: RelationId) {
+    pub fn mark_changed(&mut self, relation: RelationId) {
         self.dirty |= self.relations.contains(&relation);
     }
 

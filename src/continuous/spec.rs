@@ -219,6 +219,11 @@ impl CircuitSpec {
         self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Recompute { uses_now: true, .. }))
     }
 
+    /// Whether a row may meet many others.
+    pub fn joins(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.operator, OperatorSpec::Join(_)))
+    }
+
     /// The columns of a relation that the scans of it see, needed or not.
     pub fn columns_of(&self, wanted: RelationId) -> impl Iterator<Item = ColumnId> {
         self.nodes.iter().flat_map(move |node| match &node.operator {

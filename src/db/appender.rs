@@ -11,12 +11,14 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::base::types::canonical_batch;
 use crate::catalog::relation::Relation;
-use crate::db::commit::{Commit, Committed, Payload, Write};
+use crate::db::commit::{Commit, Committed, Payload};
 use crate::db::database::Database;
 use crate::db::statement::dml::writable;
 use crate::db::value::{Params, Value, assign};
+use crate::db::write::Write;
 use crate::sql::statement::Name;
 
 /// Buffered rows beyond which the appender commits by itself.
@@ -114,7 +116,9 @@ impl Appender {
 
     fn commit(&self, batches: Vec<RecordBatch>) -> Result<Committed> {
         let payload = Payload { writes: vec![Write::inserts(&self.relation, batches)], ddl: None };
-        self.database.sequencer.commit(Commit { read_epoch: u64::MAX, reads: BTreeSet::new(), payload, again: None })
+        let interrupt = Interrupt::default();
+        let commit = Commit { read_epoch: u64::MAX, reads: BTreeSet::new(), payload, again: None, interrupt };
+        self.database.sequencer.commit(commit)
     }
 
     /// Takes up the relation as it is now and gives rows made for the columns before the columns since: a new column has

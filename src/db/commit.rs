@@ -7,18 +7,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::CatalogDelta;
-use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::continuous::network::Built;
 use crate::continuous::spec::CircuitSpec;
 use crate::db::table::TableState;
 use crate::db::unique_key::UniqueKey;
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::state::row_arena::RowArena;
 
 /// What a statement or transaction asks for.
@@ -31,6 +30,8 @@ pub struct Commit {
     pub payload: Payload,
     /// How to make the payload again if what it was made from has changed; without it that is a conflict.
     pub again: Option<Again>,
+    /// Calls it off until it has passed the door.
+    pub interrupt: Interrupt,
 }
 
 /// Makes a commit's payload anew, from the version at the door.
@@ -45,7 +46,14 @@ pub struct Payload {
     pub ddl: Option<Box<Ddl>>,
 }
 
-/// A commit that was published.
+impl Payload {
+    /// How many rows it names.
+    pub fn rows(&self) -> usize {
+        self.writes.iter().map(Write::rows).sum()
+    }
+}
+
+/// A commit that passed the door.
 #[derive(Debug, Clone, Copy)]
 pub struct Committed {
     /// The epoch that shows it.
@@ -54,50 +62,8 @@ pub struct Committed {
     pub inserted: u64,
     /// Rows deleted.
     pub deleted: u64,
-}
-
-/// What a statement wants done to one relation.
-#[derive(Clone)]
-pub struct Write {
-    /// The relation.
-    pub relation: RelationId,
-    /// The columns its rows have: those of the relation as the statement saw it.
-    pub columns: Arc<[ColumnId]>,
-    /// Row ids to delete, before anything is inserted.
-    pub deletes: Vec<u64>,
-    /// Rows to insert, in canonical types.
-    pub inserts: Vec<RecordBatch>,
-    /// Rows to insert unless their key exists.
-    pub upsert: Option<Upsert>,
-}
-
-impl Write {
-    /// Plain inserts.
-    pub fn inserts(relation: &Relation, inserts: Vec<RecordBatch>) -> Self {
-        Write { relation: relation.id, columns: relation.columns.clone(), deletes: Vec::new(), inserts, upsert: None }
-    }
-
-    /// How many rows it names.
-    pub fn rows(&self) -> usize {
-        self.deletes.len()
-            + self.inserts.iter().map(RecordBatch::num_rows).sum::<usize>()
-            + self.upsert.as_ref().map_or(0, |upsert| upsert.rows.num_rows())
-    }
-}
-
-/// Computes the rows that replace existing ones: from the existing rows and, row by row beside them, the rows that
-/// were to be inserted, the new rows and which of them really replace.
-pub type ConflictAction = Arc<dyn Fn(&RecordBatch, &RecordBatch) -> Result<(RecordBatch, BooleanArray)> + Send + Sync>;
-
-/// `INSERT .. ON CONFLICT`, decided at the door where the key index is.
-#[derive(Clone)]
-pub struct Upsert {
-    /// The key columns named, or empty for every unique key there is (DO NOTHING only).
-    pub columns: Vec<usize>,
-    /// The rows offered.
-    pub rows: RecordBatch,
-    /// What to do with those that exist: nothing where there is no action.
-    pub update: Option<ConflictAction>,
+    /// Whether the epoch is published; if not, the wait for it was called off after the door.
+    pub published: bool,
 }
 
 /// A change of the catalog with the state that goes with it.

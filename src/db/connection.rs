@@ -13,17 +13,19 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
 use crate::db::appender::Appender;
-use crate::db::commit::{Again, Commit, Write};
+use crate::db::commit::{Again, Commit, Committed};
 use crate::db::database::Database;
 use crate::db::read::Reader;
 use crate::db::rows::{ArrowRows, Row, Rows};
+use crate::db::sequencer::Sequencer;
 use crate::db::settings::Settings;
 use crate::db::statement::dml::{Change, Modification, Modified, copy_target};
 use crate::db::statement::{copy, ddl, explain, subscribe, system, verify};
 use crate::db::subscription::Subscription;
-use crate::db::transaction::{OpenTransaction, Overlays, settle};
+use crate::db::transaction::{OpenTransaction, Overlays, decide_upsert};
 use crate::db::value::{Params, Value};
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::plan::context::Parameters;
 use crate::plan::query::Query;
 use crate::sql;
@@ -340,7 +342,7 @@ impl Connection {
         let timed = |id: &RelationId| reader.version.catalog.by_id(*id).is_some_and(|relation| relation.uses_now);
         if planned.uses_now || planned.relations.iter().any(timed) {
             // The clock is an input like any other: time moves by a commit that everybody sees.
-            let version = self.database.sequencer.task(crate::db::sequencer::Sequencer::tick)?;
+            let version = self.database.sequencer.task(&self.interrupt, Sequencer::tick)?;
             let none = Overlays::new();
             let reader = Reader::new(&self.database.shared, version, none, reader.parameters(), &self.interrupt);
             return Ok(Outcome::Rows(ArrowRows::new(planned.schema.clone(), reader.stream(planned)?)));
@@ -360,7 +362,7 @@ impl Connection {
         let modified = modification.writes(&version, &overlays)?;
         let mut session = self.session.lock();
         if let Some(open) = session.transaction.as_mut() {
-            let settled = modified.writes.into_iter().map(|write| settle(&version, &overlays, write));
+            let settled = modified.writes.into_iter().map(|write| decide_upsert(&version, &overlays, write));
             let writes = settled.collect::<Result<Vec<_>>>()?;
             let rows = modified.rows.unwrap_or_else(|| writes.iter().map(inserted_rows).sum());
             open.reads.extend(modified.reads);
@@ -374,7 +376,8 @@ impl Connection {
             let again: Again = Box::new(move |version| Ok(modification.writes(version, &Overlays::new())?.payload()));
             // Rows that depend on nothing that was read are made again only if their relation was altered.
             let again = (!modified.reads.is_empty()).then_some(again);
-            Commit { read_epoch: version.epoch, reads: modified.reads.clone(), payload: modified.payload(), again }
+            let (read_epoch, reads, interrupt) = (version.epoch, modified.reads.clone(), self.interrupt.clone());
+            Commit { read_epoch, reads, payload: modified.payload(), again, interrupt }
         };
         let committed = match self.database.sequencer.commit(commit(modified, &version)) {
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -384,7 +387,18 @@ impl Connection {
             }
             committed => committed?,
         };
+        self.tell_if_unpublished(committed);
         Ok(Outcome::Changed(rows.map_or(committed.inserted, |_| committed.inserted.max(committed.deleted))))
+    }
+
+    /// Says so where the wait was called off after the commit had passed the door.
+    fn tell_if_unpublished(&self, committed: Committed) {
+        if !committed.published {
+            let epoch = committed.epoch;
+            self.notice(format!(
+                "the wait was called off, not the change: it is committed as epoch {epoch} and will be seen when the views are up to date"
+            ));
+        }
     }
 
     /// The time of the statement that begins now, or of the open transaction.
@@ -412,8 +426,8 @@ impl Connection {
             return Err(Error::new(ErrorKind::Transaction, "the transaction had failed and was rolled back")
                 .with_sqlstate("25P02"));
         }
-        if let Some(commit) = open.into_commit() {
-            self.database.sequencer.commit(commit)?;
+        if let Some(commit) = open.into_commit(&self.interrupt) {
+            self.tell_if_unpublished(self.database.sequencer.commit(commit)?);
         }
         Ok(Outcome::Done)
     }

@@ -29,3 +29,4 @@ mod transaction;
 mod unique_key;
 pub mod value;
 mod version;
+mod write;

@@ -8,6 +8,7 @@ use std::iter::Peekable;
 use std::slice::Iter;
 
 use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
 use crate::db::database::Database;
 use crate::db::statement::ddl::realize_logged;
 use crate::storage::log::LogRecord;
@@ -42,5 +43,5 @@ fn replay_epoch(database: &Database, epoch: u64, records: &mut Peekable<Iter<'_,
             commits.push((writes.clone(), ddl));
         }
     }
-    database.sequencer.task(move |sequencer| sequencer.replay(epoch, time_us, commits))
+    database.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.replay(epoch, time_us, commits))
 }

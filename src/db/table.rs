@@ -11,8 +11,8 @@ use arrow::compute;
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::{Relation, RelationKind};
-use crate::db::commit::{Upsert, Write};
 use crate::db::unique_key::UniqueKey;
+use crate::db::write::{Upsert, Write};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;
 
@@ -52,6 +52,7 @@ impl TableState {
         let relation = &self.relation;
         let mut admitted = RelationWrite {
             relation: relation.id.0,
+            columns: relation.columns.clone(),
             deletes: write.deletes,
             deleted: None,
             inserts: write.inserts.into_iter().filter(|batch| batch.num_rows() > 0).collect(),
@@ -76,6 +77,7 @@ impl TableState {
 
     /// Carries out an admitted write; returns its change. An error is a defect: the write was admitted.
     pub fn apply(&mut self, write: &RelationWrite, epoch: u64) -> Result<Vec<ChangeBatch>> {
+        assert_eq!(write.columns, self.relation.columns, "rows of other columns than the relation has");
         let mut changes = Vec::with_capacity(write.inserts.len() + 1);
         if let Some(gone) = &write.deleted {
             for key in &mut self.keys {

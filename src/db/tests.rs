@@ -14,7 +14,7 @@ fn verify_names_the_row_in_which_a_damaged_view_differs() -> Result<()> {
          CREATE MATERIALIZED VIEW sums AS SELECT k, sum(v) AS s FROM t GROUP BY k",
     )?;
     connection.execute_batch("VERIFY MATERIALIZED VIEW sums")?;
-    database.sequencer.task(|sequencer| {
+    database.sequencer.task(&Default::default(), |sequencer| {
         let epoch = sequencer.shared.version().epoch + 1;
         let view = sequencer.network.views_mut().next().expect("there is a view");
         let Upkeep::Maintained(maintained) = &mut view.upkeep else { panic!("the view is kept") };

@@ -11,11 +11,13 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
-use crate::db::commit::{Commit, Payload, Write};
+use crate::db::commit::{Commit, Payload};
 use crate::db::rows::row_ids;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
+use crate::db::write::Write;
 use crate::storage::log::RelationWrite;
 
 /// Row ids from here on name rows of the overlay, counted from its first row.
@@ -98,7 +100,7 @@ impl OpenTransaction {
     }
 
     /// The transaction as one commit; `None` if it wrote nothing.
-    pub fn into_commit(self) -> Option<Commit> {
+    pub fn into_commit(self, interrupt: &Interrupt) -> Option<Commit> {
         let writes: Vec<Write> = self
             .overlays
             .into_iter()
@@ -116,12 +118,12 @@ impl OpenTransaction {
         let deleted = writes.iter().filter(|write| !write.deletes.is_empty()).map(|write| write.relation);
         let reads = self.reads.into_iter().chain(deleted).collect();
         let payload = Payload { writes, ddl: None };
-        Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None })
+        Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None, interrupt: interrupt.clone() })
     }
 }
 
 /// Decides an upsert inside a transaction, where there is no index over version and overlay: one is made for it.
-pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
+pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Result<Write> {
     if write.upsert.is_none() {
         return Ok(write);
     }
@@ -135,7 +137,8 @@ pub fn settle(version: &Version, overlays: &Overlays, write: Write) -> Result<Wr
     let mut ids = Vec::new();
     let mut load = |batch: RecordBatch| {
         let inserts = vec![batch];
-        let write = RelationWrite { relation: id.0, deletes: Vec::new(), deleted: None, inserts };
+        let columns = relation.columns.clone();
+        let write = RelationWrite { relation: id.0, columns, deletes: Vec::new(), deleted: None, inserts };
         table.apply(&write, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {

@@ -193,7 +193,7 @@ impl<L: Lane> AggregateOperator<L> {
                 state.accumulator.resize(capacity);
             }
         }
-        let (met, before) = self.touch(ids, weights, inputs)?;
+        let (met, before) = self.change_groups(ids, weights, inputs)?;
         if !met.is_empty() {
             let lived = before.iter().any(|group| group.weight != 0) || (self.is_global() && self.started);
             let old = if lived { Some(self.read(&met, &before)?) } else { None };
@@ -208,7 +208,12 @@ impl<L: Lane> AggregateOperator<L> {
     }
 
     /// Adds the rows to their groups; the groups met for the first time in this step, and what they were before.
-    fn touch(&mut self, ids: &[u32], weights: &Weights, inputs: &[ArrayRef]) -> Result<(Vec<u32>, Vec<Group<L>>)> {
+    fn change_groups(
+        &mut self,
+        ids: &[u32],
+        weights: &Weights,
+        inputs: &[ArrayRef],
+    ) -> Result<(Vec<u32>, Vec<Group<L>>)> {
         let values = match self.lane_input {
             Some(input) => Some(compute::cast(&inputs[input], &DataType::Int64)?),
             None => None,
@@ -248,7 +253,7 @@ impl<L: Lane> AggregateOperator<L> {
     }
 
     /// Emits what became of the groups first touched by one batch; those that died are added to `dead`.
-    fn settle(&mut self, touched: &Touched<L>, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
+    fn emit_difference(&mut self, touched: &Touched<L>, dead: &mut Vec<u32>, out: &mut dyn Output) -> Result<()> {
         let ids = &touched.ids;
         let now: Vec<Group<L>> = ids.iter().map(|&id| self.groups[id as usize]).collect();
         let keys = self.table.keys(ids)?;
@@ -360,7 +365,7 @@ impl<L: Lane> Operator for AggregateOperator<L> {
         }
         let mut dead = Vec::new();
         for touched in std::mem::take(&mut self.touched) {
-            self.settle(&touched, &mut dead, out)?;
+            self.emit_difference(&touched, &mut dead, out)?;
         }
         self.started = true;
         self.bury(&dead);

@@ -8,6 +8,38 @@
 //!
 //! Pairs are made in chunks of [`CHUNK_ROWS`], each handed on before the next is made, so a fan-out of a million
 //! rows is never one batch. Without keys all rows are of one group: a cross join.
+//!
+//! # Why pairs come out right
+//!
+//! With `L`, `R` the sides before a step and `l`, `r` their changes, the join's change is the product rule of bags,
+//! `(L + l) x (R + r) - L x R  =  l x R  +  L x r  +  l x r`. Batches of both sides come in any order. Cut the changes
+//! into the batches `b1, b2, ..` in the order they are pushed: batch `bk` of a side meets what the other side holds by
+//! then, which is its old rows and those of its batches before `bk`. So each cross term `li x rj` is made once, by the
+//! later of the two, and the sum is the same whatever the order (Gupta, Mumick and Subrahmanian 1993 have the rule).
+//!
+//! # Why rows alone come out right
+//!
+//! A row of the left side is emitted alone, in an outer, semi or anti join, by whether its key is *present* on the
+//! right: the total weight of the right rows of the key is positive. Within a step presence may flicker, so it is not
+//! followed: each key has an *accounted* presence, and everything that was emitted for left rows of the key, in this
+//! step and before, was emitted as if that were the truth.
+//!
+//! ```text
+//! step    right rows of k      accounted    emitted for the left row a of k (left outer join)
+//!   1     none                 absent       +(a, NULL)
+//!   2     +r1                  absent       pairs: +(a, r1)          end: turns present, -(a, NULL)
+//!   3     -r1 +r2 -r2 +r3      present      pairs only: -(a, r1) +(a, r3)    end: still present, nothing
+//!   4     -r3, and +a2 left    present      pairs; a2 alone: nothing        end: turns absent, +(a, NULL) +(a2, NULL)
+//! ```
+//!
+//! At the end of the step each key whose true presence differs from the accounted one *turns*: for all left rows that
+//! the key has by then, what they should have been is emitted against what was accounted, and from then on the accounted
+//! presence is the true one. The law: after every step, the sum of what was emitted alone is the left rows of absent
+//! keys (present ones for a semi join). It holds for bags because only the sign of the total counts, and for both sides
+//! of a full join because each side is accounted by the other's totals alone.
+//!
+//! A key without left rows owes nothing, so its accounted presence may be set to the truth when its first row comes: that
+//! is why a key that was filled and emptied before does not turn for nothing.
 
 use std::sync::Arc;
 
@@ -22,7 +54,7 @@ use crate::base::types::canonical_array;
 use crate::operator::expression::{Expression, assemble, evaluate_or_fail, values_text};
 use crate::operator::{CHUNK_ROWS, Operator, Output};
 use crate::state::key_table::KeyTable;
-use crate::state::postings::TOUCHED;
+use crate::state::postings::PREFETCHED;
 use crate::state::radix_sort::sort_by_group;
 use crate::state::row_bag::RowBag;
 
@@ -125,7 +157,10 @@ struct Side {
 /// # Contract
 /// - The keys of the two sides have equal types, pair by pair (checked on construction).
 /// - Outer, semi and anti joins have no residual predicate (checked on construction).
-/// - Products of weights are checked; a key whose rows total less than zero at the end of a step is an error.
+/// - Products of weights are checked; a key whose rows total less than zero at the end of a step is an error (both
+///   checked where they arise, in release too).
+/// - Every batch of a step is pushed before [`Operator::finish`], on whichever port, in any order (not checkable here,
+///   because what matters is what the producers leave out).
 pub struct JoinOperator {
     kind: JoinKind,
     sides: [Side; 2],
@@ -321,8 +356,8 @@ impl JoinOperator {
         }
         let mut pairs = Pairs::with_capacity(CHUNK_ROWS.min(pushed.ids.len()));
         for (row, &id) in pushed.ids.iter().enumerate() {
-            if row.is_multiple_of(TOUCHED) {
-                other.touch(&pushed.ids[row..pushed.ids.len().min(row + TOUCHED)]);
+            if row.is_multiple_of(PREFETCHED) {
+                other.prefetch(&pushed.ids[row..pushed.ids.len().min(row + PREFETCHED)]);
             }
             let mut postings = other.postings(id);
             while !postings.is_empty() {
@@ -342,6 +377,7 @@ impl JoinOperator {
     }
 
     fn emit_pairs(&self, pushed: &Pushed, other: &RowBag, pairs: Pairs, out: &mut dyn Output) -> Result<()> {
+        out.check()?;
         let weights = pair_weights(pushed.batch.weights(), other, &pairs)?;
         match &self.residual {
             None => self.emit_output(pushed, other, pairs, weights, out),
@@ -458,7 +494,7 @@ impl JoinOperator {
     }
 
     /// The stored rows of one side whose keys won or lost their partners in this step.
-    fn settle(&mut self, port: usize, out: &mut dyn Output) -> Result<()> {
+    fn turn_keys(&mut self, port: usize, out: &mut dyn Output) -> Result<()> {
         let changed = std::mem::take(&mut self.sides[1 - port].changed);
         let mut turned: Vec<(u32, bool)> = Vec::new();
         for &id in &changed {
@@ -539,7 +575,7 @@ impl Operator for JoinOperator {
         }
         for port in [0, 1] {
             if self.kind.alone[port] != Alone::Never {
-                self.settle(port, out)?;
+                self.turn_keys(port, out)?;
             }
         }
         self.release();

@@ -29,6 +29,11 @@ pub trait Output {
     /// Takes a row that could not be evaluated: the error, the row as text, and the row's weight (negative when a
     /// failing row was deleted again).
     fn fail(&mut self, error: Error, row: String, weight: i64);
+
+    /// An error if the work was called off. Whoever works long without emitting anything asks now and then.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One node of a circuit.

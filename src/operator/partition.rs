@@ -83,7 +83,7 @@ impl PartitionOperator {
     fn add(&mut self, batch: &ChangeBatch, keys: &[ArrayRef]) -> Result<()> {
         let mut groups = Vec::new();
         self.table.intern(keys, batch.num_rows(), &mut groups)?;
-        self.touch(&groups)?;
+        self.remember_before(&groups)?;
         let columns = batch.rows().columns().iter().zip(self.input.fields());
         let columns = columns.map(|(column, field)| canonical_array(column, field.data_type()));
         self.rows.apply(&columns.collect::<Result<Vec<_>>>()?, batch.weights(), &groups)?;
@@ -92,7 +92,7 @@ impl PartitionOperator {
     }
 
     /// Computes the groups met for the first time in this step as they still are.
-    fn touch(&mut self, groups: &[u32]) -> Result<()> {
+    fn remember_before(&mut self, groups: &[u32]) -> Result<()> {
         self.steps.resize(self.table.capacity().max(self.steps.len()), 0);
         for &group in groups {
             if self.steps[group as usize] == self.step {
@@ -175,7 +175,7 @@ impl Operator for PartitionOperator {
         if !self.started && self.keys.is_empty() && self.evaluate.is_total() {
             let mut groups = Vec::new();
             self.table.intern(&[], 1, &mut groups)?;
-            self.touch(&groups)?;
+            self.remember_before(&groups)?;
         }
         self.started = true;
         let touched = std::mem::take(&mut self.touched);

@@ -147,6 +147,11 @@ impl Chunk {
         self.first
     }
 
+    /// The id of the last row.
+    pub fn last(&self) -> u64 {
+        self.id(self.len().saturating_sub(1))
+    }
+
     /// The id of a row.
     #[inline]
     pub fn id(&self, offset: usize) -> u64 {

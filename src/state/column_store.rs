@@ -17,7 +17,7 @@ use super::heap::{Bytes, Heap};
 use super::input::{self, Input, Shape, Values, bytes_array, fixed_array};
 
 /// Byte strings looked up at a time.
-const TOUCHED: usize = 64;
+const PREFETCHED: usize = 64;
 
 /// Rows by slot.
 ///
@@ -232,8 +232,8 @@ impl Column {
             Stored::Heap(heap) => match &self.converter {
                 None => {
                     // Values are touched a block ahead of their use.
-                    let values = slots.chunks(TOUCHED).flat_map(|block| {
-                        heap.touch(block);
+                    let values = slots.chunks(PREFETCHED).flat_map(|block| {
+                        heap.prefetch(block);
                         block.iter().map(|&slot| heap.get(slot))
                     });
                     bytes_array(&self.data_type, slots.len(), values)

@@ -131,7 +131,7 @@ impl Heap {
     /// Reads the first byte of each value. The reads do not depend on one another, so their cache misses overlap;
     /// whoever needs the values next finds them near.
     #[inline]
-    pub fn touch(&self, ids: &[u32]) {
+    pub fn prefetch(&self, ids: &[u32]) {
         let first = |id: &u32| {
             let entry = self.entries.get(*id as usize)?;
             if entry_length(entry) as usize <= INLINE { entry.get(4) } else { self.arena.get(entry_position(entry)) }

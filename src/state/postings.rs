@@ -9,7 +9,7 @@ const INLINE: usize = 2;
 /// Extents are measured in units of this many slots, so that a `u32` reaches 16 billion slots.
 const UNIT: usize = 4;
 /// Lists touched at a time.
-pub const TOUCHED: usize = 64;
+pub const PREFETCHED: usize = 64;
 
 /// Lists of slots by group.
 #[derive(Debug, Default)]
@@ -53,8 +53,8 @@ impl Postings {
 
     /// Adds slots given as `group << 32 | slot`, equal groups behind one another: each list is found and enlarged once.
     pub fn extend_sorted(&mut self, pairs: &[u64]) {
-        for block in pairs.chunks(TOUCHED) {
-            self.touch(block.iter().map(|&pair| (pair >> 32) as u32));
+        for block in pairs.chunks(PREFETCHED) {
+            self.prefetch(block.iter().map(|&pair| (pair >> 32) as u32));
             for run in block.chunk_by(|a, b| a >> 32 == b >> 32) {
                 self.extend((run[0] >> 32) as u32, run.iter().map(|&pair| pair as u32));
             }
@@ -76,10 +76,10 @@ impl Postings {
         self.entries[group as usize].len += count as u32;
     }
 
-    /// Reads the ends of at most [`TOUCHED`] lists, so that the cache misses of what is done with them next overlap.
+    /// Reads the ends of at most [`PREFETCHED`] lists, so that the cache misses of what is done with them next overlap.
     #[inline]
-    pub fn touch(&self, groups: impl Iterator<Item = u32>) {
-        let mut places = [0; TOUCHED];
+    pub fn prefetch(&self, groups: impl Iterator<Item = u32>) {
+        let mut places = [0; PREFETCHED];
         for (place, group) in places.iter_mut().zip(groups) {
             let Some(entry) = self.entries.get(group as usize) else { continue };
             // No branch: a wrong guess would wait for the entry, and the misses would follow one another.

@@ -161,14 +161,14 @@ impl RowArena {
     /// Ids stand. Snapshots taken before keep the chunks they have.
     pub fn compact(&mut self, oldest_pinned_epoch: u64) -> Result<()> {
         let sealed = self.sealed.len();
-        if let Some((chunks, dead)) = self.compacted(&self.sealed, &self.dead[..sealed], oldest_pinned_epoch)? {
-            self.sealed = Arc::new(chunks);
-            self.dead.splice(..sealed, dead);
+        if let Some(compacted) = self.compacted(&self.sealed, &self.dead[..sealed], oldest_pinned_epoch)? {
+            self.sealed = Arc::new(compacted.chunks);
+            self.dead.splice(..sealed, compacted.dead);
         }
         let sealed = self.sealed.len();
-        if let Some((chunks, dead)) = self.compacted(&self.tail, &self.dead[sealed..], oldest_pinned_epoch)? {
-            self.tail = chunks;
-            self.dead.splice(sealed.., dead);
+        if let Some(compacted) = self.compacted(&self.tail, &self.dead[sealed..], oldest_pinned_epoch)? {
+            self.tail = compacted.chunks;
+            self.dead.splice(sealed.., compacted.dead);
         }
         Ok(())
     }
@@ -319,46 +319,80 @@ impl RowArena {
     }
 
     /// The chunks without their droppable rows; `None` if nothing is worth it.
-    #[allow(clippy::type_complexity, reason = "chunks and their counts of dead rows")]
-    fn compacted(
-        &self,
-        chunks: &[Arc<Chunk>],
-        dead: &[usize],
-        epoch: u64,
-    ) -> Result<Option<(Vec<Arc<Chunk>>, Vec<usize>)>> {
+    ///
+    /// What is left of neighbours is gathered, but never so that a chunk holds a part of a segment beside rows of another
+    /// one: chunks lie within a segment or hold whole ones, so that whoever stores rows by segment finds them together.
+    fn compacted(&self, chunks: &[Arc<Chunk>], dead: &[usize], epoch: u64) -> Result<Option<Compacted>> {
         if chunks.iter().zip(dead).all(|(chunk, &dead)| dead * 2 <= chunk.len()) {
             return Ok(None);
         }
-        let mut kept: Vec<Arc<Chunk>> = Vec::with_capacity(chunks.len());
-        let mut counts: Vec<usize> = Vec::with_capacity(chunks.len());
+        let mut compacted = Compacted::default();
         let mut changed = false;
-        for (chunk, &dead) in chunks.iter().zip(dead) {
-            let survivors = if dead * 2 > chunk.len() { chunk.visible(0, NEVER, epoch) } else { None };
-            let Some(survivors) = survivors.filter(|survivors| survivors.len() * 2 < chunk.len()) else {
-                kept.push(chunk.clone());
-                counts.push(dead);
-                continue;
-            };
-            changed = true;
-            if survivors.is_empty() {
-                continue;
+        let mut next = 0;
+        for segment in chunks.chunk_by(|one, other| segment(one.last()) == segment(other.first())) {
+            let start = compacted.chunks.len();
+            let mut touched = false;
+            for chunk in segment {
+                let dead = dead[next];
+                next += 1;
+                let survivors = if dead * 2 > chunk.len() { chunk.visible(0, NEVER, epoch) } else { None };
+                let Some(survivors) = survivors.filter(|survivors| survivors.len() * 2 < chunk.len()) else {
+                    compacted.push(chunk.clone(), dead);
+                    continue;
+                };
+                touched = true;
+                if survivors.is_empty() {
+                    continue;
+                }
+                compacted.push(Arc::new(chunk.keep(&survivors)?), dead - (chunk.len() - survivors.len()));
+                compacted.gather(&self.layout, start)?;
             }
-            counts.push(dead - (chunk.len() - survivors.len()));
-            kept.push(Arc::new(chunk.keep(&survivors)?));
-            // What is left of neighbours is gathered, geometrically as in the tail.
-            while let [.., before, last] = kept.as_slice()
-                && before.len() < last.len() * 2
-                && before.len() + last.len() <= SEALED as usize / 2
-            {
-                let merged = Chunk::concat(&self.layout, &kept[kept.len() - 2..])?;
-                kept.truncate(kept.len() - 2);
-                kept.push(Arc::new(merged));
-                let dead = counts.pop().unwrap_or(0) + counts.pop().unwrap_or(0);
-                counts.push(dead);
+            changed |= touched;
+            match compacted.chunks.len() - start {
+                1 if touched => compacted.gather(&self.layout, compacted.whole_from)?,
+                0 | 1 => {}
+                _ => compacted.whole_from = compacted.chunks.len(),
             }
         }
-        Ok(changed.then_some((kept, counts)))
+        Ok(changed.then_some(compacted))
     }
+}
+
+/// Chunks without rows that nobody sees.
+#[derive(Default)]
+struct Compacted {
+    chunks: Vec<Arc<Chunk>>,
+    /// Stamped rows that are still held, one count a chunk.
+    dead: Vec<usize>,
+    /// From here on every chunk holds whole segments.
+    whole_from: usize,
+}
+
+impl Compacted {
+    fn push(&mut self, chunk: Arc<Chunk>, dead: usize) {
+        self.chunks.push(chunk);
+        self.dead.push(dead);
+    }
+
+    /// Merges the last chunk with those before it, not beyond `start`, geometrically as in the tail.
+    fn gather(&mut self, layout: &Layout, start: usize) -> Result<()> {
+        while self.chunks.len() >= start + 2
+            && let [.., before, last] = self.chunks.as_slice()
+            && before.len() < last.len() * 2
+            && before.len() + last.len() <= SEALED as usize / 2
+        {
+            let merged = Chunk::concat(layout, &self.chunks[self.chunks.len() - 2..])?;
+            self.chunks.truncate(self.chunks.len() - 2);
+            let dead = self.dead.pop().unwrap_or(0) + self.dead.pop().unwrap_or(0);
+            self.push(Arc::new(merged), dead);
+        }
+        Ok(())
+    }
+}
+
+/// The segment of an id: what rows are stored by, and what no compaction changes.
+fn segment(id: u64) -> u64 {
+    id / SEALED
 }
 
 /// The rows of a chunk with those of a living row in place of the dead ones; `None` where none lives.

@@ -23,7 +23,7 @@ use super::slot_table::SlotTable;
 
 const ABSENT: u32 = u32::MAX;
 /// Rows whose places in the index are read at a time.
-const TOUCHED: usize = 64;
+const PREFETCHED: usize = 64;
 
 /// Rows that may wait for their place in the lists.
 const PENDING_MAX: usize = 1 << 18;
@@ -103,10 +103,10 @@ impl RowBag {
         self.postings.get(group)
     }
 
-    /// Before the lists of at most `TOUCHED` groups are read: lets their cache misses overlap.
+    /// Before the lists of at most `PREFETCHED` groups are read: lets their cache misses overlap.
     #[inline]
-    pub fn touch(&self, groups: &[u32]) {
-        self.postings.touch(groups.iter().copied());
+    pub fn prefetch(&self, groups: &[u32]) {
+        self.postings.prefetch(groups.iter().copied());
     }
 
     /// The weight of the row in a slot.
@@ -189,8 +189,8 @@ impl RowBag {
         let wanted = |row: usize| groups[row] != NO_GROUP && weights.get(row) != 0;
         let (mut new_rows, mut new_slots, mut old_rows, mut old_slots) = (vec![], vec![], vec![], vec![]);
         for row in (0..groups.len()).filter(|&row| wanted(row)) {
-            if row.is_multiple_of(TOUCHED) {
-                identity.index.touch(&hashes[row..groups.len().min(row + TOUCHED)]);
+            if row.is_multiple_of(PREFETCHED) {
+                identity.index.prefetch(&hashes[row..groups.len().min(row + PREFETCHED)]);
             }
             let (hash, group) = (hashes[row], groups[row]);
             match identity.find(hash, group) {

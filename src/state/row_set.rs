@@ -75,17 +75,17 @@ impl RowSet {
     /// Applies the change of a step that comes in several batches: all deletes count before all inserts.
     pub fn apply_all(&mut self, changes: &[ChangeBatch], epoch: u64) -> Result<()> {
         let Some((rows, weights)) = gather(changes)? else { return Ok(()) };
-        let mut touched = self.touch(&rows, &weights)?;
+        let mut touched = self.sum_by_group(&rows, &weights)?;
         let unknown = |entry: &Touched| self.rows[entry.group as usize] == NO_ROW;
         let passing = |entry: &Touched| entry.inserted > 0 && entry.deleted < 0 && unknown(entry);
         if self.keyed && touched.iter().any(|entry| entry.several || passing(entry)) {
             // Rows that cancel within the change must not count for their key.
             self.forget_unused(&touched);
             let Some((rows, weights)) = gather(&consolidate(changes)?)? else { return Ok(()) };
-            touched = self.touch(&rows, &weights)?;
-            return self.finish(&rows, touched, epoch);
+            touched = self.sum_by_group(&rows, &weights)?;
+            return self.replace_rows(&rows, touched, epoch);
         }
-        self.finish(&rows, touched, epoch)
+        self.replace_rows(&rows, touched, epoch)
     }
 
     /// The rows.
@@ -104,7 +104,7 @@ impl RowSet {
     }
 
     /// Sums the change by group.
-    fn touch(&mut self, rows: &RecordBatch, weights: &[i64]) -> Result<Vec<Touched>> {
+    fn sum_by_group(&mut self, rows: &RecordBatch, weights: &[i64]) -> Result<Vec<Touched>> {
         let keys: Vec<ArrayRef> = self
             .columns
             .iter()
@@ -143,8 +143,8 @@ impl RowSet {
     }
 
     /// Checks all, then changes all.
-    fn finish(&mut self, rows: &RecordBatch, mut touched: Vec<Touched>, epoch: u64) -> Result<()> {
-        if let Err(error) = touched.iter_mut().try_for_each(|entry| self.settle(entry, rows)) {
+    fn replace_rows(&mut self, rows: &RecordBatch, mut touched: Vec<Touched>, epoch: u64) -> Result<()> {
+        if let Err(error) = touched.iter_mut().try_for_each(|entry| self.set_total(entry, rows)) {
             self.forget_unused(&touched);
             return Err(error);
         }
@@ -187,7 +187,7 @@ impl RowSet {
     }
 
     /// Sets the new total of a group; an error if it is impossible.
-    fn settle(&self, entry: &mut Touched, rows: &RecordBatch) -> Result<()> {
+    fn set_total(&self, entry: &mut Touched, rows: &RecordBatch) -> Result<()> {
         let id = self.rows[entry.group as usize];
         let current = if id == NO_ROW { 0 } else { self.arena.weight(id).unwrap_or(0) };
         let total = current

@@ -43,7 +43,7 @@ impl SlotTable {
 
     /// Reads the home position of each hash, so that the cache misses of later searches overlap.
     #[inline]
-    pub fn touch(&self, hashes: &[u64]) {
+    pub fn prefetch(&self, hashes: &[u64]) {
         std::hint::black_box(hashes.iter().fold(0, |sum, &hash| sum ^ self.peek(hash)));
     }
 

@@ -18,12 +18,15 @@ use parking_lot::Mutex;
 
 use crate::base::error::Result;
 use crate::catalog::delta::CatalogDelta;
+use crate::catalog::layout::ColumnId;
 
 /// What one commit did to one relation, by then beyond dispute.
 #[derive(Debug, Clone)]
 pub struct RelationWrite {
     /// The relation's number.
     pub relation: u64,
+    /// The columns that the rows have, by identity.
+    pub columns: Arc<[ColumnId]>,
     /// Row ids deleted, ascending; they are deleted before the inserts.
     pub deletes: Vec<u64>,
     /// The rows of those ids, one for each: who applies the write reads nothing.

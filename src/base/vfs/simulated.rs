@@ -157,7 +157,7 @@ impl Disk {
 
     fn lose_power(&mut self) {
         for file in 0..self.files.len() {
-            self.settle(file);
+            self.lose_or_keep(file);
             let inode = &mut self.files[file];
             inode.current = inode.durable.clone();
         }
@@ -173,7 +173,7 @@ impl Disk {
     }
 
     /// Decides the fate of a file's unsynced changes.
-    fn settle(&mut self, file: usize) {
+    fn lose_or_keep(&mut self, file: usize) {
         for change in std::mem::take(&mut self.files[file].pending) {
             let luck = self.draw(3);
             let change = match (luck, change) {
@@ -400,7 +400,7 @@ impl VfsFile for SimulatedFile {
         let mut disk = self.disk.lock();
         if disk.operation(self.life, "sync", &self.path)?.is_some() {
             // What Linux does: the pages are dropped from the list of dirty ones, and the next sync will not try again.
-            disk.settle(self.file);
+            disk.lose_or_keep(self.file);
             return Err(broken("sync", &self.path));
         }
         let inode = &mut disk.files[self.file];

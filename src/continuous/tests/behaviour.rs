@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Change, Row, Running, World, batch, check, row};
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::continuous::circuit::StepOutput;
+use crate::continuous::step::StepOutput;
 use crate::operator::expression::Expression;
 use crate::operator::join::{JoinKind, JoinOperator, JoinSpec};
 use crate::operator::{CHUNK_ROWS, Operator, Output};

@@ -22,9 +22,10 @@ use crate::batch::engine::{Binding, Engine, EngineOptions};
 use crate::batch::scan::{Relations, ScanInput};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::continuous::circuit::{Circuit, StepContext, StepOutput};
+use crate::continuous::circuit::Circuit;
 use crate::continuous::lower::lower;
 use crate::continuous::spec::CircuitSpec;
+use crate::continuous::step::{StepContext, StepOutput};
 use crate::operator::expression::row_text;
 use crate::plan::context::{Parameters, PlanContext};
 use crate::plan::functions::FunctionRegistry;
@@ -189,7 +190,7 @@ impl Running {
     /// The first step over what the relations hold.
     fn build(&mut self, world: &World) -> Result<StepOutput> {
         let recompute = |plan: &LogicalPlan| world.recompute(plan);
-        let context = StepContext { now_us: world.now_us, recompute: &recompute };
+        let context = StepContext { now_us: world.now_us, interrupt: &Default::default(), recompute: &recompute };
         let snapshots = world.contents.iter().enumerate().map(|(index, rows)| {
             let mut arena = RowArena::new(row_schema());
             arena.append(batch(rows), &Weights::Ones).expect("rows of the schema");
@@ -215,7 +216,10 @@ impl Running {
             inputs.push((RelationId(index as u64), vec![change]));
         }
         let recompute = |plan: &LogicalPlan| world.recompute(plan);
-        let output = self.circuit.step(&inputs, &StepContext { now_us: world.now_us, recompute: &recompute })?;
+        let output = self.circuit.step(
+            &inputs,
+            &StepContext { now_us: world.now_us, interrupt: &Default::default(), recompute: &recompute },
+        )?;
         for change in &output.changes {
             assert!(change.num_rows() <= 16 * 1024 || changes.len() > 16 * 1024);
             add(&mut self.result, change);

@@ -11,13 +11,15 @@ use std::sync::Arc;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::delta::CatalogChange;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
-use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange, Write};
+use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::storage::log::{LogRecord, RelationWrite};
 
 /// A commit that passed: nothing about it can be refused any more.
@@ -35,10 +37,12 @@ impl Sequencer {
             return Err(poisoned(reason));
         }
         let admitted = guarded(|| {
+            commit.interrupt.check()?;
+            let interrupt = commit.interrupt.clone();
             let payload = self.current(commit, group)?;
-            self.admit(payload, group)
+            self.admit(payload, group, &interrupt)
         })?;
-        let mut committed = Committed { epoch: group.epoch, inserted: 0, deleted: 0 };
+        let mut committed = Committed { epoch: group.epoch, inserted: 0, deleted: 0, published: true };
         for write in &admitted.writes {
             committed.deleted += write.deletes.len() as u64;
             committed.inserted += write.inserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
@@ -64,7 +68,7 @@ impl Sequencer {
         }
         for (writes, mut ddl) in records {
             let differences = match &mut ddl {
-                Some(ddl) => self.carry_over(&mut ddl.views, &group)?,
+                Some(ddl) => self.carry_over(&mut ddl.views, &group, &Interrupt::default())?,
                 None => Vec::new(),
             };
             self.put_in_place(Admitted { writes, ddl, differences }, &mut group)?;
@@ -102,7 +106,7 @@ impl Sequencer {
     }
 
     /// Asks everything that can refuse the payload. Changes nothing.
-    fn admit(&self, payload: Payload, group: &Group) -> Result<Admitted> {
+    fn admit(&self, payload: Payload, group: &Group, interrupt: &Interrupt) -> Result<Admitted> {
         let Payload { writes, mut ddl } = payload;
         let mut admitted: BTreeMap<u64, RelationWrite> = BTreeMap::new();
         for write in writes {
@@ -126,7 +130,7 @@ impl Sequencer {
             admitted.into_values().filter(|w| !w.deletes.is_empty() || !w.inserts.is_empty()).collect();
         self.account(&writes)?;
         let differences = match &mut ddl {
-            Some(ddl) => self.carry_over(&mut ddl.views, group)?,
+            Some(ddl) => self.carry_over(&mut ddl.views, group, interrupt)?,
             None => Vec::new(),
         };
         Ok(Admitted { writes, ddl, differences })
@@ -141,7 +145,12 @@ impl Sequencer {
     }
 
     /// Brings new circuits from the version they were filled from to now.
-    fn carry_over(&self, views: &mut [NewView], group: &Group) -> Result<Vec<(RelationId, Option<Vec<ChangeBatch>>)>> {
+    fn carry_over(
+        &self,
+        views: &mut [NewView],
+        group: &Group,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<(RelationId, Option<Vec<ChangeBatch>>)>> {
         let tables = || self.table_snapshots(group.epoch);
         let (engine, epoch, time_us) = (&self.shared.engine, group.epoch, group.time_us);
         let moment = Moment { engine, epoch, time_us, tables: &tables };
@@ -151,7 +160,7 @@ impl Sequencer {
             let difference = match &mut view.built {
                 None => None,
                 Some(built) => {
-                    self.network.catch_up(built, &|id| self.layout(id), &moment)?;
+                    self.network.catch_up(built, &|id| self.layout(id), &moment, interrupt)?;
                     self.network.difference(id, &built.maintained, epoch)?
                 }
             };
@@ -188,7 +197,7 @@ impl Sequencer {
         differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
         group: &mut Group,
     ) -> Result<()> {
-        self.light = None;
+        self.rows_at_hand = None;
         let catalog = self.shared.version().catalog.changed_by(&ddl.delta);
         for change in &ddl.delta.changes {
             match change {

@@ -24,6 +24,7 @@
 mod door;
 mod publish;
 pub mod subscriber;
+mod wait;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,13 +33,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::base::types::is_nested_deeper;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Changes, Network, guarded};
 use crate::continuous::spec::LIGHT_NESTING;
-use crate::db::commit::{Commit, Committed, Write};
+use crate::db::commit::{Commit, Committed};
 use crate::db::sequencer::subscriber::{Subscriber, Target};
+use crate::db::sequencer::wait::Fate;
 use crate::db::shared::Shared;
 use crate::db::table::TableState;
 use crate::db::version::Version;
@@ -49,15 +52,26 @@ const EPOCH_ROWS: usize = 1 << 20;
 /// Requests that may wait; committers block beyond it.
 const QUEUE_LENGTH: usize = 1024;
 
+/// Rows of an epoch that a committer makes itself, and where views join.
+const ROWS_AT_HAND: usize = 1 << 17;
+const JOINED_ROWS_AT_HAND: usize = 64;
+
 /// Stack a committer must have left to make its epoch itself.
 const STACK_MIN: usize = 1 << 20;
 
 /// What the sequencer is asked.
 pub enum Request {
     /// Let a commit through the door.
-    Commit(Commit, Sender<Result<Committed>>),
+    Commit(Asked),
     /// Run something between two epochs: ticks, subscriptions, replay.
     Task(Box<dyn FnOnce(&mut Sequencer) + Send>),
+}
+
+/// A commit and who waits for it.
+pub struct Asked {
+    commit: Commit,
+    reply: Sender<Result<Committed>>,
+    fate: Arc<Fate>,
 }
 
 /// What committers hold.
@@ -82,14 +96,17 @@ impl SequencerHandle {
         Ok(handle)
     }
 
-    /// Commits; returns when the commit is published.
+    /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
         let (reply, answer) = bounded(1);
-        match self.at_hand(&commit) {
-            Some(mut sequencer) => drop(sequencer.epoch(commit, reply, &|| None)),
-            None => self.requests.send(Request::Commit(commit, reply)).map_err(|_| gone())?,
+        let (fate, interrupt) = (Arc::new(Fate::default()), commit.interrupt.clone());
+        let at_hand = self.at_hand(&commit);
+        let asked = Asked { commit, reply, fate: fate.clone() };
+        match at_hand {
+            Some(mut sequencer) => drop(sequencer.epoch(asked, &|| None)),
+            None => self.requests.send(Request::Commit(asked)).map_err(|_| gone())?,
         }
-        answer.recv().map_err(|_| gone())?
+        wait::for_commit(&answer, &fate, &interrupt)
     }
 
     /// The sequencer, if this thread may make the commit's epoch: nobody is before it, and it is light work.
@@ -99,20 +116,25 @@ impl SequencerHandle {
             return None;
         }
         let mut sequencer = self.sequencer.try_lock()?;
-        sequencer.is_light().then_some(sequencer)
+        (commit.payload.rows() <= sequencer.rows_at_hand()).then_some(sequencer)
     }
 
-    /// Runs `task` on the sequencer's thread between two epochs.
+    /// Runs `task` on the sequencer's thread between two epochs, unless it is interrupted before it begins.
     pub fn task<T: Send + 'static>(
         &self,
+        interrupt: &Interrupt,
         task: impl FnOnce(&mut Sequencer) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = bounded(1);
+        let fate = Arc::new(Fate::default());
+        let known = fate.clone();
         let request = Request::Task(Box::new(move |sequencer| {
-            let _ = reply.send(guarded(|| task(sequencer)));
+            if known.take() {
+                let _ = reply.send(guarded(|| task(sequencer)));
+            }
         }));
         self.requests.send(request).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        wait::for_task(&answer, &fate, interrupt)
     }
 }
 
@@ -127,10 +149,10 @@ fn run(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) {
         let mut sequencer = sequencer.lock();
         match request {
             Request::Task(task) => {
-                sequencer.light = None;
+                sequencer.rows_at_hand = None;
                 task(&mut sequencer);
             }
-            Request::Commit(commit, reply) => left = sequencer.epoch(commit, reply, &|| requests.try_recv().ok()),
+            Request::Commit(asked) => left = sequencer.epoch(asked, &|| requests.try_recv().ok()),
         }
     }
     for subscriber in &sequencer.lock().subscribers {
@@ -151,8 +173,8 @@ pub struct Sequencer {
     poisoned: Option<String>,
     /// Epochs and rows since bytes were last counted and dead rows looked at.
     unkept: u64,
-    /// [`Sequencer::is_light`], until views or subscribers change.
-    light: Option<bool>,
+    /// [`Sequencer::rows_at_hand`], until views or subscribers change.
+    rows_at_hand: Option<usize>,
 }
 
 /// The commits of one epoch.
@@ -163,7 +185,9 @@ struct Group {
     records: Vec<LogRecord>,
     /// The catalog as it is from this epoch on, if it changes: then the commit is alone in its epoch.
     catalog: Option<Arc<Catalog>>,
-    replies: Vec<(Sender<Result<Committed>>, Committed)>,
+    /// Who waits for it, and what they will be told.
+    passed: Vec<(Sender<Result<Committed>>, Committed)>,
+    fates: Vec<Arc<Fate>>,
 }
 
 impl Sequencer {
@@ -177,7 +201,7 @@ impl Sequencer {
             republish: BTreeSet::new(),
             poisoned: None,
             unkept: 0,
-            light: None,
+            rows_at_hand: None,
         }
     }
 
@@ -195,74 +219,78 @@ impl Sequencer {
         Ok(self.shared.version())
     }
 
-    /// Whether every epoch is light work, see [`crate::continuous::spec::CircuitSpec::is_light`].
-    fn is_light(&mut self) -> bool {
-        if let Some(light) = self.light {
-            return light;
+    /// How many rows an epoch may have that is made on a committer's thread, where it cannot be waited for with an eye
+    /// on an interrupt: none where it may be heavy work ([`crate::continuous::spec::CircuitSpec::is_light`]), few where
+    /// a row may meet many others.
+    fn rows_at_hand(&mut self) -> usize {
+        if let Some(rows) = self.rows_at_hand {
+            return rows;
         }
-        let subscribers = self.subscribers.iter().all(|subscriber| match &subscriber.target {
-            Target::Relation { .. } => true,
-            Target::Query { spec, .. } => spec.is_light(),
+        let subscribers = self.subscribers.iter().filter_map(|subscriber| match &subscriber.target {
+            Target::Relation { .. } => None,
+            Target::Query { spec, .. } => Some(spec),
         });
-        let views = self.network.in_order().all(|view| view.spec.is_light());
-        let light = subscribers && views && self.tables.values().all(is_flat);
-        self.light = Some(light);
-        light
+        let mut specs = self.network.in_order().map(|view| &view.spec).chain(subscribers);
+        let mut joins = false;
+        let light = specs.all(|spec| {
+            joins |= spec.joins();
+            spec.is_light()
+        });
+        let rows = match light && self.tables.values().all(is_flat) {
+            true if joins => JOINED_ROWS_AT_HAND,
+            true => ROWS_AT_HAND,
+            false => 0,
+        };
+        self.rows_at_hand = Some(rows);
+        rows
     }
 
     /// Takes the first commit and all that wait behind it through the door and publishes them as one epoch.
     /// Returns a request that must wait for the epoch to end.
-    fn epoch(
-        &mut self,
-        first: Commit,
-        reply: Sender<Result<Committed>>,
-        waiting: &dyn Fn() -> Option<Request>,
-    ) -> Option<Request> {
+    fn epoch(&mut self, first: Asked, waiting: &dyn Fn() -> Option<Request>) -> Option<Request> {
         let time_us = match guarded(|| Ok(self.time_us())) {
             Ok(time_us) => time_us,
             Err(error) => {
-                drop(reply.send(Err(error)));
+                drop(first.reply.send(Err(error)));
                 return None;
             }
         };
         let mut group = Group::new(self.shared.version().epoch + 1, time_us);
-        let left = self.gather(first, reply, waiting, &mut group);
-        let replies = std::mem::take(&mut group.replies);
-        if group.records.is_empty() {
-            let epoch = group.epoch - 1;
-            for (reply, committed) in replies {
-                let _ = reply.send(Ok(Committed { epoch, ..committed }));
-            }
-            return left;
-        }
-        let result = self.close(&mut group);
-        for (reply, committed) in replies {
-            let _ = reply.send(result.as_ref().map(|()| committed).map_err(copy));
+        let left = self.gather(first, waiting, &mut group);
+        let result = match group.records.is_empty() {
+            // Nobody changed anything: what is published already shows it.
+            true => Ok(group.epoch - 1),
+            false => self.close(&mut group).map(|()| group.epoch),
+        };
+        for (asked, committed) in group.passed {
+            let answer = result.as_ref().map(|&epoch| Committed { epoch, ..committed }).map_err(copy);
+            let _ = asked.send(answer);
         }
         left
     }
 
     /// Lets commits through the door until the epoch is full or nobody waits.
-    fn gather(
-        &mut self,
-        first: Commit,
-        reply: Sender<Result<Committed>>,
-        waiting: &dyn Fn() -> Option<Request>,
-        group: &mut Group,
-    ) -> Option<Request> {
-        let mut next = Some(Request::Commit(first, reply));
+    fn gather(&mut self, first: Asked, waiting: &dyn Fn() -> Option<Request>, group: &mut Group) -> Option<Request> {
+        let mut next = Some(Request::Commit(first));
         let mut rows = 0;
         loop {
             match next.take().or_else(waiting) {
-                Some(Request::Commit(commit, reply)) => {
-                    let alone = commit.again.is_some() || commit.payload.ddl.is_some();
-                    if alone && !group.replies.is_empty() {
+                Some(Request::Commit(asked)) => {
+                    let alone = asked.commit.again.is_some() || asked.commit.payload.ddl.is_some();
+                    if alone && !group.passed.is_empty() {
                         // It may have to be made again, from a version that shows its forerunners.
-                        return Some(Request::Commit(commit, reply));
+                        return Some(Request::Commit(asked));
                     }
-                    rows += commit.payload.writes.iter().map(Write::rows).sum::<usize>();
+                    let Asked { commit, reply, fate } = asked;
+                    if !fate.take() {
+                        continue;
+                    }
+                    rows += commit.payload.rows();
                     match self.pass(commit, group) {
-                        Ok(committed) => group.replies.push((reply, committed)),
+                        Ok(committed) => {
+                            group.fates.push(fate);
+                            group.passed.push((reply, committed));
+                        }
                         Err(error) => drop(reply.send(Err(error))),
                     }
                     if rows >= EPOCH_ROWS || group.catalog.is_some() {
@@ -281,6 +309,9 @@ impl Sequencer {
         }
         let published = guarded(|| {
             let ticket = self.log.write(&group.records)?;
+            for (fate, (_, committed)) in group.fates.iter().zip(&group.passed) {
+                fate.pass(*committed);
+            }
             let step = self.step(group);
             self.log.wait(ticket)?;
             self.publish(group, &step);
@@ -308,7 +339,15 @@ impl Sequencer {
 
 impl Group {
     fn new(epoch: u64, time_us: i64) -> Self {
-        Group { epoch, time_us, changes: Changes::new(), records: Vec::new(), catalog: None, replies: Vec::new() }
+        Group {
+            epoch,
+            time_us,
+            changes: Changes::new(),
+            records: Vec::new(),
+            catalog: None,
+            passed: Vec::new(),
+            fates: Vec::new(),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
-use crate::continuous::circuit::StepContext;
 use crate::continuous::network::{Changes, Failures, Moment, Upkeep, recompute};
+use crate::continuous::step::StepContext;
 use crate::db::sequencer::{Group, Sequencer};
 use crate::db::subscription::SubscriptionEvent;
 use crate::db::version::{Contents, Entry, Version};
@@ -41,8 +42,9 @@ impl Sequencer {
         let failures = self.network.failures();
         self.subscribers.retain(|subscriber| subscriber.is_open());
         let network = &self.network;
-        let run = |plan: &_| recompute(&self.shared.engine, network.contents(&moment), time_us, plan);
-        let cx = StepContext { now_us: time_us, recompute: &run };
+        let never = Interrupt::default();
+        let run = |plan: &_| recompute(&self.shared.engine, network.contents(&moment), time_us, plan, &never);
+        let cx = StepContext { now_us: time_us, interrupt: &never, recompute: &run };
         let events = self.subscribers.iter_mut();
         let events =
             events.map(|subscriber| subscriber.event(&group.changes, network, &failures, &cx, epoch)).collect();

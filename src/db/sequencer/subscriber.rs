@@ -14,9 +14,10 @@ use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
-use crate::continuous::circuit::{Circuit, StepContext};
+use crate::continuous::circuit::Circuit;
 use crate::continuous::network::{Changes, Failures, Network, ViewFailure, circuit_failure, guarded, inputs_of};
 use crate::continuous::spec::CircuitSpec;
+use crate::continuous::step::StepContext;
 use crate::db::subscription::{EventKind, Queue, SubscriptionEvent, concat_changes};
 use crate::state::consolidate::consolidate;
 

@@ -19,7 +19,7 @@ use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::catalog::suggest::nearest;
-use crate::db::commit::{ConflictAction, Payload, Upsert, Write};
+use crate::db::commit::Payload;
 use crate::db::read::Reader;
 use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
@@ -27,6 +27,7 @@ use crate::db::table::{append_only, not_null_violation};
 use crate::db::transaction::Overlays;
 use crate::db::value::assign;
 use crate::db::version::Version;
+use crate::db::write::{ConflictAction, Upsert, Write};
 use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::statement::{

@@ -67,7 +67,7 @@ fn explain_view(connection: &Connection, name: &Name, analyze: bool) -> Result<S
             .with_hint("EXPLAIN SELECT * FROM it shows how it is read"));
     }
     let id = relation.id;
-    connection.database.sequencer.task(move |sequencer| {
+    connection.database.sequencer.task(&connection.interrupt, move |sequencer| {
         let view = sequencer.network.get(id).ok_or_else(|| Error::internal("a view without state"))?;
         let mut text = match (&view.upkeep, analyze) {
             (Upkeep::Maintained(maintained), true) => view.spec.explain_with(&maintained.circuit.stats()),

@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
@@ -65,7 +66,7 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
     let with_snapshot = !matches!(first, First::Nothing);
     let (queue, schema_of) = (Queue::new(version.epoch), schema.clone());
     let handed = queue.clone();
-    connection.database.sequencer.task(move |sequencer| {
+    connection.database.sequencer.task(&connection.interrupt, move |sequencer| {
         let (target, now) = sequencer.follow(plan, with_snapshot)?;
         let epoch = sequencer.shared.version().epoch;
         let (kind, batches) = match since {
@@ -133,7 +134,7 @@ impl Sequencer {
                 }
                 let (time_us, tables) = (self.time_us(), || self.table_snapshots(epoch));
                 let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &tables };
-                self.network.catch_up(&mut built, &|id| self.layout(id), &moment)?;
+                self.network.catch_up(&mut built, &|id| self.layout(id), &moment, &Interrupt::default())?;
                 let failures = self.network.failures();
                 let below = spec.inputs().into_iter().find_map(|id| failures.get(&id).cloned());
                 let own = circuit_failure(&built.maintained.circuit, "subscription").map(Arc::new);

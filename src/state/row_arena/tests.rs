@@ -1,12 +1,14 @@
 //! The arena against a list of rows with birth and death.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::UInt64Type;
+use arrow::array::{Array, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, UInt64Type};
 
 use super::*;
 use crate::base::change::ChangeBatch;
+use crate::catalog::layout::ColumnId;
 use crate::state::testing::{Random, random_rows, schema, summed, text, texts};
 
 struct Row {
@@ -148,4 +150,97 @@ fn weights_that_are_not_positive_and_foreign_columns_are_refused() {
     let snapshot = arena.snapshot(0);
     assert_eq!(snapshot.num_rows(), i64::MAX as u64 + 1);
     assert!(snapshot.read_chunk(0, None, false).is_err());
+}
+
+#[test]
+fn compaction_keeps_the_rows_of_a_segment_together() {
+    let mut random = Random::new(3);
+    let mut arena = RowArena::new(schema());
+    let rows = random_rows(&mut Random::new(1), 10_000, 5);
+    for _ in 0..30 {
+        arena.append(rows.clone(), &Weights::Ones).unwrap();
+    }
+    for round in 1..=4 {
+        for id in 0..300_000 {
+            let often = if segment(id).is_multiple_of(3) { 2 } else { 5 };
+            if random.below(often) > 0 && arena.weight(id).is_some() {
+                arena.delete(id, round).unwrap();
+            }
+        }
+        let before = read(&arena.snapshot(round));
+        arena.compact(round).unwrap();
+        assert_eq!(read(&arena.snapshot(round)), before, "round {round}");
+        let chunks: Vec<_> = arena.sealed.iter().map(|chunk| (segment(chunk.first()), segment(chunk.last()))).collect();
+        for pair in chunks.windows(2) {
+            let ((first, end), (start, last)) = (pair[0], pair[1]);
+            assert!(end < start || (first == end && end == start && start == last), "{chunks:?}");
+        }
+    }
+    assert!(arena.sealed.len() < 16, "{chunks} chunks", chunks = arena.sealed.len());
+}
+
+#[test]
+fn rows_outlive_changes_of_their_columns() {
+    let old = Layout::numbered(schema());
+    let mut arena = RowArena::of_layout(old.clone());
+    let rows = random_rows(&mut Random::new(1), 10, 5);
+    arena.append(rows.clone(), &Weights::Ones).unwrap();
+    let before = arena.snapshot(1);
+    // Without the first column, with a new one that older rows have 7 in.
+    let fields = [old.schema.field(1).clone(), old.schema.field(2).clone(), Field::new("new", DataType::Int64, true)];
+    let seven: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+    let new = Layout {
+        schema: Arc::new(Schema::new(fields.to_vec())),
+        ids: vec![ColumnId(1), ColumnId(2), ColumnId(3)].into(),
+        missing: vec![None, None, Some(seven.clone())].into(),
+    };
+    arena.relayout(new.clone());
+    let added = rows.slice(0, 2);
+    let columns = vec![added.column(1).clone(), added.column(2).clone(), Arc::new(Int64Array::from(vec![1, 2])) as _];
+    arena.append(RecordBatch::try_new(new.schema.clone(), columns).unwrap(), &Weights::Ones).unwrap();
+    arena.delete(3, 2).unwrap();
+    let taken = arena.take(&[0, 11], &[2, 0]).unwrap();
+    assert_eq!(taken[0].as_primitive::<Int64Type>().values(), &[7, 2]);
+    let unchanged = before.read_chunk(0, None, false).unwrap().unwrap();
+    assert_eq!(texts(unchanged.columns(), 3), texts(rows.columns(), 3), "the old snapshot has its columns");
+    let now = arena.snapshot(2);
+    let gone = now.changes_since(&before).unwrap();
+    assert_eq!(gone.iter().map(ChangeBatch::num_rows).sum::<usize>(), 3);
+    assert!(gone.iter().all(|change| change.schema() == new.schema));
+    // A column of the name of one that is gone has nothing of its values.
+    let mut again = new.clone();
+    let back = Field::new(old.schema.field(0).name(), old.schema.field(0).data_type().clone(), true);
+    again.schema = Arc::new(Schema::new(vec![back, new.schema.field(2).clone()]));
+    (again.ids, again.missing) = (vec![ColumnId(4), ColumnId(3)].into(), vec![None, Some(seven)].into());
+    let seen = now.seen_as(again).read_chunk(0, None, false).unwrap().unwrap();
+    assert_eq!(seen.column(0).null_count(), seen.num_rows());
+}
+
+#[test]
+fn a_converted_arena_keeps_ids_and_asks_for_no_dead_value() {
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+    let mut arena = RowArena::new(schema.clone());
+    let rows =
+        |values: Vec<i64>| RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(values))]).unwrap();
+    arena.append(rows((0..100).collect()), &Weights::Ones).unwrap();
+    arena.append(rows(vec![1000]), &Weights::Ones).unwrap();
+    arena.delete(100, 1).unwrap();
+    (0..50).for_each(|id| arena.delete(id * 2, 2).unwrap());
+    let layout = Layout {
+        schema: Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)])),
+        ids: vec![ColumnId(1)].into(),
+        missing: vec![None].into(),
+    };
+    let narrow = |rows: &RecordBatch| {
+        assert!(rows.column(0).as_primitive::<Int64Type>().values().iter().all(|value| value % 2 == 1));
+        let column = compute::cast(rows.column(0), &DataType::Int32)?;
+        Ok(RecordBatch::try_new(layout.schema.clone(), vec![column])?)
+    };
+    let mut converted = RowArena::converted(&arena.snapshot(2), layout.clone(), &narrow).unwrap();
+    assert_eq!((converted.live_rows(), converted.dead_rows(), converted.high()), (50, 50, 101));
+    let taken = converted.take(&[1, 99], &[0]).unwrap();
+    assert_eq!(taken[0].as_primitive::<Int32Type>().values(), &[1, 99]);
+    assert!(converted.delete(100, 3).is_err() && converted.delete(2, 3).is_err() && converted.delete(3, 3).is_ok());
+    let ids = converted.append(narrow(&rows(vec![7])).unwrap(), &Weights::Ones).unwrap();
+    assert_eq!(ids, 101..102);
 }

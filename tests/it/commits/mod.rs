@@ -1,7 +1,9 @@
 //! Commits of several connections: rows and definitions pass one door, and nobody sees half of one.
 
 mod alter;
+mod bank;
 mod interleave;
+mod interrupts;
 mod races;
 mod replay;
 mod subscriptions;

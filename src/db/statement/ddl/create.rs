@@ -11,10 +11,10 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
-use crate::db::commit::Write;
 use crate::db::statement::dml::{column_of, resolve};
 use crate::db::value::assign;
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::sql::statement::{CreateIndex, CreateKind, CreateRelation};
 
 impl Definer {

@@ -25,12 +25,13 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::db::commit::{Again, Commit, Payload, Write};
+use crate::db::commit::{Again, Commit, Payload};
 use crate::db::connection::Connection;
 use crate::db::read::Reader;
 use crate::db::shared::Shared;
 use crate::db::transaction::Overlays;
 use crate::db::version::Version;
+use crate::db::write::Write;
 use crate::plan::context::Parameters;
 use crate::sql::statement::{Emit, Statement};
 
@@ -88,7 +89,8 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
             Box::new(move |version| definer.payload(version, definer.propose(version, &statement)?))
         };
         let again = (attempt == ATTEMPTS).then_some(again);
-        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again }) {
+        let interrupt = connection.interrupt.clone();
+        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again, interrupt }) {
             Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => continue,
             Err(error) => return Err(error),
             Ok(_) => notices.into_iter().for_each(|notice| connection.notice(notice)),

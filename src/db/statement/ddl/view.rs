@@ -16,10 +16,10 @@ use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::CatalogChange;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::continuous::circuit::StepContext;
 use crate::continuous::lower::lower;
 use crate::continuous::network::{Built, Maintained, recompute, same_columns};
 use crate::continuous::spec::CircuitSpec;
+use crate::continuous::step::StepContext;
 use crate::db::read::Reader;
 use crate::db::shared::Shared;
 use crate::db::statement::dml::resolve;
@@ -135,9 +135,8 @@ pub fn build(
 ) -> Result<Built> {
     let from = snapshots_of(version, spec)?;
     let kept = || Snapshots { kept: from.iter().cloned().collect() };
-    let run = |plan: &_| recompute(&shared.engine, kept(), version.time_us, plan);
-    let cx = StepContext { now_us: version.time_us, recompute: &run };
-    interrupt.check()?;
+    let run = |plan: &_| recompute(&shared.engine, kept(), version.time_us, plan, interrupt);
+    let cx = StepContext { now_us: version.time_us, interrupt, recompute: &run };
     let maintained = Maintained::build(spec, relation, &from, &cx, version.epoch)?;
     Ok(Built { maintained, from })
 }
@@ -192,7 +191,7 @@ fn with_columns(text: &str, names: &[String], schema: &Schema) -> String {
 
 /// Whether `new` may take the place of `old` under the views that read it.
 fn check_replacement(catalog: &Catalog, old: &Relation, new: &Relation) -> Result<()> {
-    if reaches(catalog, new, old.id) {
+    if catalog.below(new.dependencies.iter().copied()).contains(&old.id) {
         return Err(Error::invalid(format!("\"{}\" would read itself", old.name)));
     }
     match catalog.dependents(old.id).next() {
@@ -226,18 +225,7 @@ fn inliners(version: &Version, id: RelationId) -> Vec<(Arc<Relation>, bool)> {
             }
         }
     }
-    found.sort_by_key(|(view, _)| depth(&version.catalog, view));
+    let order = version.catalog.in_order();
+    found.sort_by_key(|(view, _)| order.iter().position(|id| *id == view.id));
     found
-}
-
-/// The length of the longest chain of views below.
-fn depth(catalog: &Catalog, relation: &Relation) -> usize {
-    let below = relation.dependencies.iter().filter_map(|id| catalog.by_id(*id));
-    below.filter(|below| below.kind.is_view()).map(|below| 1 + depth(catalog, below)).max().unwrap_or(0)
-}
-
-fn reaches(catalog: &Catalog, from: &Relation, target: RelationId) -> bool {
-    from.dependencies
-        .iter()
-        .any(|id| *id == target || catalog.by_id(*id).is_some_and(|relation| reaches(catalog, relation, target)))
 }

@@ -1,0 +1,87 @@
+//! Waiting for the sequencer, and calling a request off while that is possible.
+//!
+//! ```text
+//! waiting ──taken──▶ at the door ──logged──▶ passed       what the sequencer does
+//!    │
+//!    └─withdrawn──▶ never looked at                       what an interrupt does
+//! ```
+//!
+//! Whoever is interrupted gets an answer at once. A request that still waits is withdrawn: nothing has happened. At the
+//! door the decision is waited for; what takes long there asks the same interrupt. A commit that has passed cannot be
+//! called off, because what is in the log is committed, whoever has lost patience; then the wait alone ends, and the
+//! answer says that the epoch is not published yet.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::gone;
+use crate::base::error::Result;
+use crate::base::limits::Interrupt;
+use crate::db::commit::Committed;
+
+/// How long an interrupt may go unnoticed.
+const LOOK: Duration = Duration::from_millis(20);
+
+const WAITING: u8 = 0;
+const TAKEN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+/// How far a request has come, known to who asks and to the sequencer.
+#[derive(Debug, Default)]
+pub struct Fate {
+    state: AtomicU8,
+    passed: OnceLock<Committed>,
+}
+
+impl Fate {
+    /// The sequencer looks at the request now; false if it was withdrawn.
+    pub fn take(&self) -> bool {
+        self.state.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The commit is in the log.
+    pub fn pass(&self, committed: Committed) {
+        let _ = self.passed.set(Committed { published: false, ..committed });
+    }
+
+    fn withdraw(&self) -> bool {
+        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// The answer to a commit.
+pub fn for_commit(answer: &Receiver<Result<Committed>>, fate: &Fate, interrupt: &Interrupt) -> Result<Committed> {
+    loop {
+        match answer.recv_timeout(LOOK) {
+            Ok(committed) => return committed,
+            Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let Err(interrupted) = interrupt.check() else { continue };
+        if fate.withdraw() {
+            return Err(interrupted);
+        }
+        if let Some(committed) = fate.passed.get() {
+            return Ok(*committed);
+        }
+    }
+}
+
+/// The answer to a task.
+pub fn for_task<T>(answer: &Receiver<Result<T>>, fate: &Arc<Fate>, interrupt: &Interrupt) -> Result<T> {
+    loop {
+        match answer.recv_timeout(LOOK) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Err(interrupted) = interrupt.check()
+            && fate.withdraw()
+        {
+            return Err(interrupted);
+        }
+    }
+}
