@@ -6,7 +6,7 @@
 //! at the end a view made late; batch must also pass the checks of [`partition`] that need no reference.
 //!
 //! `EDDY_ORACLE_HISTORIES` sets the number of histories (300; a campaign takes 20000), `EDDY_ORACLE_SEED` the first
-//! seed, which is printed. `EDDY_ORACLE_KEEP_GOING=1` shows all failures instead of the first. [`features`] says how
+//! seed (1, so that a green tree stays green; a campaign takes others). `EDDY_ORACLE_KEEP_GOING=1` shows all failures instead of the first. [`features`] says how
 //! parts of SQL are left out. A failing history is made smaller before it is shown, as SQL that can be run.
 
 mod decode;
@@ -28,14 +28,17 @@ use features::Features;
 use generate::History;
 use trial::{Failure, Tally};
 
-use super::{number, seed_of_the_moment};
+use super::number;
 
 /// How many histories run where the environment does not say.
 const HISTORIES: u64 = 300;
 
+/// The first seed where the environment does not say.
+const SEED: u64 = 1;
+
 #[test]
 fn batch_and_views_equal_the_reference() {
-    let first = number("EDDY_ORACLE_SEED").unwrap_or_else(seed_of_the_moment);
+    let first = number("EDDY_ORACLE_SEED").unwrap_or(SEED);
     let histories = number("EDDY_ORACLE_HISTORIES").unwrap_or(HISTORIES);
     let keep_going = number("EDDY_ORACLE_KEEP_GOING").is_some();
     println!("judge: {histories} histories from seed {first}");

@@ -49,7 +49,7 @@ impl Display for Select {
         write!(f, "SELECT ")?;
         match self.distinct {
             Distinct::All => {}
-            Distinct::Distinct => write!(f, "DISTINCT ")?,
+            Distinct::Whole => write!(f, "DISTINCT ")?,
             Distinct::On(count) => {
                 let keys: Vec<String> = self.items.iter().take(count).map(|(expr, _)| expr.to_string()).collect();
                 write!(f, "DISTINCT ON ({}) ", keys.join(", "))?;

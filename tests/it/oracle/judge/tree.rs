@@ -71,7 +71,7 @@ pub enum Distinct {
     /// They stay.
     All,
     /// One stays.
-    Distinct,
+    Whole,
     /// DISTINCT ON the first so many columns.
     On(usize),
 }

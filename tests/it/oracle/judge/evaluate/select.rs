@@ -6,14 +6,12 @@ use super::{Answer, Context, Evaluator, Fault, Name, Scope, compare_keys, names_
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::{Row, Value, row_key};
 
+/// Result rows, each behind its sort keys.
+type Keyed = Vec<(Row, Row)>;
+
 impl Evaluator<'_> {
     /// The names of a SELECT's result, and its rows with the keys they are to be sorted by.
-    pub(super) fn select(
-        &self,
-        select: &Select,
-        order: &[Order],
-        scope: &Scope,
-    ) -> Answer<(Vec<String>, Vec<(Row, Row)>)> {
+    pub(super) fn select(&self, select: &Select, order: &[Order], scope: &Scope) -> Answer<(Vec<String>, Keyed)> {
         let (names, rows) = match &select.from {
             Some(from) => self.from(from, scope)?,
             None => (Vec::new(), vec![Vec::new()]),
@@ -127,13 +125,13 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    fn distinct(&self, distinct: &Distinct, order: &[Order], rows: Vec<(Row, Row)>) -> Answer<Vec<(Row, Row)>> {
+    fn distinct(&self, distinct: &Distinct, order: &[Order], rows: Keyed) -> Answer<Keyed> {
         let width = match distinct {
             Distinct::All => return Ok(rows),
-            Distinct::Distinct => usize::MAX,
+            Distinct::Whole => usize::MAX,
             Distinct::On(width) => *width,
         };
-        let mut groups: BTreeMap<String, Vec<(Row, Row)>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Keyed> = BTreeMap::new();
         for (key, row) in rows {
             groups.entry(row_key(&row[..width.min(row.len())])).or_default().push((key, row));
         }

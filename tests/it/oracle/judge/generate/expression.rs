@@ -269,9 +269,8 @@ impl Generator<'_> {
         match self.random.below(12) {
             0 => Expr::IsNull(subject, negated),
             1 => {
-                let nulls = !negated || self.on(Feature::NOT_IN_TWICE);
-                let list = (0..1 + self.random.below(3)).map(|_| self.literal(ty, nulls)).collect();
-                Expr::InList(subject, list, negated)
+                let list = (0..1 + self.random.below(3)).map(|_| self.literal(ty, true)).collect();
+                Expr::InList(subject, list, negated && self.on(Feature::NOT_IN_TWICE))
             }
             2 => Expr::Between(
                 subject,
@@ -321,8 +320,8 @@ impl Generator<'_> {
         let other = self.literal(to, false);
         match self.random.one_in(4) {
             true => {
-                let nulls = self.on(Feature::NOT_IN_TWICE);
-                Expr::InList(number, vec![other, self.literal(to, nulls)], self.random.one_in(2))
+                let negated = self.may(Feature::NOT_IN_TWICE, 2);
+                Expr::InList(number, vec![other, self.literal(to, true)], negated)
             }
             false => Expr::Compare(self.pick(&COMPARISONS), number, Box::new(other)),
         }
@@ -338,9 +337,8 @@ impl Generator<'_> {
             match generator.random.below(4) {
                 0 | 1 => {
                     let most = generator.pick(&[1, 1, 2, 5]);
-                    let nulls = generator.on(Feature::NOT_IN_TWICE);
-                    let list = (0..most).map(|_| generator.literal(leaf.ty, nulls)).collect();
-                    Expr::InList(subject, list, negated)
+                    let list = (0..most).map(|_| generator.literal(leaf.ty, true)).collect();
+                    Expr::InList(subject, list, negated && generator.on(Feature::NOT_IN_TWICE))
                 }
                 2 => {
                     let (low, high) = (generator.literal(leaf.ty, false), generator.literal(leaf.ty, false));

@@ -188,7 +188,7 @@ impl Generator<'_> {
         let Body::Select(select) = &mut query.body else { return query };
         let unnests = select.items.iter().any(|(item, _)| matches!(item, Expr::Unnest(_)));
         if choice == 0 && self.on(Feature::DISTINCT) {
-            select.distinct = Distinct::Distinct;
+            select.distinct = Distinct::Whole;
         } else if choice == 1 && self.on(Feature::DISTINCT_ON) && !unnests {
             select.distinct = Distinct::On(1 + self.random.below(types.len()));
             let items: Vec<Expr> = select.items.iter().map(|(item, _)| item.clone()).collect();
@@ -202,7 +202,7 @@ impl Generator<'_> {
             let keys: Option<Vec<Expr>> = items.into_iter().enumerate().map(by).collect();
             match keys {
                 Some(keys) => query.order = keys.into_iter().map(|by| self.sort_key(by)).collect(),
-                None => select.distinct = Distinct::Distinct,
+                None => select.distinct = Distinct::Whole,
             }
         }
         query
