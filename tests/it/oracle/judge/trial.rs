@@ -13,6 +13,9 @@ use super::partition;
 use super::tree::*;
 use super::value::{Row, Type, bag, row_key, surplus};
 
+/// How many ways to choose among tied rows are tried.
+const CHOICES: usize = 300;
+
 /// What a trial came to, so that a green run can be told from an empty one.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -269,8 +272,8 @@ impl Trial<'_> {
     fn judge(&mut self, when: &str, prefix: &str) -> Result<(), Failure> {
         let Trial { history, connection, tables, live, tally, .. } = self;
         for (number, query) in history.queries.iter().enumerate().filter(|(number, _)| live.contains(number)) {
-            let meaning = Evaluator::new(tables).query(query);
             let batch = select(connection, &query.to_string());
+            let meaning = meaning_of(tables, query, &batch);
             let view = select(connection, &format!("SELECT * FROM {prefix}{number}"));
             let context = |failure: Failure| Failure { text: format!("{when}: {}", failure.text), ..failure };
             if let (Ok(batch), Ok(view)) = (&batch, &view)
@@ -285,6 +288,30 @@ impl Trial<'_> {
         }
         Ok(())
     }
+}
+
+/// What a query means: of several meanings, because SQL leaves a choice, the one that batch has chosen if it is legal.
+fn meaning_of(
+    tables: &BTreeMap<String, Relation>,
+    query: &Query,
+    batch: &Result<Vec<Row>, EngineError>,
+) -> Result<Sorted, Fault> {
+    let evaluator = Evaluator::new(tables);
+    let first = evaluator.query(query);
+    let Ok(rows) = batch else { return first };
+    let mut meaning = first.clone();
+    for _ in 0..CHOICES {
+        match meaning {
+            Ok(sorted) if compare(query, &sorted, rows, true).is_some() => {}
+            Err(Fault::Sql(_)) => {}
+            meaning => return meaning,
+        }
+        if !evaluator.choose_otherwise() {
+            return first;
+        }
+        meaning = evaluator.query(query);
+    }
+    Err(Fault::Open("too many choices".into()))
 }
 
 fn judge_one(

@@ -9,7 +9,7 @@ mod expression;
 mod select;
 mod window;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -69,6 +69,14 @@ pub struct Evaluator<'a> {
     steps: Cell<usize>,
     /// Whether conditions are taken for true, so that everything is looked at.
     checks_only: bool,
+    choices: RefCell<Choices>,
+}
+
+/// Where SQL leaves open which rows are taken, one choice is made; these are those made, and how many there were.
+#[derive(Debug, Default)]
+struct Choices {
+    made: Vec<(usize, usize)>,
+    next: usize,
 }
 
 /// The WITH queries that can be named, the innermost first.
@@ -106,7 +114,7 @@ struct Scope<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator over these tables.
     pub fn new(tables: &'a BTreeMap<String, Relation>) -> Self {
-        Evaluator { tables, steps: Cell::new(0), checks_only: false }
+        Evaluator { tables, steps: Cell::new(0), checks_only: false, choices: RefCell::default() }
     }
 
     /// What is wrong with a query whatever the rows: everything is looked at with one row of NULLs in each table.
@@ -116,12 +124,37 @@ impl<'a> Evaluator<'a> {
             rows: vec![vec![Value::Null; relation.names.len()]],
         };
         let tables = tables.iter().map(|(name, relation)| (name.clone(), one(relation))).collect();
-        Evaluator { tables: &tables, steps: Cell::new(0), checks_only: true }.query(query).err()
+        let evaluator = Evaluator { checks_only: true, ..Evaluator::new(&tables) };
+        evaluator.query(query).err()
     }
 
     /// The rows of a query, sorted and not cut.
     pub fn query(&self, query: &Query) -> Answer<Sorted> {
+        self.choices.borrow_mut().next = 0;
         self.sorted(query, &Scope::root())
+    }
+
+    /// Turns to the next way to choose where SQL leaves a choice; false if all have been seen.
+    pub fn choose_otherwise(&self) -> bool {
+        let mut choices = self.choices.borrow_mut();
+        while let Some((chosen, count)) = choices.made.pop() {
+            if chosen + 1 < count {
+                choices.made.push((chosen + 1, count));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One of so many.
+    fn choice(&self, count: usize) -> usize {
+        let mut choices = self.choices.borrow_mut();
+        let next = choices.next;
+        choices.next += 1;
+        if next == choices.made.len() {
+            choices.made.push((0, count));
+        }
+        choices.made[next].0
     }
 
     fn spend(&self) -> Answer<()> {
@@ -132,24 +165,23 @@ impl<'a> Evaluator<'a> {
     /// The rows of a subquery.
     fn relation(&self, query: &Query, scope: &Scope) -> Answer<Relation> {
         let sorted = self.sorted(query, scope)?;
-        self.check_cut(&sorted)?;
-        let rows = sorted.cut().map(|(_, row)| row.clone()).collect();
+        let rows = self.cut(&sorted);
         Ok(Relation { names: sorted.names, rows })
     }
 
-    /// Inside a query it must not be left open which rows LIMIT takes.
-    fn check_cut(&self, sorted: &Sorted) -> Answer<()> {
-        let end = sorted.skip.saturating_add(sorted.take);
-        for edge in [sorted.skip, end] {
-            if edge == 0 || edge >= sorted.rows.len() {
-                continue;
-            }
-            let ((before, last), (after, first)) = (&sorted.rows[edge - 1], &sorted.rows[edge]);
-            if same_row(before, after) && !same_row(last, first) {
-                return Err(Fault::Open("LIMIT cuts through rows with equal sort keys".into()));
-            }
+    /// The rows that LIMIT and OFFSET leave, chosen where they cut through rows with equal sort keys.
+    fn cut(&self, sorted: &Sorted) -> Vec<Row> {
+        let (start, end) = (sorted.skip, sorted.skip.saturating_add(sorted.take));
+        let mut rows = Vec::new();
+        let mut at = 0;
+        for peers in sorted.rows.chunk_by(|(a, _), (b, _)| same_row(a, b)) {
+            let taken = (at + peers.len()).min(end).saturating_sub(at.max(start));
+            let combinations = combinations(peers.len(), taken);
+            let chosen = if combinations.len() > 1 { self.choice(combinations.len()) } else { 0 };
+            rows.extend(combinations[chosen].iter().map(|at| peers[*at].1.clone()));
+            at += peers.len();
         }
-        Ok(())
+        rows
     }
 
     fn sorted(&self, query: &Query, scope: &Scope) -> Answer<Sorted> {
@@ -194,6 +226,14 @@ impl<'a> Evaluator<'a> {
 
     /// Runs a statement on the rows of its table; the answer is their new state.
     pub fn statement(&self, statement: &Statement) -> Answer<(String, Vec<Row>)> {
+        let answer = self.changed(statement)?;
+        if self.choices.borrow().made.iter().any(|(_, count)| *count > 1) {
+            return Err(Fault::Open("a statement chooses among tied rows".into()));
+        }
+        Ok(answer)
+    }
+
+    fn changed(&self, statement: &Statement) -> Answer<(String, Vec<Row>)> {
         let root = Scope::root();
         match statement {
             Statement::Insert { table, query } => {
@@ -304,6 +344,15 @@ impl<'a> Scope<'a> {
         }
         None
     }
+}
+
+/// All ways to take some of so many, while they are few; else the first.
+fn combinations(count: usize, taken: usize) -> Vec<Vec<usize>> {
+    if taken == count || taken == 0 || count > 8 {
+        return vec![(0..taken).collect()];
+    }
+    let set = |bits: usize| (0..count).filter(move |at| bits & (1 << at) != 0).collect::<Vec<usize>>();
+    (0..1 << count).map(set).filter(|set| set.len() == taken).collect()
 }
 
 /// The columns of a relation under an alias.

@@ -142,13 +142,10 @@ impl Evaluator<'_> {
         let mut kept = Vec::new();
         for mut group in groups.into_values() {
             group.sort_by(|(a, _), (b, _)| compare_keys(order, a, b));
-            if let [(first, row), (second, other), ..] = group.as_slice() {
-                let tied = compare_keys(order, first, second).is_eq();
-                if width != usize::MAX && tied && row_key(row) != row_key(other) {
-                    return Err(Fault::Open("DISTINCT ON chooses between rows with equal sort keys".into()));
-                }
-            }
-            kept.extend(group.into_iter().take(1));
+            let tied = group.iter().take_while(|(key, _)| compare_keys(order, key, &group[0].0).is_eq()).count();
+            // Rows that DISTINCT takes for one need no choice.
+            let chosen = if tied > 1 && width != usize::MAX { self.choice(tied) } else { 0 };
+            kept.extend(group.into_iter().skip(chosen).take(1));
         }
         Ok(kept)
     }

@@ -71,15 +71,20 @@ struct Generator<'a> {
     tables: Vec<Table>,
     aliases: usize,
     with: Vec<Table>,
+    /// Whether a LIMIT may cut through tied rows: the comparison tries every choice.
+    ties: bool,
 }
 
 impl History {
     /// The history of a seed.
     pub fn new(seed: u64, features: &Features) -> History {
         let random = Random::new(seed, "judge");
-        let mut generator = Generator { random, features, tables: Vec::new(), aliases: 0, with: Vec::new() };
+        let mut generator =
+            Generator { random, features, tables: Vec::new(), aliases: 0, with: Vec::new(), ties: false };
         generator.make_tables();
+        generator.ties = features.has(Feature::TIES_INSIDE);
         let queries = (0..3).map(|_| generator.top()).collect();
+        generator.ties = false;
         let epochs = (0..3).map(|at| generator.epoch(at)).collect();
         let partition = Some(generator.partition());
         let exact_states = features.has(Feature::ERROR_STATE);

@@ -131,6 +131,9 @@ impl Generator<'_> {
             numbers.swap(at, other);
         }
         query.order = numbers.into_iter().map(|number| self.sort_key(Expr::Ordinal(number))).collect();
+        if self.ties && self.random.one_in(3) {
+            query.order.truncate(self.random.below(width));
+        }
         let choice = self.random.below(4);
         if choice > 0 {
             query.limit = Some(self.random.below(5));
