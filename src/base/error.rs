@@ -227,40 +227,6 @@ impl std::error::Error for Error {
     }
 }
 
-impl From<arrow::error::ArrowError> for Error {
-    fn from(error: arrow::error::ArrowError) -> Self {
-        use arrow::error::ArrowError as A;
-        let kind = match &error {
-            A::DivideByZero | A::ArithmeticOverflow(_) | A::CastError(_) | A::ParseError(_) | A::ComputeError(_) => {
-                ErrorKind::Data
-            }
-            A::CsvError(_) | A::JsonError(_) => ErrorKind::Data,
-            // Arrow has no class of its own for a decimal that does not fit.
-            A::InvalidArgumentError(text) if is_decimal_overflow(text) => ErrorKind::Data,
-            A::IoError(_, _) | A::IpcError(_) | A::ParquetError(_) => ErrorKind::Io,
-            A::MemoryError(_) => ErrorKind::Resource,
-            A::NotYetImplemented(_) => ErrorKind::Unsupported,
-            _ => ErrorKind::Internal,
-        };
-        let sqlstate = match &error {
-            A::DivideByZero => "22012",
-            A::ArithmeticOverflow(_) => "22003",
-            A::InvalidArgumentError(text) if is_decimal_overflow(text) => "22003",
-            A::CastError(_) | A::ParseError(_) => "22P02",
-            _ => kind.sqlstate(),
-        };
-        let message = match &error {
-            A::DivideByZero => "division by zero".to_string(),
-            other => other.to_string(),
-        };
-        Error::new(kind, message).with_sqlstate(sqlstate).with_source(error)
-    }
-}
-
-fn is_decimal_overflow(text: &str) -> bool {
-    text.contains("to store in a Decimal")
-}
-
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Error::new(ErrorKind::Io, error.to_string()).with_source(error)

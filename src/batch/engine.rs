@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
-use crate::batch::limits::keep_sorts;
+use crate::batch::limits::{FenceLimits, UnfenceLimits, keep_sorts};
 use crate::batch::runtime::RuntimeSlot;
 use crate::batch::scan::{Prefilter, Relations, attach};
 use crate::batch::stream::{BatchStream, Message, wait_for};
@@ -178,13 +178,30 @@ impl Engine {
     }
 }
 
-/// DataFusion's physical rules without its second filter push-down: it moves a filter on one side of an outer join to
-/// a column of the same name on the other side. [`Prefilter`] does for scans what they need. And
-/// without its sanity check, which refuses right plans: it does not see that what is sorted by `abs(a + 1)` is.
+/// DataFusion's physical rules that are left out, by the start of their names.
+///
+/// - FilterPushdown (both): moves a filter on one side of an outer join to a column of the same name on the other side;
+///   [`Prefilter`] does for scans what they need.
+/// - LimitPushdown: takes an OFFSET along past a sort. Every limit has a sort below it that knows its number of rows
+///   ([`keep_sorts`]), so there is nothing to push.
+/// - LimitPushPastWindows, LimitedDistinctAggregation: the same for windows and for any rows of an aggregate.
+/// - aggregate_statistics: answers from estimates that some operators pass on as exact.
+/// - SanityCheckPlan: refuses right plans, since it does not see that what is sorted by `abs(a + 1)` is.
+const LEFT_OUT: [&str; 6] = [
+    "FilterPushdown",
+    "LimitPushdown",
+    "LimitPushPastWindows",
+    "LimitedDistinctAggregation",
+    "aggregate_statistics",
+    "SanityCheckPlan",
+];
+
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    rules.retain(|rule| !rule.name().starts_with("FilterPushdown") && rule.name() != "SanityCheckPlan");
+    rules.retain(|rule| !LEFT_OUT.iter().any(|name| rule.name().starts_with(name)));
     rules.insert(0, Arc::new(Prefilter));
+    rules.insert(0, Arc::new(FenceLimits));
+    rules.push(Arc::new(UnfenceLimits));
     rules
 }
 

@@ -1,13 +1,26 @@
 //! Limits that keep their order.
 //!
+//! [`FenceLimits`] and [`UnfenceLimits`] stand around DataFusion's physical rules: they push a sort from above a limit
+//! to below it when the limit's own order is by columns that a projection has dropped, so that `LIMIT 2` takes the
+//! first two of another order. Between the two rules no sort is pushed through a limit.
+//!
 //! DataFusion's physical optimiser drops a sort that no operator above asks for, and a limit does not ask: it relies
 //! on the logical rule that puts the number of rows into the sort, which the shared plan does without. So it is put
 //! there last of all. Without this `SELECT sum(x) FROM (SELECT x FROM t ORDER BY x LIMIT 3)` sums any three rows.
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::Result as DataFusionResult;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{FetchType, Limit, LogicalPlan, SkipType, Sort};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
@@ -37,12 +50,133 @@ pub(crate) fn keep_sorts(plan: LogicalPlan) -> Result<LogicalPlan> {
     kept.data().map_err(from_datafusion)
 }
 
-fn tell(plan: LogicalPlan, rows: usize) -> datafusion::common::Result<Transformed<LogicalPlan>> {
+fn tell(plan: LogicalPlan, rows: usize) -> DataFusionResult<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
             Ok(Transformed::yes(LogicalPlan::Sort(Sort { fetch: Some(rows), ..sort })))
         }
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => plan.map_children(|input| tell(input, rows)),
         other => Ok(Transformed::no(other)),
+    }
+}
+
+/// Puts a fence above every limit but those that give the result its order.
+#[derive(Debug)]
+pub(crate) struct FenceLimits;
+
+impl PhysicalOptimizerRule for FenceLimits {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _options: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        fenced(plan, true)
+    }
+
+    fn name(&self) -> &str {
+        "fence_limits"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn fenced(plan: Arc<dyn ExecutionPlan>, gives_order: bool) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let is_limit = plan.is::<GlobalLimitExec>();
+    let inputs_give_order = gives_order && (is_limit || plan.is::<ProjectionExec>());
+    let plan = plan.map_children(|input| fenced(input, inputs_give_order).map(Transformed::yes)).data()?;
+    Ok(if is_limit && !gives_order { Arc::new(Fence { input: plan }) } else { plan })
+}
+
+/// Takes the fences away.
+#[derive(Debug)]
+pub(crate) struct UnfenceLimits;
+
+impl PhysicalOptimizerRule for UnfenceLimits {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _options: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<Fence>() {
+            Some(fence) => Ok(Transformed::yes(fence.input.clone())),
+            None => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "unfence_limits"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The rows of its input, of whose order it is not said that it is kept.
+#[derive(Debug)]
+struct Fence {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for Fence {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fence")
+    }
+}
+
+impl ExecutionPlan for Fence {
+    fn name(&self) -> &str {
+        "Fence"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(match children.pop() {
+            Some(input) => Arc::new(Fence { input }),
+            None => self,
+        })
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(match children.pop() {
+            Some(input) => Arc::new(Fence { input }),
+            None => self,
+        })
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
     }
 }

@@ -9,3 +9,16 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
+
+/// Advice for a name that is none of `known`: the nearest one, and all there are.
+pub fn advice(name: &str, known: &[&str]) -> String {
+    let all = match known {
+        [] => return String::new(),
+        [only] => format!("there is only {only}"),
+        [first @ .., last] => format!("there are {} and {last}", first.join(", ")),
+    };
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"? {all}"),
+        None => all,
+    }
+}

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::catalog::suggest::advice;
 
 /// The formats of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,8 +45,19 @@ impl FileFormat {
         known.ok_or_else(|| {
             let known = ["csv", "tsv", "json", "ndjson", "parquet", "arrow"];
             let error = Error::invalid(format!("unknown file format '{name}'"));
-            error.with_hint(super::options::suggest(name, &known))
+            error.with_hint(advice(name, &known))
         })
+    }
+
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileFormat::Csv => "CSV",
+            FileFormat::Json => "JSON",
+            FileFormat::Ndjson => "NDJSON",
+            FileFormat::Parquet => "Parquet",
+            FileFormat::Arrow => "Arrow",
+        }
     }
 
     /// The format and compression an extension stands for: `a.csv`, `a.ndjson.gz`.
@@ -122,7 +134,7 @@ mod tests {
         assert_eq!(of("parquet"), (None, Compression::None));
         assert_eq!(FileFormat::from_name("PARQUET").unwrap(), FileFormat::Parquet);
         let error = FileFormat::from_name("parket").unwrap_err();
-        assert_eq!(error.hint(), Some("did you mean \"parquet\"?"));
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"parquet\"? there are csv,")));
     }
 
     #[test]

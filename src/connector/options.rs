@@ -2,11 +2,14 @@
 //!
 //! DuckDB's names are accepted with their synonyms. What is not asked for is `None` and found by looking at the file.
 
-use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use std::fmt;
 use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::suggest::advice;
 use crate::connector::format::{Compression, FileFormat};
 
 /// A value in an option list.
@@ -22,6 +25,24 @@ pub enum OptionValue {
     List(Vec<OptionValue>),
     /// `{'a': 'BIGINT'}`, in order.
     Map(Vec<(String, OptionValue)>),
+}
+
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionValue::Text(text) => write!(f, "'{text}'"),
+            OptionValue::Boolean(value) => write!(f, "{value}"),
+            OptionValue::Integer(value) => write!(f, "{value}"),
+            OptionValue::List(values) => {
+                let values: Vec<String> = values.iter().map(OptionValue::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
+            OptionValue::Map(entries) => {
+                let entries: Vec<String> = entries.iter().map(|(key, value)| format!("'{key}': {value}")).collect();
+                write!(f, "{{{}}}", entries.join(", "))
+            }
+        }
+    }
 }
 
 /// Names and types the user gave for columns.
@@ -70,6 +91,8 @@ pub struct ReadOptions {
     pub timestamp_format: Option<String>,
     /// A cancellation is noticed while the file is looked through.
     pub interrupt: Option<Interrupt>,
+    /// The keys that were given.
+    pub given: Vec<String>,
 }
 
 const READ_KEYS: &[&str] = &[
@@ -112,7 +135,8 @@ impl ReadOptions {
         Ok(options)
     }
 
-    fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
+    /// Sets one option; keys are lower case.
+    pub fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
         match key {
             "format" => self.format = Some(FileFormat::from_name(&text(key, value)?)?),
             "compression" => self.compression = compression(key, value)?,
@@ -145,7 +169,7 @@ impl ReadOptions {
             "dateformat" => self.date_format = Some(text(key, value)?),
             "timestampformat" => self.timestamp_format = Some(text(key, value)?),
             // Detection is always on where nothing is said, and files are always matched by name: both are accepted.
-            "auto_detect" | "union_by_name" => drop(boolean(key, value)?),
+            "auto_detect" | "union_by_name" => always_on(key, value)?,
             "ignore_errors" | "null_padding" | "hive_partitioning" | "filename" => {
                 if boolean(key, value)? {
                     let hint = match key {
@@ -159,7 +183,22 @@ impl ReadOptions {
             }
             _ => return Err(unknown(key, READ_KEYS)),
         }
+        self.given.push(key.to_string());
         Ok(())
+    }
+
+    /// An error for an option that means nothing in a file of this format.
+    pub fn expect_for(&self, format: FileFormat) -> Result<()> {
+        let known = |key: &str| match key {
+            "format" | "compression" | "auto_detect" | "union_by_name" => true,
+            // These were refused unless they are off.
+            "ignore_errors" | "null_padding" | "hive_partitioning" | "filename" => true,
+            "columns" | "types" | "dtypes" | "column_types" | "all_varchar" => {
+                matches!(format, FileFormat::Csv | FileFormat::Json | FileFormat::Ndjson)
+            }
+            _ => format == FileFormat::Csv,
+        };
+        expect_for(&self.given, format, known)
     }
 }
 
@@ -186,6 +225,8 @@ pub struct WriteOptions {
     pub force_quote: bool,
     /// JSON: write one array, also where the extension says otherwise.
     pub array: Option<bool>,
+    /// The keys that were given.
+    pub given: Vec<String>,
 }
 
 /// The compression inside a Parquet file.
@@ -219,16 +260,8 @@ const WRITE_KEYS: &[&str] = &[
 ];
 
 impl WriteOptions {
-    /// The options of a list such as `(FORMAT parquet, COMPRESSION snappy)`; keys in any case.
-    pub fn parse<'a>(list: impl IntoIterator<Item = (&'a str, &'a OptionValue)>) -> Result<Self> {
-        let mut options = WriteOptions::default();
-        for (key, value) in list {
-            options.set(&key.to_ascii_lowercase(), value)?;
-        }
-        Ok(options)
-    }
-
-    fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
+    /// Sets one option; keys are lower case.
+    pub fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
         match key {
             "format" => self.format = Some(FileFormat::from_name(&text(key, value)?)?),
             "compression" | "codec" => match text(key, value)?.to_ascii_lowercase().as_str() {
@@ -250,13 +283,31 @@ impl WriteOptions {
                 self.force_quote = match value {
                     OptionValue::Boolean(all) => *all,
                     OptionValue::Text(text) if text == "*" => true,
-                    _ => return Err(wrong(key, "* (all columns)")),
+                    _ => return Err(wrong(key, "* (all columns)", value)),
                 }
             }
             "array" => self.array = Some(boolean(key, value)?),
             // A file of that name is always replaced as a whole.
-            "overwrite" | "overwrite_or_ignore" => drop(boolean(key, value)?),
+            "overwrite" | "overwrite_or_ignore" => always_on(key, value)?,
             _ => return Err(unknown(key, WRITE_KEYS)),
+        }
+        self.given.push(key.to_string());
+        Ok(())
+    }
+
+    /// An error for an option that means nothing in a file of this format.
+    pub fn expect_for(&self, format: FileFormat) -> Result<()> {
+        let known = |key: &str| match key {
+            "format" | "overwrite" | "overwrite_or_ignore" => true,
+            "compression" | "codec" => format != FileFormat::Arrow,
+            "row_group_size" => format == FileFormat::Parquet,
+            "array" => format == FileFormat::Json,
+            _ => format == FileFormat::Csv,
+        };
+        expect_for(&self.given, format, known)?;
+        if self.parquet_compression == ParquetCompression::Snappy && format != FileFormat::Parquet {
+            let error = Error::invalid(format!("{} files are not compressed with snappy", format.name()));
+            return Err(error.with_sqlstate("22023").with_hint("there are gzip, zstd and none"));
         }
         Ok(())
     }
@@ -312,7 +363,7 @@ pub fn parse_type(name: &str) -> Result<DataType> {
             ];
             return Err(Error::new(ErrorKind::NotFound, format!("unknown type '{name}'"))
                 .with_sqlstate("42704")
-                .with_hint(suggest(&lower, &known)));
+                .with_hint(advice(&lower, &known)));
         }
     })
 }
@@ -330,38 +381,46 @@ fn decimal(name: &str, arguments: Option<&str>) -> Result<DataType> {
     }
 }
 
-/// Advice for a name that is not among `known`.
-pub fn suggest(name: &str, known: &[&str]) -> String {
-    let lower = name.to_ascii_lowercase();
-    let best = known.iter().map(|&word| (strsim::damerau_levenshtein(&lower, word), word)).min();
-    match best {
-        Some((distance, word)) if distance <= 2.max(word.len() / 3) => format!("did you mean \"{word}\"?"),
-        _ => format!("known are: {}", known.join(", ")),
+fn expect_for(given: &[String], format: FileFormat, known: impl Fn(&str) -> bool) -> Result<()> {
+    match given.iter().find(|key| !known(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let error = Error::invalid(format!("option \"{key}\" means nothing for a {} file", format.name()));
+            Err(error.with_sqlstate("22023").with_hint("leave it out"))
+        }
+    }
+}
+
+/// An option that can only be on.
+fn always_on(key: &str, value: &OptionValue) -> Result<()> {
+    match boolean(key, value)? {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!("option \"{key}\" is always on")).with_hint("leave it out")),
     }
 }
 
 fn unknown(key: &str, known: &[&str]) -> Error {
     Error::new(ErrorKind::NotFound, format!("unknown option \"{key}\""))
         .with_sqlstate("42704")
-        .with_hint(suggest(key, known))
+        .with_hint(advice(key, known))
 }
 
-fn wrong(key: &str, wanted: &str) -> Error {
-    Error::invalid(format!("option \"{key}\" wants {wanted}"))
+fn wrong(key: &str, wanted: &str, value: &OptionValue) -> Error {
+    Error::invalid(format!("option \"{key}\" wants {wanted}, not {value}")).with_sqlstate("22023")
 }
 
 fn text(key: &str, value: &OptionValue) -> Result<String> {
     match value {
         OptionValue::Text(text) => Ok(text.clone()),
         OptionValue::Integer(number) => Ok(number.to_string()),
-        _ => Err(wrong(key, "a text")),
+        _ => Err(wrong(key, "a text", value)),
     }
 }
 
 fn texts(key: &str, value: &OptionValue) -> Result<Vec<String>> {
     match value {
         OptionValue::List(values) => values.iter().map(|value| text(key, value)).collect(),
-        other => Ok(vec![text(key, other).map_err(|_| wrong(key, "a list of texts"))?]),
+        other => Ok(vec![text(key, other).map_err(|_| wrong(key, "a list of texts", other))?]),
     }
 }
 
@@ -369,12 +428,12 @@ fn boolean(key: &str, value: &OptionValue) -> Result<bool> {
     match value {
         OptionValue::Boolean(value) => Ok(*value),
         OptionValue::Integer(value @ (0 | 1)) => Ok(*value == 1),
-        OptionValue::Text(text) => match text.to_ascii_lowercase().as_str() {
+        OptionValue::Text(word) => match word.to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" => Ok(true),
             "false" | "off" | "no" => Ok(false),
-            _ => Err(wrong(key, "true or false")),
+            _ => Err(wrong(key, "true or false", value)),
         },
-        _ => Err(wrong(key, "true or false")),
+        _ => Err(wrong(key, "true or false", value)),
     }
 }
 
@@ -384,7 +443,7 @@ fn whole(key: &str, value: &OptionValue) -> Result<u64> {
         OptionValue::Text(text) => text.parse().ok(),
         _ => None,
     }
-    .ok_or_else(|| wrong(key, "a whole number that is not negative"))
+    .ok_or_else(|| wrong(key, "a whole number that is not negative", value))
 }
 
 fn optional_byte(key: &str, value: &OptionValue) -> Result<Option<u8>> {
@@ -399,7 +458,7 @@ fn byte(key: &str, value: &OptionValue) -> Result<u8> {
     match text.as_bytes() {
         b"\\t" => Ok(b'\t'),
         &[byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(byte),
-        _ => Err(wrong(key, "one ASCII character")),
+        _ => Err(wrong(key, "one ASCII character", value)),
     }
 }
 
@@ -411,12 +470,12 @@ fn compression(key: &str, value: &OptionValue) -> Result<Option<Compression>> {
         "gzip" | "gz" => Ok(Some(Compression::Gzip)),
         "zstd" | "zst" => Ok(Some(Compression::Zstd)),
         _ => Err(Error::invalid(format!("unknown compression '{word}'"))
-            .with_hint(suggest(&word, &["gzip", "zstd", "snappy", "none"]))),
+            .with_hint(advice(&word, &["gzip", "zstd", "snappy", "none"]))),
     }
 }
 
 fn typed_names(key: &str, value: &OptionValue) -> Result<Vec<(String, DataType)>> {
-    let OptionValue::Map(entries) = value else { return Err(wrong(key, "{'name': 'TYPE', ...}")) };
+    let OptionValue::Map(entries) = value else { return Err(wrong(key, "{'name': 'TYPE', ...}", value)) };
     entries.iter().map(|(name, value)| Ok((name.clone(), parse_type(&text(key, value)?)?))).collect()
 }
 
@@ -438,12 +497,17 @@ mod tests {
         assert_eq!(options.nulls.as_deref(), Some(&["NA".to_string()][..]));
         assert_eq!(options.types, Some(ColumnTypes::ByName(vec![("a".into(), DataType::Decimal128(12, 2))])));
         let error = ReadOptions::parse([("delimter", &OptionValue::Boolean(true))]).unwrap_err();
-        assert_eq!(error.hint(), Some("did you mean \"delimiter\"?"));
-        let error = WriteOptions::parse([("row_groupsize", &OptionValue::Integer(5))]).unwrap_err();
-        assert_eq!(error.hint(), Some("did you mean \"row_group_size\"?"));
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"delimiter\"? there are format,")));
+        let error = WriteOptions::default().set("row_groupsize", &OptionValue::Integer(5)).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"row_group_size\"?")));
         assert!(ReadOptions::parse([("delim", &OptionValue::Text("ab".into()))]).is_err());
         assert!(parse_type("decimal(50,2)").is_err());
         assert_eq!(parse_type("bigint").unwrap(), DataType::Int64);
-        assert_eq!(parse_type("intager").unwrap_err().hint(), Some("did you mean \"integer\"?"));
+        let error = parse_type("intager").unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"integer\"?")));
+        let error = ReadOptions::parse([("header", &OptionValue::Text("perhaps".into()))]).unwrap_err();
+        assert_eq!(error.message(), "option \"header\" wants true or false, not 'perhaps'");
+        let options = ReadOptions::parse([("delim", &OptionValue::Text(";".into()))]).unwrap();
+        assert!(options.expect_for(FileFormat::Csv).is_ok() && options.expect_for(FileFormat::Parquet).is_err());
     }
 }

@@ -15,13 +15,14 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use crate::base::access::FileAccess;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_floats, canonical_type};
+use crate::catalog::suggest::advice;
 use crate::connector::arrow_ipc::ArrowSource;
 use crate::connector::csv::CsvSource;
 use crate::connector::format::{self, FileFormat};
 use crate::connector::glob;
 use crate::connector::input::Input;
 use crate::connector::json::JsonSource;
-use crate::connector::options::{ReadOptions, suggest};
+use crate::connector::options::ReadOptions;
 use crate::connector::parquet::ParquetSource;
 use crate::connector::widen::widen;
 
@@ -278,6 +279,14 @@ fn sources(
     access: &FileAccess,
 ) -> Result<Vec<Arc<dyn Source>>> {
     let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    let is_json = |format| matches!(format, FileFormat::Json | FileFormat::Ndjson);
+    if let (Some(format), Some(other)) = (format, options.format)
+        && format != other
+        && !(is_json(format) && is_json(other))
+    {
+        let message = format!("the format is {} already, it cannot be {}", format.name(), other.name());
+        return Err(Error::invalid(message).with_sqlstate("22023"));
+    }
     let mut common = format.or(options.format);
     for pattern in paths {
         for path in glob::expand(pattern, access)? {
@@ -290,6 +299,7 @@ fn sources(
                 // All files of one relation are of the format of the first.
                 None => *common.insert(format::sniff(&input.first(format::SNIFF_BYTES)?, &path)?),
             };
+            options.expect_for(format)?;
             sources.push(match format {
                 FileFormat::Csv => Arc::new(CsvSource::open(input, options, target)?),
                 FileFormat::Json | FileFormat::Ndjson => Arc::new(JsonSource::open(input, format, options, target)?),
@@ -328,7 +338,7 @@ fn match_columns(source: &dyn Source, target: &Schema, by_name: bool) -> Result<
             let known: Vec<&str> = target.fields().iter().map(|field| field.name().as_str()).collect();
             let message = format!("'{path}' has a column \"{}\" that the relation lacks", stranger.name());
             let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
-            return Err(error.with_hint(suggest(stranger.name(), &known)));
+            return Err(error.with_hint(advice(stranger.name(), &known)));
         }
         return Ok(by_names);
     }
@@ -341,7 +351,7 @@ fn match_columns(source: &dyn Source, target: &Schema, by_name: bool) -> Result<
         let message =
             format!("'{path}' names columns in another order than the relation, which has no \"{}\"", stranger.name());
         let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
-        return Err(error.with_hint(suggest(stranger.name(), &known)));
+        return Err(error.with_hint(advice(stranger.name(), &known)));
     }
     if file.len() != target.fields().len() {
         let message = format!("'{path}' has {} columns, the relation takes {}", file.len(), target.fields().len());

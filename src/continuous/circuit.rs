@@ -388,6 +388,7 @@ fn compile_call(call: &CallSpec, input: &DFSchema) -> Result<Call> {
         arguments: compile_all(&call.arguments, input)?,
         filter: call.filter.as_ref().map(|filter| Expression::compile(filter, input)).transpose()?,
         counts_rows: call.counts_rows,
+        fraction: call.fraction,
     })
 }
 

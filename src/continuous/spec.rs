@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use crate::base::types::is_nested_deeper;
 use crate::catalog::layout::{ColumnId, Layout};
 use crate::catalog::relation::{RelationId, RelationKind};
-use crate::operator::accumulator::AggregateFunction;
+use crate::operator::accumulator::{AggregateFunction, Fraction};
 use crate::operator::join::{Alone, JoinKind, SideColumn};
 use crate::operator::unnest::EmptyLists;
 
@@ -141,6 +141,8 @@ pub struct CallSpec {
     pub filter: Option<Expr>,
     /// Whether it counts rows, whatever they hold.
     pub counts_rows: bool,
+    /// The fraction of a percentile.
+    pub fraction: Option<Fraction>,
     /// The call as text.
     pub text: String,
 }

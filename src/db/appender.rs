@@ -19,7 +19,8 @@ use crate::db::database::Database;
 use crate::db::statement::dml::writable;
 use crate::db::value::{Params, Value, assign};
 use crate::db::write::Write;
-use crate::sql::statement::Name;
+use crate::sql;
+use crate::sql::name::Name;
 
 /// Buffered rows beyond which the appender commits by itself.
 const FLUSH_ROWS: usize = 1 << 17;
@@ -36,9 +37,11 @@ pub struct Appender {
 impl Appender {
     pub(super) fn open(database: &Database, relation: &str) -> Result<Self> {
         let catalog = database.shared.version().catalog.clone();
-        // As in SQL without quotes, unless there is a relation of exactly that name.
-        let name = if catalog.get(relation).is_some() { relation.to_string() } else { relation.to_lowercase() };
-        let relation = writable(&catalog, &Name { schema: None, name, position: None })?;
+        // A name as in SQL, unless there is a relation of exactly that name.
+        let relation = match catalog.get(relation) {
+            Some(_) => writable(&catalog, &Name::new(vec![relation.to_string()], None))?,
+            None => writable(&catalog, &sql::parse_name(relation)?)?,
+        };
         Ok(Appender { database: database.clone(), relation, rows: Vec::new(), batches: Vec::new(), buffered: 0 })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::catalog::suggest::nearest;
+use crate::catalog::suggest::advice;
 use crate::db::shared::Shared;
 
 /// The settings of a session.
@@ -50,10 +50,7 @@ impl Settings {
             unknown => {
                 let error =
                     Error::new(ErrorKind::NotFound, format!("unknown setting \"{unknown}\"")).with_sqlstate("42704");
-                return Err(match nearest(unknown, KNOWN.iter().map(|(name, _)| *name)) {
-                    Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
-                    None => error.with_hint("SHOW SETTINGS lists them"),
-                });
+                return Err(error.with_hint(advice(unknown, &KNOWN.map(|(name, _)| name))));
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_array;
-use crate::operator::accumulator::{self, Accumulator, AggregateCall, AggregateFunction};
+use crate::operator::accumulator::{self, Accumulator, AggregateCall, AggregateFunction, Fraction};
 use crate::operator::error::copy;
 use crate::operator::expression::{Expression, assemble, evaluate_all, evaluate_or_fail, row_text};
 use crate::operator::integer_lane::{IntegerLane, Lane, LaneValue};
@@ -39,6 +39,8 @@ pub struct Call {
     pub filter: Option<Expression>,
     /// Whether the call counts rows, whatever they hold: `count(*)` without FILTER and DISTINCT.
     pub counts_rows: bool,
+    /// The fraction of a percentile.
+    pub fraction: Option<Fraction>,
 }
 
 /// Where the value of a call comes from.
@@ -131,7 +133,13 @@ pub fn aggregate_operator(
             sources.push(Source::Lane(value));
             continue;
         }
-        let call_type = AggregateCall { function: call.function, distinct: call.distinct, arguments, append_only };
+        let call_type = AggregateCall {
+            function: call.function,
+            distinct: call.distinct,
+            arguments,
+            append_only,
+            fraction: call.fraction,
+        };
         sources.push(Source::State(states.len()));
         states.push(State {
             accumulator: accumulator::create(&call_type)?,

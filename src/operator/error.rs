@@ -9,6 +9,8 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::base::error::{Error, ErrorKind, Position};
+use crate::base::wording::reword;
+use crate::operator::sentences::translate;
 
 /// The same error in our terms.
 pub fn from_datafusion(error: DataFusionError) -> Error {
@@ -16,13 +18,15 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::ArrowError(error, _) => from_arrow(*error),
         DataFusionError::IoError(error) => Error::from(error),
         DataFusionError::SQL(error, _) => Error::new(ErrorKind::Syntax, parser_message(*error)),
-        DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(&message)),
+        DataFusionError::NotImplemented(message) => {
+            translate(&message).unwrap_or_else(|| Error::unsupported(reword(&message)))
+        }
         DataFusionError::Plan(message) => from_plan(&message),
-        DataFusionError::Configuration(message) => Error::invalid(lower_first(&message)),
+        DataFusionError::Configuration(message) => Error::invalid(reword(&message)),
         DataFusionError::SchemaError(error, _) => from_schema(*error),
         DataFusionError::Execution(message) => from_execution(&message),
-        DataFusionError::ExecutionJoin(error) => Error::internal(error.to_string()),
-        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Resource, lower_first(&message)),
+        DataFusionError::ExecutionJoin(error) => Error::internal(reword(&error.to_string())),
+        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Resource, reword(&message)),
         DataFusionError::External(error) => from_external(error),
         DataFusionError::Context(_, error) => from_datafusion(*error),
         DataFusionError::Diagnostic(diagnostic, error) => at_diagnostic(from_datafusion(*error), &diagnostic),
@@ -34,9 +38,11 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Ok(error) => from_datafusion(error),
             Err(error) => from_shared(&error),
         },
-        DataFusionError::ObjectStore(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(*error),
-        DataFusionError::Internal(message) => Error::internal(first_line(&message)),
-        other => Error::internal(other.to_string()),
+        DataFusionError::ObjectStore(error) => {
+            Error::new(ErrorKind::Io, reword(&error.to_string())).with_source(*error)
+        }
+        DataFusionError::Internal(message) => Error::internal(reword(first_line(&message))),
+        other => Error::internal(reword(&other.to_string())),
     }
 }
 
@@ -59,7 +65,10 @@ fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     };
     match error.downcast::<DataFusionError>() {
         Ok(inner) => from_datafusion(*inner),
-        Err(error) => Error::new(ErrorKind::Io, error.to_string()).with_source(error),
+        Err(error) => match translate(&error.to_string()) {
+            Some(translated) => translated,
+            None => Error::new(ErrorKind::Io, reword(&error.to_string())).with_source(error),
+        },
     }
 }
 
@@ -69,11 +78,13 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Shared(inner) => from_shared(inner),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_shared(inner),
         DataFusionError::Execution(message) => from_execution(message),
-        DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(message)),
-        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Resource, lower_first(message)),
+        DataFusionError::NotImplemented(message) => Error::unsupported(reword(message)),
+        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Resource, reword(message)),
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(own) => copy(own),
-            None => Error::new(ErrorKind::Io, inner.to_string()),
+            None => {
+                translate(&inner.to_string()).unwrap_or_else(|| Error::new(ErrorKind::Io, reword(&inner.to_string())))
+            }
         },
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             arrow::error::ArrowError::DivideByZero => Error::from(arrow::error::ArrowError::DivideByZero),
@@ -85,11 +96,11 @@ fn from_shared(error: &DataFusionError) -> Error {
             }
             arrow::error::ArrowError::ExternalError(inner) => match inner.downcast_ref::<Error>() {
                 Some(own) => copy(own),
-                None => Error::data(inner.to_string()),
+                None => Error::data(reword(&inner.to_string())),
             },
-            other => Error::data(other.to_string()),
+            other => Error::data(reword(&other.to_string())),
         },
-        other => Error::internal(other.to_string()),
+        other => Error::internal(reword(&other.to_string())),
     }
 }
 
@@ -107,7 +118,7 @@ pub fn copy(error: &Error) -> Error {
 
 /// What scalar functions raise while they run is about the data.
 fn from_execution(message: &str) -> Error {
-    if let Some(error) = refused_arguments(message) {
+    if let Some(error) = refused_arguments(message).or_else(|| translate(message)) {
         return error;
     }
     let lower = message.to_lowercase();
@@ -118,24 +129,22 @@ fn from_execution(message: &str) -> Error {
     } else {
         "22000"
     };
-    Error::data(lower_first(message)).with_sqlstate(sqlstate)
+    Error::data(reword(message)).with_sqlstate(sqlstate)
 }
 
 /// The message of a function that refused its argument types, without DataFusion's wrapping.
 fn refused_arguments(message: &str) -> Option<Error> {
     let (_, reason) = message.split_once("user-defined coercion failed with: ")?;
-    let prefixes = ["External error: ", "Execution error: ", "Error during planning: "];
-    let reason = prefixes.iter().fold(reason, |reason, prefix| reason.strip_prefix(prefix).unwrap_or(reason));
     let reason = reason.split(" No function matches").next().unwrap_or(reason);
-    let reason = lower_first(reason.trim().trim_end_matches('.'));
-    Some(Error::new(ErrorKind::Type, reason).with_sqlstate("42883"))
+    let refused = || Error::new(ErrorKind::Type, reword(reason.trim())).with_sqlstate("42883");
+    Some(translate(reason).unwrap_or_else(refused))
 }
 
 fn from_plan(message: &str) -> Error {
-    if let Some(error) = refused_arguments(message) {
+    if let Some(error) = refused_arguments(message).or_else(|| translate(message)) {
         return error;
     }
-    let message = lower_first(first_line(message).trim_start_matches("Error during planning: "));
+    let message = reword(first_line(message));
     if message.starts_with("table '") || message.starts_with("no table named") {
         Error::new(ErrorKind::NotFound, message)
     } else if message.starts_with("invalid function") {
@@ -166,7 +175,7 @@ fn from_schema(error: SchemaError) -> Error {
 
 fn parser_message(error: ParserError) -> String {
     match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => lower_first(&message),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => reword(&message),
         ParserError::RecursionLimitExceeded => "the statement is nested too deeply".to_string(),
     }
 }
@@ -182,17 +191,6 @@ fn at_diagnostic(error: Error, diagnostic: &Diagnostic) -> Error {
 
 fn first_line(message: &str) -> &str {
     message.lines().next().unwrap_or(message)
-}
-
-/// The message with a lower-case first letter, unless the first word is an acronym or a name in capitals.
-fn lower_first(message: &str) -> String {
-    let mut letters = message.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => message.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -163,6 +163,7 @@ mod tests {
                         distinct: false,
                         arguments: vec![DataType::Int64],
                         append_only: false,
+                        fraction: None,
                     };
                     let mut accumulator = create(&call).expect("an accumulator");
                     accumulator.resize(1);

@@ -12,6 +12,7 @@ pub mod filter_project;
 pub mod integer_lane;
 pub mod join;
 pub mod partition;
+mod sentences;
 pub mod top_k;
 pub mod unnest;
 

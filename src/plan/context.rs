@@ -28,6 +28,7 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;
 use crate::plan::source::{ExternalSource, RelationSource, RowSource, ViewSource};
+use crate::sql::name::MAIN;
 
 /// How deep views may lie upon views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -161,9 +162,10 @@ impl<'a> Binder<'a> {
 
     fn table(&self, reference: &TableReference) -> Result<Arc<dyn TableSource>> {
         let name = reference.table();
-        match reference.schema().map(str::to_lowercase).as_deref() {
-            None | Some("main" | "public") => self.relation(self.context.catalog.expect(name)?),
-            Some(schema) => match (self.context.system)(schema, &name.to_lowercase()) {
+        match reference.schema() {
+            None | Some(MAIN) => self.relation(self.context.catalog.expect(name)?),
+            // Other schemas than the system's have been refused by `names`.
+            Some(schema) => match (self.context.system)(schema, name) {
                 Some(rows) => Ok(self.external(format!("{schema}.{name}"), rows)),
                 None => Err(self.context.catalog.not_found(&format!("{schema}.{name}"))),
             },

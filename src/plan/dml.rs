@@ -71,9 +71,7 @@ pub fn plan_delete(
 
 fn column_index(relation: &Relation, column: &str) -> Result<usize> {
     let fields = relation.schema.fields();
-    let exact = fields.iter().position(|field| field.name() == column);
-    let found = exact.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(column)));
-    found.ok_or_else(|| {
+    fields.iter().position(|field| field.name() == column).ok_or_else(|| {
         let message = format!("column \"{column}\" of relation \"{}\" does not exist", relation.name);
         let error = Error::new(ErrorKind::NotFound, message).with_sqlstate("42703");
         match nearest(column, fields.iter().map(|field| field.name().as_str())) {
@@ -84,7 +82,7 @@ fn column_index(relation: &Relation, column: &str) -> Result<usize> {
 }
 
 fn target_name(relation: &Relation, alias: Option<&Ident>) -> Ident {
-    alias.cloned().unwrap_or_else(|| Ident::with_quote('"', relation.name.to_lowercase()))
+    alias.cloned().unwrap_or_else(|| Ident::with_quote('"', relation.name.as_str()))
 }
 
 fn column_of(relation: &Ident, column: &str) -> ast::Expr {

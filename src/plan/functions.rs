@@ -14,6 +14,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableFunction;
 use datafusion::catalog::TableFunctionArgs;
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::utils::take_function_args;
 use datafusion::datasource::provider_as_source;
@@ -22,7 +23,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableSource, Volatility, WindowUDF,
+    TableSource, Volatility, WindowUDF, create_udf,
 };
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -34,6 +35,7 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::window_functions;
 use crate::plan::windows;
 
 /// From argument columns to a result column of the same length.
@@ -68,6 +70,13 @@ pub struct FunctionRegistry {
     session: SessionState,
 }
 
+/// `version()`: ours, not that of the library below.
+fn version() -> ScalarUDF {
+    let text = format!("Eddy {}", env!("CARGO_PKG_VERSION"));
+    let value = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(text.clone()))));
+    create_udf("version", vec![], DataType::Utf8View, Volatility::Immutable, Arc::new(value))
+}
+
 impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
@@ -93,6 +102,7 @@ impl FunctionRegistry {
             registry.add_scalar(function);
         }
         registry.add_scalar(asof::function());
+        registry.add_scalar(Arc::new(version()));
         registry
             .add_scalar(Arc::new(ScalarUDF::from(NamedCast { signature: Signature::any(1, Volatility::Immutable) })));
         for (name, other) in OTHER_NAMES {
@@ -101,6 +111,9 @@ impl FunctionRegistry {
             }
         }
         for function in SessionStateDefaults::default_higher_order_functions() {
+            for alias in function.aliases() {
+                registry.higher_order.insert(alias.to_lowercase(), function.clone());
+            }
             registry.higher_order.insert(function.name().to_lowercase(), function);
         }
         for function in SessionStateDefaults::default_aggregate_functions() {
@@ -109,9 +122,15 @@ impl FunctionRegistry {
         for function in aggregate_functions() {
             registry.add_aggregate(function);
         }
+        for (name, other) in OTHER_AGGREGATES {
+            if let Some(function) = registry.aggregate.get(other).cloned() {
+                registry.aggregate.entry(name.to_string()).or_insert(function);
+            }
+        }
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
             let names: Vec<_> = names.map(str::to_lowercase).collect();
+            let function = window_functions::adapted(function);
             registry.window.extend(names.into_iter().map(|name| (name, function.clone())));
         }
         for function in SessionStateDefaults::default_table_functions() {
@@ -203,6 +222,7 @@ impl FunctionRegistry {
     /// The error for a function that does not exist, with the nearest name as a hint.
     pub fn not_found(&self, name: &str) -> Error {
         let names = self.scalar.keys().chain(self.aggregate.keys()).chain(self.window.keys()).chain(self.table.keys());
+        let names = names.chain(self.higher_order.keys());
         let error =
             Error::new(ErrorKind::NotFound, format!("function \"{name}\" does not exist")).with_sqlstate("42883");
         if self.window.contains_key(name) {
@@ -265,6 +285,16 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("gen_random_uuid", "uuid"),
 ];
 
+/// The same for aggregates.
+const OTHER_AGGREGATES: [(&str, &str); 6] = [
+    ("arbitrary", "any_value"),
+    ("first", "first_value"),
+    ("last", "last_value"),
+    ("list", "array_agg"),
+    ("group_concat", "string_agg"),
+    ("listagg", "string_agg"),
+];
+
 /// DataFusion's settings as every statement uses them.
 pub(crate) fn options() -> Arc<ConfigOptions> {
     let mut options = ConfigOptions::default();
@@ -278,6 +308,8 @@ pub(crate) fn options() -> Arc<ConfigOptions> {
     // A top-k filter shared between the branches of a union, each of which keeps other keys, loses rows.
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.sql_parser.collect_spans = true;
+    // It drops a sort below LIMIT .. OFFSET; useless ones are dropped by a pass of ours.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".to_string());
     Arc::new(options)

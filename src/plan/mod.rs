@@ -4,9 +4,9 @@
 //! `LogicalPlan` that `batch` runs once and `continuous` lowers to a circuit. What must not differ between the two is
 //! settled here: types, overflow, ties, subqueries, windows, the meaning of `now()`. Nothing here reads data.
 //!
-//! - [`functions`], [`clock_functions`], [`windows`]: what may be called.
+//! - [`functions`], [`clock_functions`], [`window_functions`], [`windows`]: what may be called.
 //! - [`source`]: what a scan may read.
-//! - [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
+//! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
@@ -17,6 +17,8 @@ pub mod context;
 pub mod diagnostic;
 pub mod dml;
 pub mod functions;
+pub mod group_keys;
+pub mod names;
 pub mod optimizer;
 pub mod passes;
 pub mod properties;
@@ -29,4 +31,5 @@ pub mod source;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
+pub mod window_functions;
 pub mod windows;

@@ -1,11 +1,15 @@
-//! The one list of rules that makes a bound plan the shared plan.
+//! The one list of rules that makes a typed plan the optimised one.
 //!
-//! DataFusion's analyzer and its optimiser rules in their order, without those that are wrong for a standing query or
-//! for our meanings: PushDownLimit and EliminateLimit (ties are settled on the whole limit), EliminateJoin (trusts
-//! declared keys). SingleDistinctToGroupBy runs only where it does not add up partial sums, because those may
-//! overflow or round where the sum does not. Clock functions are placeholders by now, so nothing folds the time.
+//! DataFusion's rules in their order, without those that are wrong for a standing query or for our meanings, and with
+//! our own where a rule is wrong ([`crate::plan::rules`]). Left out are
+//! - RewriteSetComparison: ANY and ALL are counts by then, and its ALL is wrong;
+//! - EliminateJoin: trusts declared keys and functional dependencies;
+//! - EliminateLimit and PushDownLimit: ties are settled on the whole limit, and they lose an OFFSET;
+//! - ExtractLeafExpressions and PushDownLeafProjections: a struct's field is pulled through a projection that renames.
+//!
+//! SingleDistinctToGroupBy runs only where it does not add up partial sums, because those may overflow or round where
+//! the sum does not. Clock functions are placeholders by now, so nothing folds the time.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +22,18 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
+use datafusion::optimizer::eliminate_group_by_constant::EliminateGroupByConstant;
+use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion::optimizer::filter_null_join_keys::FilterNullJoinKeys;
+use datafusion::optimizer::optimize_unions::OptimizeUnions;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
@@ -25,10 +41,11 @@ use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRul
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::rules::dependencies::{KeysOnce, Projections};
+use crate::plan::rules::distinct::DistinctToAggregate;
+use crate::plan::rules::push_down_filter::PushDown;
+use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
-
-/// DataFusion's rules that are left out, by name.
-const LEFT_OUT: [&str; 3] = ["push_down_limit", "eliminate_limit", "eliminate_join"];
 
 /// Settles types and grouping functions.
 pub(crate) fn analyze(plan: LogicalPlan, functions: &FunctionRegistry) -> DataFusionResult<LogicalPlan> {
@@ -46,20 +63,27 @@ pub(crate) fn optimize(
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let left_out: HashSet<&str> = LEFT_OUT.into_iter().collect();
-    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![];
-    for rule in Optimizer::new().rules {
-        let name = rule.name().to_string();
-        match name.as_str() {
-            name if left_out.contains(name) => {}
-            "single_distinct_aggregation_to_group_by" => rules.push(Arc::new(SingleDistinct::default())),
-            _ => rules.push(rule),
-        }
-        if name == "scalar_subquery_to_join" {
-            rules.push(Arc::new(SingleRowJoin));
-        }
-    }
-    rules
+    vec![
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(Simplify),
+        Arc::new(DistinctToAggregate::default()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(SingleRowJoin),
+        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(KeysOnce),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(FilterNullJoinKeys::default()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDown::default()),
+        Arc::new(SingleDistinct::default()),
+        Arc::new(EliminateGroupByConstant::new()),
+        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(Projections::default()),
+    ]
 }
 
 /// A constant expression's value as a literal, as far as it can be computed now.

@@ -1,7 +1,7 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `analyze` settles types; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
+//! - `settled_types` settles types; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
 //! - `ties` come last, because they are broken by all columns that are left.
@@ -18,8 +18,10 @@ use crate::plan::context::Parameters;
 use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::rewrite::root::Target;
-use crate::plan::rewrite::subquery::{one_row, outer_reference, scalar, skipped_level, unequal_correlation, value};
-use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, ties};
+use crate::plan::rewrite::subquery::{
+    existence, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation, value,
+};
+use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, settled_types, sorts, ties};
 use crate::plan::{optimizer, refusals};
 
 /// What a pass may know besides the plan.
@@ -40,15 +42,21 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 15] = [
+pub(crate) const PASSES: [Pass; 18] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
+    Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
+    Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
     Pass { name: "value", run: |plan, context| value::count_where_valued(plan, context.functions) },
     Pass { name: "skipped_level", run: |plan, context| skipped_level::bring_near(plan, context.aliases) },
     Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
     Pass { name: "unequal_correlation", run: |plan, context| unequal_correlation::make_equal(plan, context.aliases) },
-    Pass { name: "analyze", run: analyze },
+    Pass {
+        name: "lifted_condition",
+        run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
+    },
+    Pass { name: "settled_types", run: |plan, context| settled_types::settle(plan, context.functions) },
     Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
     Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
@@ -69,10 +77,6 @@ pub(crate) fn run(
         observe(pass.name, &plan);
         Ok(plan)
     })
-}
-
-fn analyze(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    optimizer::analyze(plan, context.functions).map_err(|error| plan_error(error, context.functions))
 }
 
 fn optimize(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {

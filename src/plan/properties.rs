@@ -4,7 +4,7 @@
 //! unique keys) is kept on the nodes of a circuit, one layer up.
 
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
-use datafusion::logical_expr::{Aggregate, Distinct, JoinType, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan};
 
 /// Whether the plan has exactly one row, whatever its inputs hold.
 pub fn is_one_row(plan: &LogicalPlan) -> bool {
@@ -56,6 +56,45 @@ pub fn row_count_max(plan: &LogicalPlan) -> Option<usize> {
     }
 }
 
+/// Whether the plan has a row, whatever its inputs hold.
+pub fn has_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => is_global(aggregate) || has_empty_set(aggregate),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => plan.inputs().into_iter().all(has_row),
+        LogicalPlan::Sort(sort) => sort.fetch != Some(0) && has_row(&sort.input),
+        LogicalPlan::Limit(limit) => {
+            let skip = matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)));
+            let fetch = matches!(limit.get_fetch_type(), Ok(FetchType::Literal(fetch)) if fetch != Some(0));
+            skip && fetch && has_row(&limit.input)
+        }
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Values(values) => !values.values.is_empty(),
+        LogicalPlan::Union(union) => union.inputs.iter().any(|input| has_row(input)),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::Inner => {
+                join.on.is_empty() && join.filter.is_none() && has_row(&join.left) && has_row(&join.right)
+            }
+            JoinType::Left => has_row(&join.left),
+            JoinType::Right => has_row(&join.right),
+            JoinType::Full => has_row(&join.left) || has_row(&join.right),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 fn is_global(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty()
+}
+
+/// Whether one of the grouping sets is that of nothing, which all rows belong to, also none.
+fn has_empty_set(aggregate: &Aggregate) -> bool {
+    match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(GroupingSet::Rollup(_) | GroupingSet::Cube(_))] => true,
+        [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().any(Vec::is_empty),
+        _ => false,
+    }
 }

@@ -20,11 +20,12 @@ use crate::catalog::relation::RelationId;
 use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Binder, PlanContext};
 use crate::plan::diagnostic::plan_error;
+use crate::plan::group_keys;
 use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::RelationSource;
-use crate::plan::syntax;
+use crate::plan::{names, syntax};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -111,16 +112,19 @@ fn pass_context<'a>(binder: &'a Binder<'_>, target: Target<'a>) -> PassContext<'
 
 fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     refusals::refuse_syntax(query)?;
-    let mut query = query.clone();
-    clock_functions::call_clock(&mut query);
-    syntax::rewrite(&mut query, &|name| {
+    refusals::refuse_calls(query, binder.context.functions)?;
+    let mut rewritten = query.clone();
+    clock_functions::call_clock(&mut rewritten);
+    names::resolve(&mut rewritten)?;
+    group_keys::complete(&mut rewritten, &|name| binder.seen(name));
+    syntax::rewrite(&mut rewritten, &|name| {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     })?;
     let options = ParserOptions::new().with_collect_spans(true);
     SqlToRel::new_with_options(binder, options)
-        .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
-        .map_err(|error| plan_error(error, binder.context.functions))
+        .sql_statement_to_plan(ast::Statement::Query(Box::new(rewritten)))
+        .map_err(|error| names::placed(plan_error(error, binder.context.functions), query))
 }
 
 /// Collects what callers need to know of a finished plan.

@@ -7,9 +7,11 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use sqlparser::ast::{self, Visit, Visitor};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::from_datafusion;
+use crate::plan::functions::FunctionRegistry;
+use crate::sql::name::normal;
 
 /// Refuses what DataFusion would answer with an error about its own inside, or not at all.
 pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
@@ -34,6 +36,46 @@ pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
         }
     }
     match query.visit(&mut Refuse) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Refuses clauses of a call that DataFusion would pass over: OVER, FILTER and the like belong to aggregates.
+pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> Result<()> {
+    let is_scalar = |name: &str| {
+        functions.scalar(name).is_some() && functions.aggregate(name).is_none() && functions.window(name).is_none()
+    };
+    let refused = ast::visit_expressions(query, |expr| {
+        let ast::Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
+        let [ast::ObjectNamePart::Identifier(ident)] = call.name.0.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        let name = normal(ident);
+        let (is_distinct, is_ordered) = match &call.args {
+            ast::FunctionArguments::List(list) => (
+                list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct),
+                list.clauses.iter().any(|clause| matches!(clause, ast::FunctionArgumentClause::OrderBy(_))),
+            ),
+            _ => (false, false),
+        };
+        let clause = match call {
+            _ if !is_scalar(&name) => return ControlFlow::Continue(()),
+            ast::Function { over: Some(_), .. } => "OVER",
+            ast::Function { filter: Some(_), .. } => "FILTER",
+            ast::Function { within_group, .. } if !within_group.is_empty() => "WITHIN GROUP",
+            _ if is_distinct => "DISTINCT",
+            _ if is_ordered => "ORDER BY",
+            _ => return ControlFlow::Continue(()),
+        };
+        let error = Error::invalid(format!("{clause} is not for {name}(): it is no aggregate")).with_sqlstate("42809");
+        let at = ident.span.start;
+        ControlFlow::Break(match at.line {
+            0 => error,
+            line => error.at(Position { line, column: at.column }),
+        })
+    });
+    match refused {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -15,7 +15,11 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::context::FILE;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::rewrite::set_operations::{SetOperation, with_multiplicities};
+use crate::plan::rules::dependencies::forget;
 use crate::plan::windows::{Window, length_us};
+
+/// Stands as the partition of a table that was asked for already.
+const ASKED: &str = "'asked'";
 
 /// Plans table factors beyond DataFusion's own.
 #[derive(Debug)]
@@ -29,15 +33,13 @@ impl RelationPlanner for Relations {
     ) -> DataFusionResult<RelationPlanning> {
         refuse(&relation).map_err(to_datafusion)?;
         let (name, arguments, alias) = match relation {
-            TableFactor::Table { ref name, args: None, ref alias, .. } => match file_name(name) {
-                Some(path) => {
-                    let path = datafusion::logical_expr::lit(path);
-                    let source = context.context_provider().get_table_function_source(FILE, vec![path])?;
-                    let plan = LogicalPlanBuilder::scan("file", source, None)?.build()?;
-                    return planned(plan, alias.clone());
-                }
-                None => return Ok(RelationPlanning::Original(Box::new(relation))),
-            },
+            TableFactor::Table { ref name, args: None, ref alias, .. } if file_name(name).is_some() => {
+                let path = datafusion::logical_expr::lit(file_name(name).unwrap_or_default());
+                let source = context.context_provider().get_table_function_source(FILE, vec![path])?;
+                let plan = LogicalPlanBuilder::scan("file", source, None)?.build()?;
+                return planned(plan, alias.clone());
+            }
+            TableFactor::Table { args: None, .. } | TableFactor::Derived { .. } => return named(relation, context),
             TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args, alias),
             TableFactor::Function { lateral: false, name, args, alias, .. } => (name, args, alias),
             other => return Ok(RelationPlanning::Original(Box::new(other))),
@@ -47,8 +49,32 @@ impl RelationPlanner for Relations {
             _ => name.to_string(),
         };
         let plan = plan_function(&name, arguments, context).map_err(to_datafusion)?;
-        planned(plan, alias)
+        planned(forget(plan)?, alias)
     }
+}
+
+/// A relation or a query in FROM, as DataFusion plans it, without what it may wrongly believe of its rows.
+fn named(mut relation: TableFactor, context: &mut dyn RelationPlannerContext) -> DataFusionResult<RelationPlanning> {
+    // DataFusion asks here again for the same factor; what it does not read tells that one from others.
+    let alias = match &mut relation {
+        TableFactor::Table { partitions, alias, .. } => match partitions.as_slice() {
+            [mark] if mark.value == ASKED => return Ok(RelationPlanning::Original(Box::new(relation))),
+            _ => {
+                *partitions = vec![ast::Ident::new(ASKED)];
+                alias.take()
+            }
+        },
+        TableFactor::Derived { subquery, alias, .. } => match subquery.settings.as_deref() {
+            Some([]) => return Ok(RelationPlanning::Original(Box::new(relation))),
+            _ => {
+                subquery.settings = Some(vec![]);
+                alias.take()
+            }
+        },
+        _ => return Ok(RelationPlanning::Original(Box::new(relation))),
+    };
+    let plan = context.plan(relation)?;
+    planned(forget(plan)?, alias)
 }
 
 fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> DataFusionResult<RelationPlanning> {

@@ -16,6 +16,7 @@ const AGGREGATES: &[&str] = &[
     "approx_percentile_cont",
     "approx_percentile_cont_with_weight",
     "approx_quantile",
+    "arbitrary",
     "arg_max",
     "arg_min",
     "argmax",

@@ -2,9 +2,11 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::error::unsupported;
+use super::error::{syntax, unsupported};
+use super::options::Options;
+use super::parser::relation_or_query;
 use super::reader::Reader;
-use super::statement::{CopyFrom, CopyTo, Options, RelationOrQuery, Statement};
+use super::statement::{CopyFrom, CopyTo, RelationOrQuery, Statement};
 use crate::base::error::Result;
 
 /// `COPY`.
@@ -16,6 +18,11 @@ pub(super) fn copy(reader: &mut Reader) -> Result<Statement> {
         reader.expect_token(&Token::RParen)?;
         reader.expect(&["TO"])?;
         return to(reader, RelationOrQuery::Query(query));
+    }
+    if reader.at_string() {
+        let source = relation_or_query(reader)?;
+        reader.expect(&["TO"])?;
+        return to(reader, source);
     }
     let start = reader.parser.index();
     let relation = reader.name()?;
@@ -57,19 +64,23 @@ fn options(reader: &mut Reader) -> Result<Options> {
     if reader.at_token(&Token::LParen) {
         return reader.options();
     }
-    let mut options = Options::new();
+    let mut options = Options::default();
     loop {
-        if reader.accept(&["HEADER"]) {
-            options.insert("header".into(), "true".into());
+        let at = reader.position();
+        let (key, value) = if reader.accept(&["HEADER"]) {
+            ("header", "true".to_string())
         } else if reader.accept(&["DELIMITER"]) {
             reader.accept(&["AS"]);
-            options.insert("delimiter".into(), reader.string("a character in quotes")?);
+            ("delimiter", reader.string("a character in quotes")?)
         } else if reader.at_any(&["CSV", "PARQUET", "JSON", "NDJSON", "ARROW"]) {
-            options.insert("format".into(), reader.identifier()?);
+            ("format", reader.identifier()?)
         } else if has_with && options.is_empty() {
             return reader.unexpected("( after WITH");
         } else {
             return Ok(options);
+        };
+        if !options.insert(key, value, at) {
+            return Err(syntax(&format!("option \"{key}\" is given twice"), at));
         }
     }
 }

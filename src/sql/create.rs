@@ -5,11 +5,12 @@ use sqlparser::tokenizer::Token;
 
 use super::error::{syntax, unsupported};
 use super::limits::{COLUMNS_MAX, too_complex};
+use super::options::Options;
 use super::parser::{query_with_emit, relation_or_query};
 use super::reader::Reader;
 use super::statement::{
     Column, CreateExternalTable, CreateIndex, CreateKind, CreateRelation, CreateSink, CreateView, ExpressionText,
-    IndexColumn, Options, RelationOrQuery, Statement, WatermarkClause,
+    IndexColumn, RelationOrQuery, Statement, WatermarkClause,
 };
 use super::types::column_type;
 use crate::base::error::{Position, Result};
@@ -270,7 +271,7 @@ fn external_table(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     let if_not_exists = reader.if_not_exists();
     let name = reader.name()?;
     let columns = if reader.at_token(&Token::LParen) { definition(reader)?.columns } else { Vec::new() };
-    let (mut format, mut location, mut options) = (None, None, Options::new());
+    let (mut format, mut location, mut options) = (None, None, Options::default());
     loop {
         if reader.accept(&["STORED", "AS"]) {
             format = Some(reader.identifier()?.to_lowercase());
@@ -279,7 +280,7 @@ fn external_table(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
         } else if reader.accept(&["OPTIONS"]) {
             options = reader.options()?;
         } else if reader.accept(&["WITH", "HEADER", "ROW"]) {
-            options.insert("header".to_string(), "true".to_string());
+            options.insert("header", "true".to_string(), reader.position());
         } else if reader.at(&["WITH", "ORDER"]) {
             return Err(unsupported("WITH ORDER is not supported", reader.position()));
         } else if reader.accept(&["WITH"]) {
@@ -344,8 +345,9 @@ fn index(reader: &mut Reader, unique: bool) -> Result<Statement> {
     let name = if reader.at(&["ON"]) { None } else { Some(reader.identifier()?) };
     reader.expect(&["ON"])?;
     let relation = reader.name()?;
-    if reader.accept(&["USING"]) {
-        reader.identifier()?;
+    if reader.accept(&["USING"]) && !reader.accept_any(&["BTREE", "HASH"]) {
+        return Err(unsupported(format!("there is no index method {}", reader.peek(0)), reader.position())
+            .with_hint("leave USING out: there is one kind of index"));
     }
     let columns = reader.in_parentheses(|reader| {
         let at = reader.position();

@@ -1,7 +1,7 @@
 //! The dialect of Eddy as sqlparser sees it: PostgreSQL's words, precedence and literals, DuckDB's friendliness.
 //!
-//! It promises two things beyond a choice of features. EMIT is never an alias, so that `FROM t EMIT ON WINDOW CLOSE`
-//! ends with a clause. And the work of the parser is bounded: sqlparser tries a parenthesis in FROM first as a
+//! It promises two things beyond a choice of features. Only PostgreSQL's reserved words are reserved (`reserved`), so
+//! that no word of ours is lost as a name. And the work of the parser is bounded: sqlparser tries a parenthesis in FROM first as a
 //! subquery, then as a join, which doubles the work at every level; [`EddyDialect`] counts expressions and tables and
 //! stops the parser when there are many more than tokens.
 
@@ -13,6 +13,9 @@ use sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect, Precedence}
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
+
+use super::reserved;
+use super::tokens::word;
 
 /// The dialect; one value per parsed statement, because it holds the budget of that parse.
 #[derive(Debug)]
@@ -48,8 +51,15 @@ impl Dialect for EddyDialect {
         TypeId::of::<PostgreSqlDialect>()
     }
 
-    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        if self.spend() { None } else { Some(Err(ParserError::RecursionLimitExceeded)) }
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if !self.spend() {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        }
+        // To sqlparser these words always begin what they begin before a parenthesis.
+        let here = word(parser.peek_token_ref());
+        let special = ["EXISTS", "STRUCT", "TRIM"].iter().any(|word| word.eq_ignore_ascii_case(here));
+        let opens = matches!(parser.peek_nth_token_ref(1).token, Token::LParen | Token::Lt);
+        (special && !opens).then(|| parser.parse_identifier().map(Expr::Identifier))
     }
 
     /// `a IS [NOT] DISTINCT FROM b AND c` ends its operand before AND; sqlparser by itself would take all that follows.
@@ -76,7 +86,12 @@ impl Dialect for EddyDialect {
     }
 
     fn is_select_item_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
-        explicit || (!begins_clause(parser) && self.is_column_alias(keyword, parser))
+        explicit || reserved::is_bare_label(keyword, parser)
+    }
+
+    /// sqlparser asks this only of the word behind a comma: whether it may begin one more expression.
+    fn is_column_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        !reserved::ends_list(keyword)
     }
 
     fn is_table_factor_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
@@ -86,7 +101,7 @@ impl Dialect for EddyDialect {
             (0..STEPS_BACK).for_each(|_| parser.advance_token());
             return true;
         }
-        explicit || (!begins_clause(parser) && self.is_table_alias(keyword, parser))
+        explicit || reserved::is_bare_alias(keyword, parser)
     }
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
@@ -107,6 +122,11 @@ impl Dialect for EddyDialect {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         POSTGRES.is_identifier_part(ch)
+    }
+
+    /// `x -> x + 1` and `lambda x : x + 1`, for array_transform and the like.
+    fn supports_lambda_functions(&self) -> bool {
+        true
     }
 
     fn allow_extract_custom(&self) -> bool {
@@ -220,13 +240,3 @@ impl Dialect for EddyDialect {
 
 /// How far a stopped parser can go back without meeting the start of its tokens, which it must not.
 const STEPS_BACK: usize = 1_000;
-
-/// Whether the word the parser has just taken is EMIT, or begins REFRESH EVERY.
-fn begins_clause(parser: &Parser) -> bool {
-    let is = |token: &Token, expected: &str| match token {
-        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected),
-        _ => false,
-    };
-    let taken = &parser.get_current_token().token;
-    is(taken, "EMIT") || (is(taken, "REFRESH") && is(&parser.peek_token_ref().token, "EVERY"))
-}

@@ -11,10 +11,10 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
-    Ident, JoinConstraint, JoinOperator, LimitClause, Offset, OrderByExpr, OrderByKind, Query, Select, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableFunctionArgs, TableWithJoins, TimezoneInfo, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause, Offset, OrderByExpr, OrderByKind, Query, Select,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Subscript, TableFactor, TableFunctionArgs,
+    TableWithJoins, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -22,6 +22,7 @@ use sqlparser::tokenizer::Span;
 
 use super::aggregates::{Contents, contents};
 use super::error::{located, place, syntax, unsupported};
+use super::name::normal;
 use super::source::position;
 use super::tokens::{ASOF_LEFT_ON, ASOF_ON, NOW};
 use super::window_call;
@@ -69,8 +70,10 @@ impl VisitorMut for Friendly {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let Expr::Function(_) = expr {
-            function(expr);
+        match expr {
+            Expr::Function(_) => function(expr),
+            Expr::CompoundFieldAccess { root, access_chain } => fields_by_text(root, access_chain),
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -303,7 +306,7 @@ fn name_columns(select: &mut Select) {
         if let SelectItem::UnnamedExpr(expr) = item
             && column_name(expr).is_none()
         {
-            let alias = Ident::with_quote('"', text(expr));
+            let alias = Ident::with_quote('"', field_name(expr).unwrap_or_else(|| text(expr)));
             *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
         }
         let name = match item {
@@ -366,9 +369,29 @@ fn column_name(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The name that an identifier means.
-pub(super) fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
+/// `(r).b` as `(r)['b']`; dots behind a bare name may lead from a relation to its column and stay.
+fn fields_by_text(root: &Expr, chain: &mut [AccessExpr]) {
+    let dots = chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(_))).count();
+    let skipped = if matches!(root, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) { dots } else { 0 };
+    for access in chain.iter_mut().skip(skipped) {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let text = Value::SingleQuotedString(normal(field)).with_span(field.span);
+            *access = AccessExpr::Subscript(Subscript::Index { index: Expr::Value(text) });
+        }
+    }
+}
+
+/// The name of an expression that takes a field out of a struct: `(r).b`, `r['b']`.
+fn field_name(expr: &Expr) -> Option<String> {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return None };
+    match access_chain.last()? {
+        AccessExpr::Dot(Expr::Identifier(field)) => Some(normal(field)),
+        AccessExpr::Subscript(Subscript::Index { index: Expr::Value(value) }) => match &value.value {
+            Value::SingleQuotedString(field) => Some(field.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn take(expr: &mut Expr) -> Expr {
@@ -466,12 +489,32 @@ fn table_factor(factor: &mut TableFactor) -> Result<()> {
     }
     match factor {
         TableFactor::NestedJoin { table_with_joins, .. } => joins(std::slice::from_mut(table_with_joins.as_mut())),
+        TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality: false, .. } => {
+            name_unnested(alias, array_exprs.len());
+            Ok(())
+        }
         TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
             window_call::rewrite(factor)?;
             named_arguments(factor);
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// `FROM unnest(list)` has a column `unnest`, and under an alias one that is called by it, as in PostgreSQL.
+fn name_unnested(alias: &mut Option<ast::TableAlias>, lists: usize) {
+    let alias = alias.get_or_insert_with(|| {
+        let name = Ident::with_quote('"', "unnest");
+        ast::TableAlias { explicit: true, name, columns: Vec::new(), at: None }
+    });
+    if alias.columns.is_empty() {
+        let name = |number: usize| match number {
+            0 => alias.name.clone(),
+            number => Ident::with_quote('"', format!("{}_{number}", normal(&alias.name))),
+        };
+        let column = |name| ast::TableAliasColumnDef { name, data_type: None };
+        alias.columns = (0..lists).map(name).map(column).collect();
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn insert(reader: &mut Reader) -> Result<Statement> {
     } else {
         return reader.unexpected("VALUES, DEFAULT VALUES or a query");
     };
-    let mut on_conflict = on_conflict(reader)?;
+    let mut on_conflict = on_conflict(reader, relation.own())?;
     if or_ignore && on_conflict.is_none() {
         on_conflict = Some(OnConflict { columns: Vec::new(), action: ConflictAction::Nothing });
     }
@@ -42,7 +42,7 @@ pub(super) fn insert(reader: &mut Reader) -> Result<Statement> {
     Ok(Statement::Insert(Insert { relation, columns, by_name, source, on_conflict }))
 }
 
-fn on_conflict(reader: &mut Reader) -> Result<Option<OnConflict>> {
+fn on_conflict(reader: &mut Reader, target: &str) -> Result<Option<OnConflict>> {
     if !reader.accept(&["ON", "CONFLICT"]) {
         return Ok(None);
     }
@@ -56,7 +56,7 @@ fn on_conflict(reader: &mut Reader) -> Result<Option<OnConflict>> {
     let action = if reader.accept(&["NOTHING"]) {
         ConflictAction::Nothing
     } else if reader.accept(&["UPDATE", "SET"]) {
-        ConflictAction::Update { assignments: assignments(reader)?, selection: where_clause(reader)? }
+        ConflictAction::Update { assignments: assignments(reader, target)?, selection: where_clause(reader)? }
     } else {
         return reader.unexpected("NOTHING or UPDATE SET");
     };

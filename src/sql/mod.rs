@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`parse`] turns a script into [`ParsedStatement`]s; [`parse_query`] and [`parse_expression`] read again what the
-//! catalog keeps as text. No text makes them panic, overflow the stack or run long: size, nesting and chains are
+//! catalog keeps as text, [`parse_name`] what a program gives. No text makes them panic, overflow the stack or run long: size, nesting and chains are
 //! bounded before a syntax tree exists. Nothing here knows what exists: names are resolved by `plan`.
 
 mod aggregates;
@@ -19,8 +19,11 @@ mod error;
 mod friendly;
 mod insert;
 mod limits;
+pub mod name;
+pub mod options;
 mod parser;
 mod reader;
+mod reserved;
 mod session;
 mod source;
 mod split;
@@ -34,5 +37,5 @@ mod types;
 mod update;
 mod window_call;
 
-pub use parser::{parse, parse_expression, parse_query};
+pub use parser::{parse, parse_expression, parse_name, parse_query};
 pub use split::{StatementSpan, split};

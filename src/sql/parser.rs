@@ -8,6 +8,7 @@ use sqlparser::tokenizer::{Location, TokenWithSpan};
 use super::dialect::EddyDialect;
 use super::error::{syntax, unsupported};
 use super::limits::{self, TEXT_BYTES_MAX, TOKENS_MAX, too_complex};
+use super::name::Name;
 use super::reader::Reader;
 use super::source::{Source, advance, position};
 use super::split::{Open, Piece, pieces};
@@ -59,6 +60,11 @@ pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
 /// The expression of a text that the catalog keeps.
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
     parse_one(text, |reader| reader.expression())
+}
+
+/// The name of a relation as a program gives it: `orders`, `main.orders`, `"Orders"`.
+pub fn parse_name(text: &str) -> Result<Name> {
+    parse_one(text, |reader| reader.name())
 }
 
 fn parse_one<T>(text: &str, read: impl Fn(&mut Reader) -> Result<T>) -> Result<T> {
@@ -197,10 +203,15 @@ pub(super) fn query_with_emit(reader: &mut Reader) -> Result<(Box<ast::Query>, O
     Ok((query, reader.emit()?))
 }
 
-/// The name of a relation, or a query, with or without parentheses.
+/// The name of a relation, or a query, with or without parentheses; the path of a file is a query of it.
 pub(super) fn relation_or_query(reader: &mut Reader) -> Result<RelationOrQuery> {
     if reader.at_query() {
         return Ok(RelationOrQuery::Query(reader.query()?));
+    }
+    if reader.at_string() {
+        let start = reader.parser.index();
+        reader.string("a path in quotes")?;
+        return Ok(RelationOrQuery::Query(reader.select_columns(start, &[])?));
     }
     Ok(RelationOrQuery::Relation(reader.name()?))
 }

@@ -10,8 +10,10 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::dialect::EddyDialect;
 use super::error::{shortened, syntax, unsupported};
 use super::friendly;
+use super::name::Name;
+use super::options::Options;
 use super::source::{Source, position};
-use super::statement::{Emit, ExpressionText, Name, Options};
+use super::statement::{Emit, ExpressionText};
 use super::tokens::word;
 use crate::base::error::{Position, Result};
 
@@ -63,6 +65,19 @@ impl<'a> Reader<'a> {
     /// Takes one of these words if it comes next.
     pub(super) fn accept_any(&mut self, words: &[&str]) -> bool {
         words.iter().any(|word| self.accept(&[word]))
+    }
+
+    /// Takes the kind of a relation (TABLE, MATERIALIZED VIEW ..) before its name; a word alone is itself the name.
+    pub(super) fn accept_kind(&mut self) {
+        let names = |ahead: usize| {
+            let token = &self.parser.peek_nth_token_ref(ahead).token;
+            matches!(token, Token::Word(_) | Token::SingleQuotedString(_))
+        };
+        if self.at(&["MATERIALIZED", "VIEW"]) && names(2) {
+            self.accept(&["MATERIALIZED", "VIEW"]);
+        } else if names(1) {
+            self.accept_any(&["TABLE", "STREAM", "VIEW", "SOURCE", "SINK", "INDEX"]);
+        }
     }
 
     /// Takes these words; an error if others come.
@@ -136,22 +151,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of a relation, normalised; a path in quotes is one too.
+    /// The name of a relation, normalised, with what stands before it.
     pub(super) fn name(&mut self) -> Result<Name> {
         let at = self.position();
-        if let Token::SingleQuotedString(path) = &self.parser.peek_token_ref().token {
-            let name = path.clone();
-            self.parser.advance_token();
-            return Ok(Name { schema: None, name, position: at });
-        }
         let mut parts = vec![self.identifier()?];
         while self.accept_token(&Token::Period) {
             parts.push(self.identifier()?);
         }
-        match (parts.pop(), parts.pop(), parts.is_empty()) {
-            (Some(name), schema, true) => Ok(Name { schema, name, position: at }),
-            _ => Err(syntax("a relation is called name or schema.name", at)),
-        }
+        Ok(Name::new(parts, at))
     }
 
     /// A setting's name: words with dots, lower case.
@@ -173,6 +180,11 @@ impl<'a> Reader<'a> {
             }
             None => self.unexpected(what),
         }
+    }
+
+    /// Whether a string literal comes next.
+    pub(super) fn at_string(&self) -> bool {
+        self.string_here().is_some()
     }
 
     fn string_here(&self) -> Option<String> {
@@ -213,7 +225,8 @@ impl<'a> Reader<'a> {
 
     /// Whether a query comes next.
     pub(super) fn at_query(&self) -> bool {
-        self.at_any(&["SELECT", "WITH", "FROM", "VALUES"])
+        self.at_any(&["SELECT", "WITH", "FROM"])
+            || (self.at_any(&["VALUES"]) && self.parser.peek_nth_token_ref(1).token == Token::LParen)
             || (self.at_any(&["TABLE"]) && matches!(self.parser.peek_nth_token_ref(1).token, Token::Word(_)))
             || self.at_parenthesized_query()
     }
@@ -224,7 +237,10 @@ impl<'a> Reader<'a> {
         while self.parser.peek_nth_token_ref(ahead).token == Token::LParen {
             ahead += 1;
         }
-        ahead > 0 && ["SELECT", "WITH", "FROM", "VALUES"].iter().any(|word| self.peek(ahead).eq_ignore_ascii_case(word))
+        let is = |word: &str| self.peek(ahead).eq_ignore_ascii_case(word);
+        // A list of columns may begin with one that is called `values`.
+        let rows = is("VALUES") && self.parser.peek_nth_token_ref(ahead + 1).token == Token::LParen;
+        ahead > 0 && (is("SELECT") || is("WITH") || is("FROM") || rows)
     }
 
     /// `SELECT columns FROM name`, all columns where none are given; the name is read again at the token `start`.
@@ -293,18 +309,18 @@ impl<'a> Reader<'a> {
     /// `WITH (...)`, if it comes next.
     pub(super) fn with_options(&mut self) -> Result<Options> {
         let open = self.parser.peek_nth_token_ref(1).token == Token::LParen;
-        if open && self.accept(&["WITH"]) { self.options() } else { Ok(Options::new()) }
+        if open && self.accept(&["WITH"]) { self.options() } else { Ok(Options::default()) }
     }
 
     /// `( key = value, ... )`; also `key value` and `key` alone, as COPY writes them.
     pub(super) fn options(&mut self) -> Result<Options> {
-        let mut options = Options::new();
+        let mut options = Options::default();
         self.expect_token(&Token::LParen)?;
         while !self.accept_token(&Token::RParen) {
             let at = self.position();
             let key = self.option_key()?;
             let value = self.option_value()?;
-            if options.insert(key.clone(), value).is_some() {
+            if !options.insert(&key, value, at) {
                 return Err(syntax(&format!("option \"{key}\" is given twice"), at));
             }
             if !self.accept_token(&Token::Comma) && !self.at_token(&Token::RParen) {

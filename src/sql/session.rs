@@ -77,8 +77,13 @@ pub(super) fn set(reader: &mut Reader) -> Result<Statement> {
     }
     let is_prefix = !matches!(reader.parser.peek_nth_token_ref(1).token, Token::Eq | Token::Period)
         && !reader.peek(1).eq_ignore_ascii_case("TO");
+    if is_prefix && reader.at_any(&["LOCAL", "GLOBAL"]) {
+        let what = reader.peek(0).to_ascii_uppercase();
+        return Err(unsupported(format!("SET {what} is not supported"), reader.position())
+            .with_hint("memory_limit belongs to the database, every other setting to the session"));
+    }
     if is_prefix {
-        reader.accept_any(&["SESSION", "LOCAL", "GLOBAL"]);
+        reader.accept(&["SESSION"]);
     }
     let name = if reader.accept(&["TIME", "ZONE"]) {
         "timezone".to_string()
@@ -131,8 +136,7 @@ fn show_what(reader: &mut Reader) -> Result<ShowWhat> {
         return Ok(ShowWhat::Columns(reader.name()?));
     }
     if reader.accept(&["CREATE"]) {
-        reader.accept(&["MATERIALIZED"]);
-        reader.accept_any(&["TABLE", "STREAM", "VIEW", "SOURCE", "SINK", "INDEX"]);
+        reader.accept_kind();
         return Ok(ShowWhat::Create(reader.name()?));
     }
     if reader.accept(&["TIME", "ZONE"]) {
@@ -147,34 +151,37 @@ pub(super) fn describe(reader: &mut Reader) -> Result<Statement> {
     if !summarizes && !reader.accept_any(&["DESCRIBE", "DESC"]) {
         return reader.unexpected("DESCRIBE or SUMMARIZE");
     }
-    reader.accept(&["MATERIALIZED"]);
     let is_query = reader.at_query() && !reader.at(&["TABLE"]);
     if !is_query {
-        reader.accept_any(&["TABLE", "STREAM", "VIEW"]);
+        reader.accept_kind();
     }
     let target = relation_or_query(reader)?;
     Ok(if summarizes { Statement::Summarize { target } } else { Statement::Describe { target } })
 }
 
+/// The options of EXPLAIN; all but `analyze` and `format` change nothing.
+const EXPLAIN_OPTIONS: [&str; 7] = ["analyze", "verbose", "format", "costs", "buffers", "timing", "summary"];
+
 /// `EXPLAIN`.
 pub(super) fn explain(reader: &mut Reader) -> Result<Statement> {
     reader.expect(&["EXPLAIN"])?;
-    let (mut analyze, mut verbose) = (false, false);
+    let (mut analyze, mut ignored) = (false, Vec::new());
     if reader.at_token(&Token::LParen) && !reader.at_parenthesized_query() {
-        let at = reader.position();
-        for (key, value) in reader.options()? {
-            let on = !matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "0");
-            match key.as_str() {
-                "analyze" => analyze = on,
-                "verbose" => verbose = on,
-                "format" if value.eq_ignore_ascii_case("text") => {}
-                "costs" | "buffers" | "timing" | "summary" => {}
-                _ => return Err(located(Error::unsupported(format!("EXPLAIN has no option {key} {value}")), at)),
-            }
+        let options = reader.options()?;
+        options.expect_known("EXPLAIN", &EXPLAIN_OPTIONS)?;
+        analyze = options.truth("analyze")?.unwrap_or(false);
+        if let Some(format) = options.get("format").filter(|format| !format.eq_ignore_ascii_case("text")) {
+            let error = unsupported(format!("EXPLAIN in the format {format} is not supported"), None);
+            return Err(options.locate("format", error.with_hint("the format is text")));
+        }
+        for key in EXPLAIN_OPTIONS.into_iter().filter(|key| *key != "analyze" && *key != "format") {
+            ignored.extend(options.truth(key)?.filter(|asked| *asked).map(|_| key.to_string()));
         }
     }
     analyze |= reader.accept(&["ANALYZE"]);
-    verbose |= reader.accept(&["VERBOSE"]);
+    if reader.accept(&["VERBOSE"]) {
+        ignored.push("verbose".to_string());
+    }
     let target = if reader.accept(&["MATERIALIZED", "VIEW"]) {
         ExplainTarget::MaterializedView(reader.name()?)
     } else if reader.accept(&["WINDOW"]) {
@@ -184,7 +191,7 @@ pub(super) fn explain(reader: &mut Reader) -> Result<Statement> {
     } else {
         ExplainTarget::Statement(Box::new(statement(reader)?))
     };
-    Ok(Statement::Explain(Explain { analyze, verbose, target }))
+    Ok(Statement::Explain(Explain { analyze, ignored, target }))
 }
 
 /// `PREPARE name [(types)] AS statement`.

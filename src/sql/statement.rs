@@ -5,12 +5,11 @@
 //! identifiers inside them keep their spelling, the planner normalises them. Every span and [`Position`] counts from
 //! the start of the whole script given to `parse`. Nothing here has been checked against a catalog.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use arrow::datatypes::DataType;
 use sqlparser::ast;
 
+use super::name::Name;
+use super::options::Options;
 use crate::base::error::Position;
 
 /// One SQL statement.
@@ -138,35 +137,12 @@ pub enum Statement {
     Checkpoint,
 }
 
-/// The name of a relation, normalised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    /// The schema, where one was written (`eddy`, `information_schema`, `public`, `main`).
-    pub schema: Option<String>,
-    /// The name within the schema.
-    pub name: String,
-    /// Where it stands.
-    pub position: Option<Position>,
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.schema {
-            Some(schema) => write!(f, "{schema}.{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
 /// When a continuous query gives out rows; without a clause it is current after every epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emit {
     /// `EMIT ON WINDOW CLOSE`, `EMIT FINAL`: the rows whose window is closed.
     OnWindowClose,
 }
-
-/// `WITH (key = value, ...)`: keys lower case unless quoted, values as text without quotes.
-pub type Options = BTreeMap<String, String>;
 
 /// Which kind of relation `CREATE` makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -575,8 +551,8 @@ pub struct Subscribe {
 pub struct Explain {
     /// `ANALYZE`: run it and measure.
     pub analyze: bool,
-    /// `VERBOSE`.
-    pub verbose: bool,
+    /// What was asked for and changes nothing: `VERBOSE`, `BUFFERS` ...
+    pub ignored: Vec<String>,
     /// What is explained.
     pub target: ExplainTarget,
 }
@@ -633,7 +609,7 @@ pub enum ShowWhat {
 /// A relation by name, or a query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RelationOrQuery {
-    /// A relation by name; a file path in quotes is a name too.
+    /// A relation by name.
     Relation(Name),
     /// A query.
     Query(Box<ast::Query>),

@@ -52,25 +52,13 @@ fn target(reader: &mut Reader) -> Result<Subscribe> {
 }
 
 fn options(reader: &mut Reader, statement: &mut Subscribe) -> Result<()> {
-    let at = reader.position();
     if reader.parser.peek_nth_token_ref(1).token != Token::LParen {
         return reader.unexpected("WITH (snapshot = ..., progress = ...)");
     }
-    for (key, value) in reader.with_options()? {
-        let truth = match value.to_ascii_lowercase().as_str() {
-            "true" | "on" | "yes" | "1" => true,
-            "false" | "off" | "no" | "0" => false,
-            _ => return Err(syntax(&format!("option \"{key}\" is true or false, not {value}"), at)),
-        };
-        match key.as_str() {
-            "snapshot" => statement.snapshot = Some(truth),
-            "progress" => statement.progress = Some(truth),
-            _ => {
-                let error = syntax(&format!("SUBSCRIBE has no option \"{key}\""), at);
-                return Err(error.with_hint("the options are snapshot and progress"));
-            }
-        }
-    }
+    let options = reader.with_options()?;
+    options.expect_known("SUBSCRIBE", &["snapshot", "progress"])?;
+    statement.snapshot = options.truth("snapshot")?;
+    statement.progress = options.truth("progress")?;
     Ok(())
 }
 
@@ -105,6 +93,6 @@ pub(super) fn advance_watermark(reader: &mut Reader) -> Result<Statement> {
 /// `FLUSH relation`.
 pub(super) fn flush(reader: &mut Reader) -> Result<Statement> {
     reader.expect(&["FLUSH"])?;
-    reader.accept_any(&["STREAM", "SOURCE"]);
+    reader.accept_kind();
     Ok(Statement::Flush { relation: reader.name()? })
 }

@@ -13,6 +13,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use super::dialect::EddyDialect;
 use super::error::{located, syntax, unsupported};
 use super::limits::too_complex;
+use super::reserved;
 use super::source::position;
 use crate::base::error::{Error, Result};
 
@@ -68,6 +69,7 @@ fn may_change(token: &TokenWithSpan) -> bool {
         Token::Placeholder(_) | Token::Div => true,
         Token::Word(word) => {
             matches!(word.keyword, Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT)
+                || reserved::may_be_name(word.keyword)
         }
         _ => false,
     }
@@ -98,15 +100,26 @@ struct Rewriter<'t> {
     levels: Vec<Level>,
     parameters: BTreeSet<(u64, String)>,
     questions: usize,
+    /// Where the words before a statement (EXPLAIN ANALYZE ..) or query (SUMMARIZE, SUBSCRIBE) end.
+    prefix: usize,
+    /// The parenthesis that closes the options of EXPLAIN.
+    options_end: Option<usize>,
     is_insert: bool,
     is_ddl: bool,
     is_describe: bool,
+    /// The statement is one that says `AS query`.
+    takes_as: bool,
 }
 
 impl<'t> Rewriter<'t> {
     fn new(tokens: &'t [TokenWithSpan]) -> Self {
-        let first = tokens.first().map(word).unwrap_or_default();
-        let is = |words: &[&str]| words.iter().any(|word| first.eq_ignore_ascii_case(word));
+        let among = |at: usize, words: &[&str]| {
+            let here = tokens.get(at).map(word).unwrap_or_default();
+            words.iter().any(|word| here.eq_ignore_ascii_case(word))
+        };
+        let explained = (0..).take_while(|at| among(*at, &["EXPLAIN", "ANALYZE", "VERBOSE"])).count();
+        let prefix = explained + usize::from(among(explained, &["SUMMARIZE", "SUBSCRIBE", "DESCRIBE", "DESC"]));
+        let is = |words: &[&str]| among(explained, words);
         Rewriter {
             tokens,
             select_later: select_later(tokens),
@@ -114,8 +127,11 @@ impl<'t> Rewriter<'t> {
             levels: vec![Level { query_may_start: true, ..Level::default() }],
             parameters: BTreeSet::new(),
             questions: 0,
+            prefix,
+            options_end: closing(tokens, explained).filter(|_| explained > 0),
             is_insert: is(&["INSERT"]),
             is_ddl: is(&["CREATE", "ALTER"]),
+            takes_as: is(&["CREATE", "PREPARE"]),
             is_describe: is(&["DESCRIBE", "DESC", "SUMMARIZE"]),
         }
     }
@@ -214,8 +230,9 @@ impl<'t> Rewriter<'t> {
         } else {
             self.push(at);
         }
+        let ends_options = self.options_end == Some(at);
         let level = self.level();
-        level.query_may_start = level.after_with;
+        level.query_may_start = level.after_with || ends_options;
     }
 
     fn parameter(&mut self, name: &str, at: usize) -> Result<()> {
@@ -246,6 +263,7 @@ impl<'t> Rewriter<'t> {
     fn word(&mut self, at: usize, keyword: Keyword) -> Result<()> {
         let (may_start, is_top) = (self.level().query_may_start, self.levels.len() == 1);
         match keyword {
+            _ if self.is_name(at, keyword) => self.name(at),
             Keyword::FROM if may_start || (self.is_insert && is_top && !self.level().has_query) => self.from(at),
             Keyword::TABLE if may_start && self.is_table_query(at) => {
                 self.select_all(at);
@@ -262,22 +280,49 @@ impl<'t> Rewriter<'t> {
                 self.level().after_with = true;
                 self.level().query_may_start = false;
             }
-            Keyword::ASOF => self.asof(at)?,
+            Keyword::ASOF
+                if ["JOIN", "LEFT", "INNER", "OUTER"].iter().any(|w| w.eq_ignore_ascii_case(self.peek(at + 1))) =>
+            {
+                self.asof(at)
+            }
             Keyword::LEFT | Keyword::INNER | Keyword::OUTER if self.follows_asof(at) => {}
             Keyword::ON | Keyword::USING | Keyword::MATCH_CONDITION => self.condition(at, keyword)?,
             _ => {
                 self.push(at);
                 self.level().query_may_start = match keyword {
-                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS | Keyword::AS => true,
-                    Keyword::ALL | Keyword::DISTINCT | Keyword::BY | Keyword::NAME => may_start,
-                    Keyword::EXPLAIN | Keyword::ANALYZE | Keyword::VERBOSE | Keyword::DESCRIBE | Keyword::DESC => {
-                        is_top
+                    // Behind AS they are the name of a column.
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
+                        at == 0 || !self.peek(at - 1).eq_ignore_ascii_case("AS")
                     }
-                    _ => is_top && ["SUBSCRIBE", "SUMMARIZE"].iter().any(|w| w.eq_ignore_ascii_case(self.peek(at))),
+                    // No engine knows MINUS before a query that begins with FROM: there it is a name.
+                    Keyword::MINUS => !self.peek(at + 1).eq_ignore_ascii_case("FROM"),
+                    Keyword::AS => is_top && self.takes_as && !self.level().has_query,
+                    Keyword::ALL | Keyword::DISTINCT => may_start,
+                    _ => at < self.prefix,
                 };
             }
         }
         Ok(())
+    }
+
+    /// Whether a keyword of sqlparser is only a name here; in a definition INTERVAL is a type.
+    fn is_name(&mut self, at: usize, keyword: Keyword) -> bool {
+        let defines = (self.is_ddl || self.takes_as) && !self.levels.iter().any(|level| level.has_query);
+        if keyword == Keyword::INTERVAL && (defines || self.level().is_struct_type) {
+            return false;
+        }
+        let token = |at: usize| self.tokens.get(at).map(|token| &token.token);
+        reserved::is_name(keyword, at.checked_sub(1).and_then(token), token(at + 1))
+    }
+
+    /// Hands a word on as one that sqlparser knows nothing of.
+    fn name(&mut self, at: usize) {
+        let Some(mut token) = self.tokens.get(at).cloned() else { return };
+        if let Token::Word(word) = &mut token.token {
+            word.keyword = Keyword::NoKeyword;
+        }
+        self.output.push(token);
+        self.level().query_may_start = false;
     }
 
     /// A query has begun on this level.
@@ -307,13 +352,12 @@ impl<'t> Rewriter<'t> {
         named && !self.level().is_window_call && !(is_top && self.is_describe)
     }
 
-    fn asof(&mut self, at: usize) -> Result<()> {
+    fn asof(&mut self, at: usize) {
         self.push(at);
         let is_left = self.peek(at + 1).eq_ignore_ascii_case("LEFT");
         let level = self.level();
         level.query_may_start = false;
         level.asof = Some(is_left);
-        Ok(())
     }
 
     fn follows(&self, at: usize, token: &Token) -> bool {
@@ -344,6 +388,22 @@ impl<'t> Rewriter<'t> {
         self.level().query_may_start = false;
         Ok(())
     }
+}
+
+/// Where the parenthesis that opens at `open` is closed, if one opens there.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return (at > open).then_some(at);
+        }
+    }
+    None
 }
 
 /// Per token, whether a SELECT follows on the same level before the query ends.

@@ -15,7 +15,7 @@ pub(super) fn update(reader: &mut Reader) -> Result<Statement> {
     let relation = reader.name()?;
     let alias = alias(reader, "SET")?;
     reader.expect(&["SET"])?;
-    let assignments = assignments(reader)?;
+    let assignments = assignments(reader, alias.as_deref().unwrap_or(relation.own()))?;
     let from = if reader.accept(&["FROM"]) { from_list(reader)? } else { Vec::new() };
     let selection = where_clause(reader)?;
     no_order_or_limit(reader)?;
@@ -64,16 +64,16 @@ fn no_order_or_limit(reader: &Reader) -> Result<()> {
     Ok(())
 }
 
-/// `column = value, (column, column) = (value, value), ...`.
-pub(super) fn assignments(reader: &mut Reader) -> Result<Vec<Assignment>> {
+/// `column = value, (column, column) = (value, value), ...` of the relation called `target`.
+pub(super) fn assignments(reader: &mut Reader, target: &str) -> Result<Vec<Assignment>> {
     let groups = reader.list(|reader| {
         let at = reader.position();
         if !reader.at_token(&Token::LParen) {
-            let column = target(reader)?;
+            let column = assigned(reader, target)?;
             reader.expect_token(&Token::Eq)?;
             return Ok(vec![Assignment { column, value: reader.expression()?, position: at }]);
         }
-        let columns = reader.in_parentheses(target)?;
+        let columns = reader.in_parentheses(|reader| assigned(reader, target))?;
         reader.expect_token(&Token::Eq)?;
         reader.accept(&["ROW"]);
         let values = match reader.expression()? {
@@ -93,11 +93,16 @@ pub(super) fn assignments(reader: &mut Reader) -> Result<Vec<Assignment>> {
     Ok(groups.into_iter().flatten().collect())
 }
 
-/// The column of an assignment; a relation's name before it is allowed and says nothing.
-fn target(reader: &mut Reader) -> Result<String> {
+/// The column of an assignment; before it may stand the name of the relation that is changed, and no other.
+fn assigned(reader: &mut Reader, target: &str) -> Result<String> {
+    let at = reader.position();
     let mut column = reader.identifier()?;
-    while reader.accept_token(&Token::Period) {
-        column = reader.identifier()?;
+    if reader.accept_token(&Token::Period) {
+        let before = std::mem::replace(&mut column, reader.identifier()?);
+        if before != target || reader.at_token(&Token::Period) {
+            let error = unsupported(format!("{before}.{column} cannot be assigned: it is no column of {target}"), at);
+            return Err(error.with_hint("assign a whole column; a field of it changes with its struct"));
+        }
     }
     Ok(column)
 }

@@ -17,7 +17,8 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use super::error::syntax;
-use super::friendly::{argument, at, normal, select_star_from, table_function};
+use super::friendly::{argument, at, select_star_from, table_function};
+use super::name::normal;
 use crate::base::error::Result;
 
 /// A window function: its name and its parameters after relation and time column, `offset` and `key` being optional.

@@ -5,7 +5,8 @@
 
 /// The line printed after a usage error.
 pub const USAGE: &str = "usage: cargo test --test sql -- [--mode batch|continuous|late|all] [--seed N] [--keep-going] \
-                         [--printing classic|native] [--without WORDS] [--replace TEXT=TEXT] [FILE|DIR|NAME ...]";
+                         [--printing classic|native] [--without WORDS] [--replace TEXT=TEXT] \
+                         [--any-error] [--differing FILE] [FILE|DIR|NAME ...]";
 
 /// The ways to run a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +76,10 @@ pub struct Arguments {
     pub without: Vec<String>,
     /// Texts to put in the place of others in every SQL: where files of data are.
     pub replace: Vec<(String, String)>,
+    /// Whether an expected error may have any text: another engine's files name that engine's texts.
+    pub any_error: bool,
+    /// Places of records that may fail, `FILE:LINE`, because they differ on purpose; they then count as skipped.
+    pub differing: Vec<String>,
     /// Files, directories and name filters.
     pub selection: Vec<String>,
 }
@@ -112,6 +117,8 @@ impl Arguments {
             printing: Printing::Classic,
             without: Vec::new(),
             replace: Vec::new(),
+            any_error: false,
+            differing: Vec::new(),
             selection: Vec::new(),
         };
         let mut words = words;
@@ -132,6 +139,8 @@ impl Arguments {
                     arguments.replace.push((from.to_string(), to.to_string()));
                 }
                 "--keep-going" => arguments.keep_going = true,
+                "--any-error" => arguments.any_error = true,
+                "--differing" => arguments.differing.extend(read_places(&value()?)?),
                 flag if FOREIGN_WITH_VALUE.contains(&flag) => drop(value()?),
                 flag if FOREIGN.contains(&flag) => {}
                 flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
@@ -140,6 +149,19 @@ impl Arguments {
         }
         Ok(arguments)
     }
+}
+
+/// The places in a file of lines `FILE LINE LINE ..`; other lines begin with `#`.
+fn read_places(path: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut places = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        if let Some(file) = words.next() {
+            places.extend(words.map(|line| format!("{file}:{line}")));
+        }
+    }
+    Ok(places)
 }
 
 /// A seed that differs from run to run; it is printed, so that a run can be repeated.

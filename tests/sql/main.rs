@@ -123,8 +123,8 @@ fn run_all(files: &[PathBuf], arguments: &Arguments) -> Report {
 }
 
 /// Runs one file in one mode; a file that cannot be read or parsed counts as one failed record.
-fn run_file(file: &Path, mode: Mode, arguments: &Arguments) -> FileReport {
-    let mut report = FileReport::new(file, mode);
+fn run_file<'a>(file: &Path, mode: Mode, arguments: &'a Arguments) -> FileReport<'a> {
+    let mut report = FileReport::new(file, mode, &arguments.differing);
     match Script::read(file, arguments) {
         Err(reason) => report.refuse(reason),
         Ok(script) if !script.modes.contains(&mode) => {}

@@ -167,14 +167,27 @@ impl Reader<'_> {
             Condition::OnlyIf { label } => label != LABEL,
             Condition::SkipIf { label } => label == LABEL,
         });
-        let skipped = skipped || self.arguments.without.iter().any(|words| begins_with(&sql, words));
+        let is_place =
+            |differing: &String| place.strip_suffix(differing.as_str()).is_some_and(|head| head.ends_with('/'));
+        let skipped = skipped
+            || self.arguments.without.iter().any(|words| begins_with(&sql, words))
+            || self.arguments.differing.iter().any(is_place);
+        let kind = match kind {
+            Kind::QueryError(_) | Kind::Statement(StatementExpect::Error(_)) if self.arguments.any_error => {
+                Kind::QueryError(sqllogictest::ExpectedError::Empty)
+            }
+            kind => kind,
+        };
         let parts = match (self.script.printing, &kind) {
-            (Printing::Native, Kind::Statement(StatementExpect::Ok)) if !skipped => transform::define_and_fill(&sql),
+            (Printing::Native, Kind::Statement(StatementExpect::Ok | StatementExpect::Count(0))) if !skipped => {
+                transform::define_and_fill(&sql)
+            }
             _ => None,
         };
         let mut record =
             Record { place, connection, sql, kind, skipped, plain: notes.plain, subscription: notes.subscription };
         if let Some([create, fill]) = parts {
+            record.kind = Kind::Statement(StatementExpect::Ok);
             self.script.records.push(Record { sql: create, ..record.clone() });
             record.sql = fill;
         }

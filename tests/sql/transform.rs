@@ -445,7 +445,7 @@ pub fn define_and_fill(sql: &str) -> Option<[String; 2]> {
     let tokens = scan(sql);
     let table = tokens.iter().take(5).position(|token| token.is("table"))?;
     let external = tokens.iter().take(table).any(|token| token.is("external"));
-    if !tokens.first()?.is("create") || tokens.iter().take(table).any(|token| token.is("replace")) {
+    if !tokens.first()?.is("create") {
         return None;
     }
     let name = table + if tokens.get(table + 1)?.is("if") { 4 } else { 1 };
@@ -459,7 +459,10 @@ pub fn define_and_fill(sql: &str) -> Option<[String; 2]> {
         _ => return None,
     };
     let name = tokens[name].text;
-    let create = sql[..tokens[close].end()].replacen("EXTERNAL", "", usize::from(external));
+    let mut create = sql[..tokens[close].end()].to_string();
+    if let Some(word) = tokens.iter().take(table).find(|token| token.is("external")) {
+        create.replace_range(word.end() - word.text.len()..word.end(), "");
+    }
     Some([create, format!("INSERT INTO {name} {fill}")])
 }
 

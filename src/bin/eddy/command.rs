@@ -113,6 +113,7 @@ fn help() -> Flow {
         writeln!(out, "{usage:<26} {}", command.help)?;
     }
     writeln!(out, "\nA statement ends with `;`. Ctrl-C ends a statement, Ctrl-D the shell.")?;
+    writeln!(out, "SHOW TABLES, SHOW FUNCTIONS and SHOW SETTINGS list what there is, DESCRIBE and EXPLAIN tell more.")?;
     Ok(())
 }
 

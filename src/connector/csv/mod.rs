@@ -19,11 +19,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
+use crate::catalog::suggest::advice;
 use crate::connector::csv::build::{Misfit, Reading};
 use crate::connector::csv::guess::Guess;
 use crate::connector::csv::tokens::{Dialect, Records, Tokenizer};
 use crate::connector::input::{Bytes, Input};
-use crate::connector::options::{ColumnTypes, ReadOptions, suggest};
+use crate::connector::options::{ColumnTypes, ReadOptions};
 use crate::connector::relation::{Batches, Source, Wanted};
 
 /// Records looked at in one go while types are found.
@@ -79,6 +80,9 @@ impl CsvSource {
 
     fn names(&self, first: &[String], options: &ReadOptions) -> Result<Vec<String>> {
         let width = first.len();
+        if matches!(options.types, Some(ColumnTypes::All(_))) && options.names.is_some() {
+            return Err(self.error("names and columns both name the columns: give one of them".to_string()));
+        }
         let given: Option<Vec<String>> = match (&options.types, &options.names) {
             (Some(ColumnTypes::All(columns)), _) => Some(columns.iter().map(|(name, _)| name.clone()).collect()),
             (_, Some(names)) => Some(names.clone()),
@@ -119,6 +123,13 @@ impl CsvSource {
             Some(ColumnTypes::All(columns)) => {
                 types.iter_mut().zip(columns).for_each(|(slot, (_, given))| *slot = Some(given.clone()));
             }
+            Some(ColumnTypes::ByPosition(given)) if given.len() > types.len() => {
+                return Err(self.error(format!(
+                    "{} types were given, but the file has {} columns",
+                    given.len(),
+                    types.len()
+                )));
+            }
             Some(ColumnTypes::ByPosition(given)) => {
                 types.iter_mut().zip(given).for_each(|(slot, given)| *slot = Some(given.clone()));
             }
@@ -127,7 +138,7 @@ impl CsvSource {
                     let Some(column) = names.iter().position(|other| other.eq_ignore_ascii_case(name)) else {
                         let known: Vec<&str> = names.iter().map(String::as_str).collect();
                         let error = Error::new(ErrorKind::NotFound, format!("no column \"{name}\" in the file"));
-                        return Err(self.in_file(error.with_sqlstate("42703").with_hint(suggest(name, &known))));
+                        return Err(self.in_file(error.with_sqlstate("42703").with_hint(advice(name, &known))));
                     };
                     types[column] = Some(data_type.clone());
                 }

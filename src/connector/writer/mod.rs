@@ -49,6 +49,7 @@ pub fn write(
                 .with_hint("name it: COPY ... TO '...' (FORMAT parquet), or csv, json, ndjson, arrow"));
         }
     };
+    options.expect_for(format)?;
     let compression = options.compression.unwrap_or(compression);
     let file = access.create(path)?;
     let sink = Counted { rows: 0, batches, path };

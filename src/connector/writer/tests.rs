@@ -83,7 +83,9 @@ fn text_looks_as_people_expect() {
         ("delim", OptionValue::Text("|".into())),
         ("nullstr", OptionValue::Text("NULL".into())),
     ];
-    let options = WriteOptions::parse(options.iter().map(|(key, value)| (*key, value))).unwrap();
+    let given = options;
+    let mut options = WriteOptions::default();
+    given.iter().try_for_each(|(key, value)| options.set(&key.to_lowercase(), value)).unwrap();
     let texts: ArrayRef = Arc::new(StringViewArray::from(vec![Some("NULL"), None, Some("a|b"), Some("")]));
     let batch = RecordBatch::try_from_iter_with_nullable([("t", texts, true)]).unwrap();
     write_one(&path, &options, &batch).unwrap();

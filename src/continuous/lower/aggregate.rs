@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue};
+use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, GroupingSet, cast, lit};
 
 use super::{Attempt, Lowered, Lowering, Refusal, all_columns, check_all, recompute, used_columns};
 use crate::base::error::Result;
 use crate::continuous::spec::{CallSpec, NodeSpec, OperatorSpec, arrow_schema, text};
-use crate::operator::accumulator::{self, AggregateCall, AggregateFunction};
+use crate::operator::accumulator::{self, AggregateCall, AggregateFunction, Fraction};
 use crate::operator::error::from_datafusion;
 use crate::operator::evaluate::RowAggregates;
 use crate::operator::expression::Expression;
@@ -160,9 +161,10 @@ pub(super) fn lower_call(call: &Expr, schema: &DFSchemaRef, append_only: bool) -
         return recompute(format!("aggregate {}", function.func.name()));
     };
     let params = &function.params;
-    if !params.order_by.is_empty() || params.null_treatment.is_some() {
+    if (!params.order_by.is_empty() && !known.is_ordered_set()) || params.null_treatment.is_some() {
         return recompute(format!("ORDER BY in {}", function.func.name()));
     }
+    let fraction = fraction(known, params)?;
     check_all(params.args.iter().chain(params.filter.as_deref()), schema)?;
     let constant = params.args.iter().all(|arg| matches!(arg, Expr::Literal(value, _) if !value.is_null()));
     let counts_rows = known == AggregateFunction::Count && constant && !params.distinct && params.filter.is_none();
@@ -172,6 +174,7 @@ pub(super) fn lower_call(call: &Expr, schema: &DFSchemaRef, append_only: bool) -
         distinct: params.distinct,
         arguments: params.args.clone(),
         filter: params.filter.as_deref().cloned(),
+        fraction,
         text: if counts_rows { "count(*)".to_string() } else { text(call) },
     };
     let types = spec.arguments.iter().map(|argument| Ok(Expression::compile(argument, schema)?.data_type().clone()));
@@ -180,9 +183,27 @@ pub(super) fn lower_call(call: &Expr, schema: &DFSchemaRef, append_only: bool) -
         distinct: spec.distinct,
         arguments: types.collect::<Result<_>>()?,
         append_only,
+        fraction,
     };
     if !spec.counts_rows && accumulator::create(&trial).is_err() {
         return recompute(format!("aggregate {}", spec.text));
     }
     Ok(spec)
+}
+
+/// The constant fraction of a percentile, and the order of its values.
+fn fraction(function: AggregateFunction, params: &AggregateFunctionParams) -> Attempt<Option<Fraction>> {
+    if !function.is_ordered_set() {
+        return Ok(None);
+    }
+    let descending = params.order_by.first().is_some_and(|key| !key.asc);
+    let value = match function.fraction_argument().and_then(|index| params.args.get(index)) {
+        None => None,
+        Some(Expr::Literal(value, _)) => match value.cast_to(&DataType::Float64).map_err(from_datafusion)? {
+            ScalarValue::Float64(value) => value,
+            _ => None,
+        },
+        Some(_) => return recompute("a percentile whose fraction is computed"),
+    };
+    Ok(Some(Fraction::try_new(value, descending)?))
 }

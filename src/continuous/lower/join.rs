@@ -155,6 +155,7 @@ impl Lowering<'_> {
             arguments: vec![argument],
             filter: None,
             counts_rows,
+            fraction: None,
             text: name.to_string(),
         };
         let calls = vec![count("count(*)", lit(1_i64), true), count("count of keys", right_key, false)];

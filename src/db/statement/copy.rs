@@ -20,7 +20,8 @@ use crate::db::statement::system::query_of;
 use crate::db::value::Value;
 use crate::plan::context::{Arguments, FileSources};
 use crate::plan::source::{RowIterator, RowSource};
-use crate::sql::statement::{CopyFrom, CopyTo, Options};
+use crate::sql::options::Options;
+use crate::sql::statement::{CopyFrom, CopyTo};
 
 /// Rows a batch read from a file holds.
 const BATCH_ROWS: usize = 8192;
@@ -127,8 +128,8 @@ pub fn read_for(
     target: &SchemaRef,
     interrupt: &Interrupt,
 ) -> Result<Vec<RecordBatch>> {
-    let values = texts(&copy.options);
-    let mut options = ReadOptions::parse(values.iter().map(|(key, value)| (*key, value)))?;
+    let mut options = ReadOptions::default();
+    each(&copy.options, |key, value| options.set(key, value))?;
     options.interrupt = Some(interrupt.clone());
     let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &shared.access)?;
     relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()
@@ -137,12 +138,15 @@ pub fn read_for(
 /// COPY TO: writes a relation or query to a file; returns the rows.
 pub fn copy_to(reader: &Reader<'_>, copy: &CopyTo) -> Result<u64> {
     let planned = reader.plan(&query_of(reader, &copy.source)?)?;
-    let values = texts(&copy.options);
-    let options = WriteOptions::parse(values.iter().map(|(key, value)| (*key, value)))?;
+    let mut options = WriteOptions::default();
+    each(&copy.options, |key, value| options.set(key, value))?;
     let batches = reader.stream(&planned)?;
     writer::write(&copy.path, None, &options, &planned.schema, batches, &reader.shared.access)
 }
 
-fn texts(options: &Options) -> Vec<(&str, OptionValue)> {
-    options.iter().map(|(key, value)| (key.as_str(), OptionValue::Text(value.clone()))).collect()
+/// Sets each option of COPY; an error gets its place.
+fn each(options: &Options, mut set: impl FnMut(&str, &OptionValue) -> Result<()>) -> Result<()> {
+    options.iter().try_for_each(|(key, value)| {
+        set(key, &OptionValue::Text(value.to_string())).map_err(|error| options.locate(key, error))
+    })
 }

@@ -30,8 +30,9 @@ use crate::db::version::Version;
 use crate::db::write::{ConflictAction, Upsert, Write};
 use crate::plan::context::Parameters;
 use crate::sql;
+use crate::sql::name::Name;
 use crate::sql::statement::{
-    Assignment, ConflictAction as ConflictClause, CopyFrom, Delete, Insert, InsertSource, Name, OnConflict, Update,
+    Assignment, ConflictAction as ConflictClause, CopyFrom, Delete, Insert, InsertSource, OnConflict, Update,
     is_default,
 };
 use crate::state::row_arena::RowArena;
@@ -462,7 +463,7 @@ fn mutable(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
 
 /// The relation of that name, with the place in the error.
 pub fn resolve(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
-    catalog.expect(&name.name).cloned().map_err(|error| match name.position {
+    catalog.expect(name.in_main()?).cloned().map_err(|error| match name.position {
         Some(position) => error.at(position),
         None => error,
     })

@@ -14,10 +14,14 @@ use crate::db::read::Reader;
 use crate::db::statement::dml::resolve;
 use crate::db::transaction::Overlays;
 use crate::plan::context::Parameters;
-use crate::sql::statement::{Explain, ExplainTarget, Name, Statement};
+use crate::sql::name::Name;
+use crate::sql::statement::{Explain, ExplainTarget, Statement};
 
 /// Runs an EXPLAIN; one row a line.
 pub fn explain(connection: &Connection, explain: &Explain, parameters: &Parameters) -> Result<RecordBatch> {
+    for option in &explain.ignored {
+        connection.notice(format!("EXPLAIN shows the same with {option} as without"));
+    }
     let text = match &explain.target {
         ExplainTarget::MaterializedView(name) => explain_view(connection, name, explain.analyze)?,
         ExplainTarget::Window(_) => {

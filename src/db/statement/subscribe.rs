@@ -46,7 +46,7 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
         None if clause.snapshot.unwrap_or(true) => First::Snapshot,
         None => First::Nothing,
     };
-    let kept = clause.relation.as_ref().and_then(|name| version.catalog.get(&name.name)).filter(|relation| {
+    let kept = clause.relation.as_ref().and_then(|name| version.catalog.get(name.in_main().ok()?)).filter(|relation| {
         version.entries.get(&relation.id).is_some_and(|entry| matches!(entry.contents, Contents::Kept(_)))
     });
     let plan = match kept {

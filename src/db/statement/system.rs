@@ -18,7 +18,8 @@ use crate::db::statement::dml::resolve;
 use crate::db::version::{Contents, Version};
 use crate::plan::source::{BatchSource, RowSource};
 use crate::sql;
-use crate::sql::statement::{Name, RelationOrQuery, Show, ShowWhat};
+use crate::sql::name::{CATALOG, Name, PUBLIC, SchemaName};
+use crate::sql::statement::{RelationOrQuery, Show, ShowWhat};
 
 /// A small table built column by column.
 struct Table {
@@ -91,7 +92,8 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
             names.extend(functions.scalar_names().into_iter().map(|name| (name, "scalar")));
             names.extend(functions.aggregate_names().into_iter().map(|name| (name, "aggregate")));
             names.extend(functions.window_names().into_iter().map(|name| (name, "window")));
-            names.retain(|(name, _)| like(name));
+            // What plans are made with is nobody's to call.
+            names.retain(|(name, _)| like(name) && !name.starts_with("eddy_"));
             names.sort();
             names.dedup();
             Table::new()
@@ -223,8 +225,8 @@ fn information_tables(version: &Version) -> Result<RecordBatch> {
         RelationKind::View | RelationKind::MaterializedView => "VIEW",
     };
     Table::new()
-        .text("table_catalog", found.iter().map(|_| Some("eddy")))
-        .text("table_schema", found.iter().map(|_| Some("public")))
+        .text("table_catalog", found.iter().map(|_| Some(CATALOG)))
+        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
         .text("table_name", found.iter().map(|relation| Some(&relation.name)))
         .text("table_type", found.iter().map(|relation| Some(kind(relation))))
         .build()
@@ -239,7 +241,7 @@ fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<Reco
         .collect();
     let yes_no = |yes: bool| if yes { "YES" } else { "NO" };
     Table::new()
-        .text("table_schema", found.iter().map(|_| Some("public")))
+        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
         .text("table_name", found.iter().map(|(relation, _)| Some(&relation.name)))
         .text("column_name", found.iter().map(|(relation, n)| Some(relation.schema.field(*n).name())))
         .integer("ordinal_position", found.iter().map(|(_, n)| i64::try_from(n + 1).ok()))
@@ -252,8 +254,10 @@ fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<Reco
 /// DESCRIBE: names, types and constraints of columns.
 pub fn describe(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<RecordBatch> {
     let relation = match target {
-        RelationOrQuery::Relation(name) => reader.version.catalog.get(&name.name).cloned(),
-        RelationOrQuery::Query(_) => None,
+        RelationOrQuery::Relation(name) if matches!(name.resolve()?, (SchemaName::Main, _)) => {
+            Some(resolve(&reader.version.catalog, name)?)
+        }
+        _ => None,
     };
     let schema = match &relation {
         Some(relation) => relation.schema.clone(),
@@ -332,14 +336,9 @@ pub fn query_of(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<ast::Qu
         RelationOrQuery::Relation(name) => name,
     };
     let quote = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    let known = reader.version.catalog.get(&name.name).is_some();
-    let text = match (&name.schema, known) {
-        (Some(schema), _) => format!("{}.{}", quote(schema), quote(&name.name)),
-        (None, false) if name.name.contains(['.', '/', '*']) => format!("'{}'", name.name.replace('\'', "''")),
-        (None, _) => {
-            resolve(&reader.version.catalog, name)?;
-            quote(&name.name)
-        }
+    let text = match name.resolve()? {
+        (SchemaName::System(schema), table) => format!("{}.{}", quote(schema), quote(table)),
+        (SchemaName::Main, _) => quote(&resolve(&reader.version.catalog, name)?.name),
     };
     sql::parse_query(&format!("SELECT * FROM {text}")).map(|query| *query)
 }

@@ -19,7 +19,7 @@ use crate::db::transaction::Overlays;
 use crate::db::value::display;
 use crate::db::version::Contents;
 use crate::plan::context::Parameters;
-use crate::sql::statement::Name;
+use crate::sql::name::Name;
 use crate::state::consolidate::consolidate;
 
 /// Differing rows that are shown.

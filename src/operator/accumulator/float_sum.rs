@@ -113,7 +113,7 @@ impl FloatSum {
     }
 
     /// Adds rows `CHUNK` at a time: split all doubles, then add the parts to the groups.
-    fn add_rows(&mut self, values: &[f64], rows: &Rows<'_>) {
+    pub(super) fn add_rows(&mut self, values: &[f64], rows: &Rows<'_>) {
         if self.window.is_none() {
             self.window = Window::suiting(values);
         }
@@ -257,7 +257,7 @@ impl FloatSum {
         &mut self.sides[self.states[group].side as usize - 1]
     }
 
-    fn value(&self, group: u32) -> Option<f64> {
+    pub(super) fn value(&self, group: u32) -> Option<f64> {
         let state = self.states.get(group as usize).filter(|state| state.count != 0)?;
         let Some(side) = self.side(group as usize) else {
             return Some(self.packed_value(state));

@@ -1,16 +1,19 @@
 //! The aggregate functions by name: their types, and the accumulator of each call.
 
 use arrow::array::{ArrowPrimitiveType, downcast_primitive};
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type, i256};
 
 use super::Accumulator;
+use super::bits::{BitOperation, Bits};
 use super::boolean::Booleans;
 use super::count::Count;
 use super::distinct::Distinct;
 use super::extreme::{BytesExtreme, PrimitiveExtreme};
 use super::float_sum::FloatSum;
-use super::keys::{NativeKeys, RowKeys};
-use super::ordered::{OrderedExtreme, SingleValue};
+use super::keys::{Codec, NativeKeys, RowKeys};
+use super::ordered::{ArgExtreme, OrderedExtreme, SingleValue};
+use super::percentile::{Choice, Fraction, Percentile, WeightedPercentile, between_doubles, middle_of_decimals};
+use super::regression::Regression;
 use super::sum::{Addend, ExactSum, Output};
 use super::variance::{FloatMoments, IntegerMoments, Variance};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -44,24 +47,105 @@ pub enum AggregateFunction {
     StddevSamp,
     /// `single_value(x)`: the value of at most one row.
     SingleValue,
+    /// `any_value(x)`: the least value, so that it does not depend on the order of rows.
+    AnyValue,
+    /// `arg_min(x, by)`: the x of the row with the least `by`.
+    ArgMin,
+    /// `arg_max(x, by)`: the x of the row with the greatest `by`.
+    ArgMax,
+    /// `covar_pop(y, x)`: the covariance of the population, DOUBLE; so are all statistics of pairs but their count.
+    CovarPop,
+    /// `covar_samp(y, x)`: the covariance of a sample.
+    CovarSamp,
+    /// `corr(y, x)`: the correlation.
+    Corr,
+    /// `regr_slope(y, x)`: of the line that fits best.
+    RegrSlope,
+    /// `regr_intercept(y, x)`: where that line is at x = 0.
+    RegrIntercept,
+    /// `regr_count(y, x)`: the pairs without NULL, BIGINT.
+    RegrCount,
+    /// `regr_r2(y, x)`: the square of the correlation.
+    RegrR2,
+    /// `regr_avgx(y, x)`.
+    RegrAvgX,
+    /// `regr_avgy(y, x)`.
+    RegrAvgY,
+    /// `regr_sxx(y, x)`: the sum of squared distances of x from its average.
+    RegrSxx,
+    /// `regr_syy(y, x)`: the same of y.
+    RegrSyy,
+    /// `regr_sxy(y, x)`: the sum of products of these distances.
+    RegrSxy,
+    /// `bit_and(x)` of integers.
+    BitAnd,
+    /// `bit_or(x)`.
+    BitOr,
+    /// `bit_xor(x)`.
+    BitXor,
+    /// `median(x)`: DOUBLE, or a decimal of decimals.
+    Median,
+    /// `percentile_cont(fraction) WITHIN GROUP (ORDER BY x)`, also `percentile_cont(x, fraction)`: DOUBLE.
+    PercentileCont,
+    /// `percentile_disc(fraction) WITHIN GROUP (ORDER BY x)`: one of the values.
+    PercentileDisc,
+    /// `mode() WITHIN GROUP (ORDER BY x)`, also `mode(x)`: the most frequent value, the least of several.
+    Mode,
+    /// `approx_median(x)`: within 0.05 %.
+    ApproxMedian,
+    /// `approx_percentile_cont(fraction) WITHIN GROUP (ORDER BY x)`: within 0.05 %.
+    ApproxPercentile,
+    /// `approx_percentile_cont_with_weight(weight, fraction) WITHIN GROUP (ORDER BY x)`: within 0.05 %.
+    ApproxPercentileWithWeight,
+    /// `approx_distinct(x)`: exact.
+    ApproxDistinct,
 }
 
 impl AggregateFunction {
     /// All functions.
-    pub const ALL: [AggregateFunction; 12] = [
-        AggregateFunction::Count,
-        AggregateFunction::Sum,
-        AggregateFunction::Avg,
-        AggregateFunction::Min,
-        AggregateFunction::Max,
-        AggregateFunction::BoolAnd,
-        AggregateFunction::BoolOr,
-        AggregateFunction::VarPop,
-        AggregateFunction::VarSamp,
-        AggregateFunction::StddevPop,
-        AggregateFunction::StddevSamp,
-        AggregateFunction::SingleValue,
-    ];
+    pub const ALL: [AggregateFunction; 38] = {
+        use AggregateFunction::*;
+        [
+            Count,
+            Sum,
+            Avg,
+            Min,
+            Max,
+            BoolAnd,
+            BoolOr,
+            VarPop,
+            VarSamp,
+            StddevPop,
+            StddevSamp,
+            SingleValue,
+            AnyValue,
+            ArgMin,
+            ArgMax,
+            CovarPop,
+            CovarSamp,
+            Corr,
+            RegrSlope,
+            RegrIntercept,
+            RegrCount,
+            RegrR2,
+            RegrAvgX,
+            RegrAvgY,
+            RegrSxx,
+            RegrSyy,
+            RegrSxy,
+            BitAnd,
+            BitOr,
+            BitXor,
+            Median,
+            PercentileCont,
+            PercentileDisc,
+            Mode,
+            ApproxMedian,
+            ApproxPercentile,
+            ApproxPercentileWithWeight,
+            ApproxDistinct,
+        ]
+    };
 
     /// The name of the function in SQL.
     pub fn name(self) -> &'static str {
@@ -83,7 +167,68 @@ impl AggregateFunction {
             AggregateFunction::StddevPop => &["stddev_pop"],
             AggregateFunction::StddevSamp => &["stddev", "stddev_samp"],
             AggregateFunction::SingleValue => &["single_value"],
+            AggregateFunction::AnyValue => &["any_value"],
+            AggregateFunction::ArgMin => &["arg_min", "argmin", "min_by"],
+            AggregateFunction::ArgMax => &["arg_max", "argmax", "max_by"],
+            AggregateFunction::CovarPop => &["covar_pop"],
+            AggregateFunction::CovarSamp => &["covar_samp", "covar"],
+            AggregateFunction::Corr => &["corr"],
+            AggregateFunction::RegrSlope => &["regr_slope"],
+            AggregateFunction::RegrIntercept => &["regr_intercept"],
+            AggregateFunction::RegrCount => &["regr_count"],
+            AggregateFunction::RegrR2 => &["regr_r2"],
+            AggregateFunction::RegrAvgX => &["regr_avgx"],
+            AggregateFunction::RegrAvgY => &["regr_avgy"],
+            AggregateFunction::RegrSxx => &["regr_sxx"],
+            AggregateFunction::RegrSyy => &["regr_syy"],
+            AggregateFunction::RegrSxy => &["regr_sxy"],
+            AggregateFunction::BitAnd => &["bit_and"],
+            AggregateFunction::BitOr => &["bit_or"],
+            AggregateFunction::BitXor => &["bit_xor"],
+            AggregateFunction::Median => &["median"],
+            AggregateFunction::PercentileCont => &["percentile_cont", "quantile_cont"],
+            AggregateFunction::PercentileDisc => &["percentile_disc", "quantile_disc"],
+            AggregateFunction::Mode => &["mode"],
+            AggregateFunction::ApproxMedian => &["approx_median"],
+            AggregateFunction::ApproxPercentile => &["approx_percentile_cont", "approx_quantile"],
+            AggregateFunction::ApproxPercentileWithWeight => &["approx_percentile_cont_with_weight"],
+            AggregateFunction::ApproxDistinct => &["approx_distinct", "approx_count_distinct"],
         }
+    }
+
+    /// Whether the first argument may stand in `WITHIN GROUP (ORDER BY ..)`.
+    pub fn is_ordered_set(self) -> bool {
+        use AggregateFunction as F;
+        self.fraction_argument().is_some() || matches!(self, F::Mode)
+    }
+
+    /// The argument that is a [`Fraction`]: a constant.
+    pub fn fraction_argument(self) -> Option<usize> {
+        use AggregateFunction as F;
+        match self {
+            F::PercentileCont | F::PercentileDisc | F::ApproxPercentile => Some(1),
+            F::ApproxPercentileWithWeight => Some(2),
+            _ => None,
+        }
+    }
+
+    /// Whether it counts: 0 without rows, never NULL.
+    pub(super) fn is_count(self) -> bool {
+        use AggregateFunction as F;
+        matches!(self, F::Count | F::RegrCount | F::ApproxDistinct)
+    }
+
+    /// The names of two arguments, where they have some.
+    pub(super) fn parameter_names(self) -> Option<[&'static str; 2]> {
+        match self {
+            _ if self.is_of_pairs() => Some(["y", "x"]),
+            AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc => Some(["expr", "percentile"]),
+            _ => None,
+        }
+    }
+
+    fn is_of_pairs(self) -> bool {
+        (AggregateFunction::CovarPop..=AggregateFunction::RegrSxy).contains(&self)
     }
 }
 
@@ -98,6 +243,8 @@ pub struct AggregateCall {
     pub arguments: Vec<DataType>,
     /// Whether the input never deletes rows: `min` and `max` then keep one value a group.
     pub append_only: bool,
+    /// The fraction of a percentile, and the order of its values.
+    pub fraction: Option<Fraction>,
 }
 
 /// The types to which the arguments of a call are cast; an error if it does not take them.
@@ -106,28 +253,72 @@ pub(super) fn coerced_types(function: AggregateFunction, arguments: &[DataType])
     if function == F::Count {
         return Ok(arguments.to_vec());
     }
-    let [argument] = arguments else {
-        let message = format!("{} takes one argument, not {}", function.name(), arguments.len());
-        return Err(Error::new(ErrorKind::Type, message).with_sqlstate("42883"));
+    let taken = match function {
+        // How finely the digests of other engines divide the rows; accepted, and of no effect.
+        F::ApproxPercentile => 2..=3,
+        F::ApproxPercentileWithWeight => 3..=4,
+        F::PercentileCont | F::PercentileDisc | F::ArgMin | F::ArgMax => 2..=2,
+        _ if function.is_of_pairs() => 2..=2,
+        _ => 1..=1,
     };
-    let argument = plain(argument);
-    let coerced = match function {
-        F::Min | F::Max | F::SingleValue => argument,
+    let Some((argument, others)) = arguments.split_first().filter(|_| taken.contains(&arguments.len())) else {
+        let arguments: Vec<_> = arguments.iter().map(sql_type_name).collect();
+        let message = format!("function {}({}) does not exist", function.name(), arguments.join(", "));
+        let count = if *taken.end() == 1 { "one argument".into() } else { format!("{} arguments", taken.start()) };
+        let hint = format!("{} takes {count}", function.name());
+        return Err(Error::new(ErrorKind::Type, message).with_sqlstate("42883").with_hint(hint));
+    };
+    let mut coerced = vec![coerced_type(function, &plain(argument))?];
+    for other in others.iter().map(plain) {
+        if matches!(function, F::ArgMin | F::ArgMax) {
+            coerced.push(other);
+            continue;
+        }
+        if !other.is_numeric() && other != DataType::Null {
+            return Err(not_taken(function, &other));
+        }
+        coerced.push(DataType::Float64);
+    }
+    Ok(coerced)
+}
+
+fn coerced_type(function: AggregateFunction, argument: &DataType) -> Result<DataType> {
+    use AggregateFunction as F;
+    Ok(match function {
+        F::Min | F::Max | F::AnyValue | F::SingleValue => argument.clone(),
+        F::Mode | F::PercentileDisc | F::ApproxDistinct | F::ArgMin | F::ArgMax => argument.clone(),
         F::BoolAnd | F::BoolOr if matches!(argument, DataType::Boolean | DataType::Null) => DataType::Boolean,
-        F::BoolAnd | F::BoolOr => return Err(not_taken(function, &argument)),
-        _ => match argument {
+        F::BitAnd | F::BitOr | F::BitXor if argument.is_integer() => argument.clone(),
+        F::BitAnd | F::BitOr | F::BitXor if *argument == DataType::Null => DataType::Int64,
+        F::BoolAnd | F::BoolOr | F::BitAnd | F::BitOr | F::BitXor => return Err(not_taken(function, argument)),
+        _ => match *argument {
             DataType::Null if function == F::Sum => DataType::Int64,
             DataType::Null => DataType::Float64,
             DataType::Float16 => DataType::Float32,
-            DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale)
+                if !becomes_double(function) =>
+            {
                 DataType::Decimal128(precision, scale)
             }
-            DataType::Duration(_) if matches!(function, F::Sum | F::Avg) => argument,
-            number if number.is_numeric() => number,
-            other => return Err(not_taken(function, &other)),
+            DataType::Duration(_) if matches!(function, F::Sum | F::Avg) => argument.clone(),
+            DataType::Float32 if is_percentile(function) => DataType::Float32,
+            DataType::Decimal128(_, _) | DataType::Decimal256(_, _) if function == F::Median => argument.clone(),
+            _ if !argument.is_numeric() => return Err(not_taken(function, argument)),
+            _ if becomes_double(function) => DataType::Float64,
+            _ => argument.clone(),
         },
-    };
-    Ok(vec![coerced])
+    })
+}
+
+/// Whether numbers are taken as doubles, as PostgreSQL does.
+fn becomes_double(function: AggregateFunction) -> bool {
+    function.is_of_pairs() || is_percentile(function)
+}
+
+fn is_percentile(function: AggregateFunction) -> bool {
+    use AggregateFunction as F;
+    matches!(function, F::Median | F::PercentileCont | F::ApproxMedian | F::ApproxPercentile)
+        || function == F::ApproxPercentileWithWeight
 }
 
 fn plain(data_type: &DataType) -> DataType {
@@ -154,8 +345,10 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
         return Ok(DataType::Int64);
     };
     Ok(match function {
-        F::Count => DataType::Int64,
-        F::Min | F::Max | F::SingleValue => argument.clone(),
+        F::Count | F::ApproxDistinct | F::RegrCount => DataType::Int64,
+        F::Min | F::Max | F::AnyValue | F::SingleValue | F::Mode | F::PercentileDisc => argument.clone(),
+        F::ArgMin | F::ArgMax | F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
+        _ if is_percentile(function) => argument.clone(),
         F::BoolAnd | F::BoolOr => DataType::Boolean,
         F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => DataType::Float64,
         F::Sum => match *argument {
@@ -176,6 +369,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
             DataType::Duration(unit) => DataType::Duration(unit),
             _ => DataType::Float64,
         },
+        _ => DataType::Float64,
     })
 }
 
@@ -183,26 +377,27 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
 pub fn create(call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
     use AggregateFunction as F;
     let arguments = coerced_types(call.function, &call.arguments)?;
-    let ignores_duplicates =
-        matches!(call.function, F::Min | F::Max | F::BoolAnd | F::BoolOr | F::SingleValue) || arguments.is_empty();
-    if call.distinct && !ignores_duplicates {
-        return create_distinct(plain_accumulator(call.function, &arguments, false)?, &arguments);
+    let ignores_duplicates = arguments.is_empty()
+        || matches!(call.function, F::Min | F::Max | F::AnyValue | F::ArgMin | F::ArgMax | F::SingleValue)
+        || matches!(call.function, F::BoolAnd | F::BoolOr | F::BitAnd | F::BitOr);
+    if call.function == F::ApproxDistinct {
+        return create_distinct(Box::new(Count::default()), &arguments);
     }
-    plain_accumulator(call.function, &arguments, call.append_only)
+    if call.distinct && !ignores_duplicates {
+        return create_distinct(plain_accumulator(call, &arguments, false)?, &arguments);
+    }
+    plain_accumulator(call, &arguments, call.append_only)
 }
 
-fn plain_accumulator(
-    function: AggregateFunction,
-    arguments: &[DataType],
-    append_only: bool,
-) -> Result<Box<dyn Accumulator>> {
+fn plain_accumulator(call: &AggregateCall, arguments: &[DataType], append_only: bool) -> Result<Box<dyn Accumulator>> {
     use AggregateFunction as F;
+    let function = call.function;
     let result = result_type(function, arguments)?;
     let Some(argument) = arguments.first().filter(|_| function != F::Count) else {
         return Ok(Box::new(Count::default()));
     };
     match function {
-        F::Count => Ok(Box::new(Count::default())),
+        F::Count | F::ApproxDistinct => Ok(Box::new(Count::default())),
         F::Sum => sums(argument, Output::Sum(result), false),
         F::Avg => {
             let factor = match (argument, &result) {
@@ -214,15 +409,27 @@ fn plain_accumulator(
                 if result == DataType::Float64 { Output::AverageDouble } else { Output::Average(result, factor) };
             sums(argument, output, true)
         }
-        F::Min if append_only => extremes::<false>(argument),
+        F::Min | F::AnyValue if append_only => extremes::<false>(argument),
         F::Max if append_only => extremes::<true>(argument),
-        F::Min | F::Max => create_ordered(argument, function == F::Max),
+        F::Min | F::Max | F::AnyValue => create_ordered(argument, function == F::Max),
+        F::ArgMin | F::ArgMax => Ok(Box::new(ArgExtreme::try_new(arguments, function == F::ArgMax)?)),
         F::BoolAnd | F::BoolOr => Ok(Box::new(Booleans::new(function == F::BoolAnd))),
         F::SingleValue => create_single_value(argument),
         F::VarPop => variances(argument, false, false),
         F::VarSamp => variances(argument, true, false),
         F::StddevPop => variances(argument, false, true),
         F::StddevSamp => variances(argument, true, true),
+        F::BitAnd => Ok(Box::new(Bits::new(BitOperation::And, argument, append_only))),
+        F::BitOr => Ok(Box::new(Bits::new(BitOperation::Or, argument, append_only))),
+        F::BitXor => Ok(Box::new(Bits::new(BitOperation::Xor, argument, append_only))),
+        F::ApproxPercentileWithWeight => {
+            Ok(Box::new(WeightedPercentile::try_new(call.fraction.unwrap_or(Fraction::HALF), result)?))
+        }
+        F::Mode | F::PercentileDisc => create_choice(call, argument, append_only),
+        F::Median | F::PercentileCont | F::ApproxMedian | F::ApproxPercentile => {
+            Ok(percentiles(call, argument, result, append_only))
+        }
+        _ => Ok(Box::new(Regression::new(function))),
     }
 }
 
@@ -275,6 +482,59 @@ fn create_ordered(argument: &DataType, max: bool) -> Result<Box<dyn Accumulator>
     downcast_primitive! {
         argument => (primitive),
         _ => Ok(Box::new(OrderedExtreme::new(row_keys(argument)?, max)))
+    }
+}
+
+/// One of the values themselves.
+fn create_choice(call: &AggregateCall, argument: &DataType, append_only: bool) -> Result<Box<dyn Accumulator>> {
+    fn of<C: Codec + 'static>(codec: C, call: &AggregateCall, argument: &DataType, append_only: bool) -> Chosen
+    where
+        C::Key: Clone,
+    {
+        let fraction = call.fraction.unwrap_or(Fraction::HALF);
+        let choice = match call.function {
+            AggregateFunction::Mode => Choice::Mode { descending: fraction.descending },
+            _ => Choice::At(fraction),
+        };
+        Ok(Box::new(Percentile::new(codec, choice, argument.clone(), append_only)))
+    }
+    macro_rules! primitive {
+        ($t:ty) => {
+            of(NativeKeys::<$t>::new(argument), call, argument, append_only)
+        };
+    }
+    downcast_primitive! {
+        argument => (primitive),
+        _ => of(row_keys(argument)?, call, argument, append_only)
+    }
+}
+
+type Chosen = Result<Box<dyn Accumulator>>;
+
+/// What lies between the values.
+fn percentiles(call: &AggregateCall, argument: &DataType, result: DataType, append_only: bool) -> Box<dyn Accumulator> {
+    use AggregateFunction as F;
+    let fraction = call.fraction.unwrap_or(Fraction::HALF);
+    match argument {
+        DataType::Decimal128(_, _) => {
+            let choice = Choice::Between(fraction, middle_of_decimals::<i128>);
+            Box::new(Percentile::new(NativeKeys::<Decimal128Type>::new(argument), choice, result, append_only))
+        }
+        DataType::Decimal256(_, _) => {
+            let choice = Choice::Between(fraction, middle_of_decimals::<i256>);
+            Box::new(Percentile::new(NativeKeys::<Decimal256Type>::new(argument), choice, result, append_only))
+        }
+        _ => {
+            let keys = NativeKeys::<Float64Type>::new(&DataType::Float64);
+            let choice = Choice::Between(fraction, between_doubles);
+            match call.function {
+                // A rounded value takes little room however often it occurs.
+                F::ApproxMedian | F::ApproxPercentile => {
+                    Box::new(Percentile::new(keys, choice, result, false).rounded())
+                }
+                _ => Box::new(Percentile::new(keys, choice, result, append_only)),
+            }
+        }
     }
 }
 

@@ -5,12 +5,16 @@
 //! depend on the order in which rows came, were merged or were deleted.
 //!
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
-//! - [`variance`] over [`square_sum`]; [`ratio`]: its exact fraction
-//! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, and `single_value`
+//! - [`bits`]: `bit_and` and the like
+//! - [`variance`] and [`regression`] over [`product_sum`]; [`ratio`]: their exact fractions
+//! - [`extreme`]: `min`, `max` without deletions; [`ordered`]: with them, `arg_min`, `arg_max` and `single_value`
+//! - [`percentile`]: percentiles, medians and modes, exact and `approx_`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
 //! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
-//! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions
+//! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions; [`moving_text`]:
+//!   its `string_agg` over moving frames
 
+mod bits;
 mod boolean;
 mod count;
 mod datafusion_accumulators;
@@ -20,11 +24,14 @@ mod extreme;
 mod float_sum;
 mod function;
 mod keys;
+mod moving_text;
 mod multiset;
 mod ordered;
+mod percentile;
+mod product_sum;
 mod ratio;
+mod regression;
 mod rows;
-mod square_sum;
 mod sum;
 mod variance;
 mod wide;
@@ -42,6 +49,7 @@ use crate::base::error::{Error, Result};
 
 pub use datafusion_face::{aggregate_functions, from_udf};
 pub use function::{AggregateCall, AggregateFunction, create};
+pub use percentile::Fraction;
 pub use sum::average_of_integers;
 
 /// The state of one aggregate call for all its groups.

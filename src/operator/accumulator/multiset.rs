@@ -117,6 +117,15 @@ impl<K: Ord> Multiset<K> {
         entry.map(|(key, _)| key)
     }
 
+    /// The values present with their weights, in order.
+    pub(super) fn present(&self) -> Vec<(&K, i64)> {
+        let mut entries: Vec<_> = self.entries().filter(|entry| entry.1 > 0).collect();
+        if matches!(self, Multiset::Hashed(_)) {
+            entries.sort_unstable_by(|one, other| one.0.cmp(other.0));
+        }
+        entries
+    }
+
     fn entries(&self) -> Box<dyn Iterator<Item = (&K, i64)> + '_> {
         match self {
             Multiset::Small(entries) => Box::new(entries.iter().map(|(key, weight)| (key, *weight))),
@@ -237,18 +246,7 @@ impl<C: Codec> Multisets<C> {
 
     /// A list of values for every argument, then the list of weights.
     pub(super) fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let held = groups.iter().filter_map(|&group| self.group(group)).flat_map(Multiset::entries);
-        let (keys, weights): (Vec<_>, Vec<_>) = held.map(|(key, weight)| (Some(key), weight)).unzip();
-        let lengths = groups.iter().map(|&group| self.group(group).map_or(0, Multiset::len));
-        let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
-        let weights: ArrayRef = Arc::new(Int64Array::new(ScalarBuffer::from(weights), None));
-        let columns = self.codec.decode(&keys)?.into_iter().chain([weights]);
-        columns
-            .map(|values| {
-                let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-                Ok(Arc::new(ListArray::try_new(field, offsets.clone(), values, None)?) as ArrayRef)
-            })
-            .collect()
+        save_lists(&self.codec, groups.iter().map(|&group| self.group(group).into_iter().flat_map(Multiset::entries)))
     }
 
     /// Bytes held, roughly.
@@ -257,6 +255,34 @@ impl<C: Codec> Multisets<C> {
             + self.entries * (size_of::<(C::Key, i64)>() * 3 / 2)
             + self.heap
     }
+}
+
+/// The saved state of groups that hold these keys with these weights.
+pub(super) fn save_lists<'a, C: Codec>(
+    codec: &C,
+    groups: impl Iterator<Item = impl Iterator<Item = (&'a C::Key, i64)>>,
+) -> Result<Vec<ArrayRef>>
+where
+    C::Key: 'a,
+{
+    let (mut keys, mut weights, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    for entries in groups {
+        let before = keys.len();
+        for (key, weight) in entries {
+            keys.push(Some(key));
+            weights.push(weight);
+        }
+        lengths.push(keys.len() - before);
+    }
+    let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
+    let weights: ArrayRef = Arc::new(Int64Array::new(ScalarBuffer::from(weights), None));
+    let columns = codec.decode(&keys)?.into_iter().chain([weights]);
+    columns
+        .map(|values| {
+            let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+            Ok(Arc::new(ListArray::try_new(field, offsets.clone(), values, None)?) as ArrayRef)
+        })
+        .collect()
 }
 
 /// A saved state as rows again: the values, the group of each, their weights.

@@ -1,11 +1,13 @@
-//! `min` and `max` over rows that may be deleted, and `single_value`: read from a weighted multiset per group.
+//! `min` and `max` over rows that may be deleted, `arg_min`, `arg_max` and `single_value`: read from a weighted
+//! multiset per group.
 //!
 //! Deleting the extreme reveals the next one; rows may be deleted in any order, even before they are inserted.
 
 use arrow::array::{ArrayRef, BooleanArray};
+use arrow::datatypes::DataType;
 
 use super::Accumulator;
-use super::keys::Codec;
+use super::keys::{Codec, RowKeys};
 use super::multiset::{Multiset, Multisets, saved_rows};
 use super::rows::Rows;
 use crate::base::change::Weights;
@@ -61,6 +63,63 @@ impl<C: Codec> Accumulator for OrderedExtreme<C> {
 
     fn size(&self) -> usize {
         self.values.size()
+    }
+}
+
+/// `arg_max(x, by)`: the x of the row with the greatest `by`, the greatest x of several; `arg_min` likewise the least.
+pub(super) struct ArgExtreme {
+    max: bool,
+    /// Pairs of `by` and `x`, in this order.
+    pairs: Multisets<RowKeys>,
+}
+
+impl ArgExtreme {
+    /// Of the greatest rows if `max`, else the least; `arguments` are the types of x and by.
+    pub(super) fn try_new(arguments: &[DataType], max: bool) -> Result<Self> {
+        let types: Vec<DataType> = arguments.iter().rev().cloned().collect();
+        Ok(ArgExtreme { max, pairs: Multisets::new(RowKeys::try_new(&types)?, true) })
+    }
+}
+
+impl Accumulator for ArgExtreme {
+    fn resize(&mut self, groups: usize) {
+        self.pairs.resize(groups);
+    }
+
+    fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let rows = Rows::new(values, groups, weights, filter, self.pairs.capacity())?;
+        let pairs: Vec<ArrayRef> = values.iter().rev().cloned().collect();
+        self.pairs.add(&pairs, &rows, |_, _, _| {})
+    }
+
+    fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
+        let extreme = if self.max { Multiset::last } else { Multiset::first };
+        let keys: Vec<_> = groups.iter().map(|&group| self.pairs.group(group).and_then(extreme)).collect();
+        super::state_column(&self.pairs.codec().decode(&keys)?, 1).cloned()
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        self.pairs.clear(groups);
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.pairs.save(groups)
+    }
+
+    fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (pairs, groups, weights) = saved_rows(groups, state)?;
+        let rows = Rows::new(&pairs, &groups, &weights, None, self.pairs.capacity())?;
+        self.pairs.add(&pairs, &rows, |_, _, _| {})
+    }
+
+    fn size(&self) -> usize {
+        self.pairs.size()
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, FixedSizeBinaryArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use num_bigint::{BigInt, BigUint};
 
 use super::float_sum::FloatSum;
+use super::product_sum::ProductSum;
 use super::ratio::{Scaled, divide, divide_and_root};
 use super::rows::Rows;
-use super::square_sum::SquareSum;
 use super::sum::{Addend, ExactSum};
 use super::wide::Wide;
 use super::{Accumulator, argument, foreign_state, state_column};
@@ -223,14 +223,14 @@ impl<T: Addend<N>, const N: usize, const M: usize> Moments for IntegerMoments<T,
 /// Moments of floats.
 pub(super) struct FloatMoments {
     sums: FloatSum,
-    squares: SquareSum,
+    squares: ProductSum,
     groups: usize,
 }
 
 impl FloatMoments {
     /// No groups.
     pub(super) fn new() -> Self {
-        FloatMoments { sums: FloatSum::new(false), squares: SquareSum::default(), groups: 0 }
+        FloatMoments { sums: FloatSum::new(false), squares: ProductSum::default(), groups: 0 }
     }
 }
 
@@ -247,7 +247,7 @@ impl Moments for FloatMoments {
     fn add_squares(&mut self, values: &[ArrayRef], rows: &Rows<'_>) -> Result<()> {
         let values = argument(values, &DataType::Float64)?;
         let values = values.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?.values();
-        rows.for_each_value(values, |group, value, weight| self.squares.add(group, value, weight));
+        rows.for_each_value(values, |group, value, weight| self.squares.add(group, value, value, weight));
         Ok(())
     }
 
@@ -256,26 +256,13 @@ impl Moments for FloatMoments {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut builder = BinaryBuilder::with_capacity(groups.len(), groups.len() * 36);
-        let mut bytes = Vec::new();
-        for &group in groups {
-            bytes.clear();
-            self.squares.write(group, &mut bytes);
-            builder.append_value(&bytes);
-        }
         let mut state = self.sums.save(groups)?;
-        state.push(Arc::new(builder.finish()));
+        state.push(self.squares.save(groups));
         Ok(state)
     }
 
     fn load_squares(&mut self, groups: &[u32], squares: &ArrayRef) -> Result<()> {
-        let saved = squares.as_binary_opt::<i32>().ok_or_else(foreign_state)?;
-        for (row, &group) in groups.iter().enumerate() {
-            if saved.is_valid(row) {
-                self.squares.merge(group as usize, saved.value(row))?;
-            }
-        }
-        Ok(())
+        self.squares.load(groups, squares)
     }
 
     fn capacity(&self) -> usize {

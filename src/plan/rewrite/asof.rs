@@ -214,7 +214,7 @@ impl AsOf {
             .filter(self.right_is_known())?
             .project(columns.into_iter().chain(added).collect::<Vec<_>>())?
             .window(vec![number.alias(NUMBER)])?
-            .filter(bare(NUMBER).eq(lit(1u64)))?
+            .filter(bare(NUMBER).eq(lit(1i64)))?
             .project(outputs)?
             .build()
     }

@@ -193,7 +193,7 @@ struct CanonicalForm {
 impl CanonicalForm {
     fn new(form: Form) -> Self {
         let signature = match form {
-            Form::Float => Signature::uniform(1, vec![DataType::Float64, DataType::Float32], Volatility::Immutable),
+            Form::Float => Signature::any(1, Volatility::Immutable),
             Form::IntervalLength => {
                 Signature::exact(vec![DataType::Interval(IntervalUnit::MonthDayNano)], Volatility::Immutable)
             }

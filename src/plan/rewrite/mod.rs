@@ -10,6 +10,8 @@ pub mod canonical_values;
 pub mod checked_arithmetic;
 pub mod root;
 pub mod set_operations;
+pub mod settled_types;
+pub mod sorts;
 pub mod subquery;
 pub mod ties;
 

@@ -224,7 +224,7 @@ fn is_order_free(name: &str) -> bool {
 
 /// Aggregates whose result depends on the order of their input.
 pub(crate) fn is_order_sensitive(name: &str) -> bool {
-    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg" | "any_value")
+    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg")
 }
 
 fn break_aggregate(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {

@@ -2,4 +2,8 @@
 //!
 //! Which run, and in which order, is [`crate::plan::optimizer`]'s list.
 
+pub mod dependencies;
+pub mod distinct;
+pub mod push_down_filter;
+pub mod simplify;
 pub mod single_row_join;

@@ -2,6 +2,7 @@
 
 mod errors;
 mod friendly;
+mod keywords;
 mod limits;
 mod statements;
 

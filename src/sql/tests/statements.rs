@@ -207,7 +207,7 @@ fn files_indexes_and_sinks() {
     assert!(index.unique && index.columns[1].descending && index.name.as_deref() == Some("i"));
     assert!(matches!(one("CREATE INDEX ON t (a)"), Statement::CreateIndex(CreateIndex { name: None, .. })));
     let Statement::CreateSink(sink) = one("CREATE SINK into_s INTO some_stream FROM per_minute") else { panic!() };
-    assert_eq!(sink.into.map(|name| name.name).as_deref(), Some("some_stream"));
+    assert_eq!(sink.into.map(|name| name.to_string()).as_deref(), Some("some_stream"));
     let text = "CREATE SINK s FROM per_minute WITH (connector = 'file', path = 'out/', format = 'parquet')";
     let Statement::CreateSink(sink) = one(text) else { panic!() };
     assert_eq!(sink.options["path"], "out/");
@@ -240,7 +240,7 @@ fn drop_alter_truncate() {
     let dropped = actions("ALTER TABLE t DROP COLUMN IF EXISTS a, DROP b");
     assert!(matches!(&dropped[0], AlterAction::DropColumn { if_exists: true, column } if column.name == "a"));
     assert!(matches!(&actions("ALTER TABLE t RENAME a TO b")[0], AlterAction::RenameColumn { to, .. } if to == "b"));
-    assert!(matches!(&actions("ALTER VIEW v RENAME TO w")[0], AlterAction::Rename { to } if to.name == "w"));
+    assert!(matches!(&actions("ALTER VIEW v RENAME TO w")[0], AlterAction::Rename { to } if to.own() == "w"));
     let set = actions("ALTER TABLE t ALTER a TYPE BIGINT, ALTER COLUMN a SET DEFAULT 1 + 1, ALTER a DROP NOT NULL");
     assert!(matches!(&set[0], AlterAction::SetType { data_type: arrow::datatypes::DataType::Int64, .. }));
     assert!(matches!(&set[1], AlterAction::SetDefault { default: Some(value), .. } if value.text == "1 + 1"));
@@ -319,13 +319,13 @@ fn copies() {
     assert_eq!(query.to_string(), "SELECT \"a\", \"B\" FROM t");
     assert_eq!((to.options["header"].as_str(), to.options["delimiter"].as_str()), ("true", ";"));
     let Statement::CopyTo(to) = one("COPY t TO 'o.csv' CSV HEADER") else { panic!() };
-    assert!(matches!(to.source, RelationOrQuery::Relation(_)) && to.options.len() == 2);
+    assert!(matches!(to.source, RelationOrQuery::Relation(_)) && to.options.iter().count() == 2);
 }
 
 #[test]
 fn subscriptions() {
     let named = subscribe("SUBSCRIBE spend");
-    assert_eq!(named.relation.map(|name| name.name).as_deref(), Some("spend"));
+    assert_eq!(named.relation.map(|name| name.to_string()).as_deref(), Some("spend"));
     assert_eq!(
         (named.query.to_string().as_str(), named.query_text.as_str()),
         ("SELECT * FROM spend", "SELECT * FROM spend")
@@ -344,9 +344,9 @@ fn subscriptions() {
 #[test]
 fn time_control_and_verification() {
     let text = "ADVANCE WATERMARK OF payments TO TIMESTAMP '2026-01-01 00:10:00'";
-    assert!(matches!(one(text), Statement::AdvanceWatermark { relation, .. } if relation.name == "payments"));
+    assert!(matches!(one(text), Statement::AdvanceWatermark { relation, .. } if relation.to_string() == "payments"));
     assert!(matches!(one("FLUSH payments"), Statement::Flush { .. }));
-    assert!(matches!(one("VERIFY MATERIALIZED VIEW spend"), Statement::Verify { name } if name.name == "spend"));
+    assert!(matches!(one("VERIFY MATERIALIZED VIEW spend"), Statement::Verify { name } if name.to_string() == "spend"));
     assert!(matches!(one("REFRESH MATERIALIZED VIEW v"), Statement::Refresh { .. }));
     assert_eq!(one("CHECKPOINT"), Statement::Checkpoint);
 }
@@ -355,10 +355,12 @@ fn time_control_and_verification() {
 fn explains() {
     assert!(matches!(explain("EXPLAIN SELECT 1").target, ExplainTarget::Statement(_)));
     assert!(explain("EXPLAIN ANALYZE FROM t").analyze);
-    assert!(explain("EXPLAIN (ANALYZE, VERBOSE) INSERT INTO t VALUES (1)").verbose);
+    assert!(explain("EXPLAIN (ANALYZE, VERBOSE) INSERT INTO t VALUES (1)").ignored == ["verbose"]);
     assert!(matches!(explain("EXPLAIN (SELECT 1)").target, ExplainTarget::Statement(_)));
     let view = explain("EXPLAIN ANALYZE MATERIALIZED VIEW spend");
-    assert!(view.analyze && matches!(view.target, ExplainTarget::MaterializedView(name) if name.name == "spend"));
+    assert!(
+        view.analyze && matches!(view.target, ExplainTarget::MaterializedView(name) if name.to_string() == "spend")
+    );
     assert!(matches!(explain("EXPLAIN WINDOW per_minute").target, ExplainTarget::Window(_)));
 }
 
@@ -379,7 +381,7 @@ fn shows_and_descriptions() {
     let relation = |target: RelationOrQuery| matches!(target, RelationOrQuery::Relation(_));
     assert!(matches!(one("DESCRIBE payments"), Statement::Describe { target } if relation(target.clone())));
     assert!(matches!(one("DESCRIBE TABLE payments"), Statement::Describe { target } if relation(target.clone())));
-    assert!(matches!(one("DESC 'file.csv'"), Statement::Describe { target } if relation(target.clone())));
+    assert!(matches!(one("DESC 'file.csv'"), Statement::Describe { target } if !relation(target.clone())));
     assert!(matches!(one("DESCRIBE SELECT 1"), Statement::Describe { target } if !relation(target.clone())));
     assert!(matches!(one("SUMMARIZE payments"), Statement::Summarize { target } if relation(target.clone())));
     assert!(

@@ -17,7 +17,8 @@ use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::statement::dml::{column_of, resolve};
 use crate::db::value::assign;
 use crate::db::version::Version;
-use crate::sql::statement::{Alter, AlterAction, Column, ColumnName, Name};
+use crate::sql::name::Name;
+use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
 
 /// What the actions of a statement come to so far.
 struct Altered {
@@ -34,8 +35,8 @@ impl Definer {
     pub(super) fn alter(&self, version: &Arc<Version>, alter: &Alter) -> Result<Proposal> {
         let old = match resolve(&version.catalog, &alter.relation) {
             Ok(relation) => relation,
-            Err(_) if alter.if_exists => {
-                return Ok(Proposal::notice(format!("\"{}\" does not exist", alter.relation)));
+            Err(error) if alter.if_exists && error.kind() == ErrorKind::NotFound => {
+                return Ok(Proposal::notice(format!("{error}: nothing is altered")));
             }
             Err(error) => return Err(error),
         };
@@ -241,14 +242,15 @@ impl Altered {
     }
 
     fn rename(&mut self, version: &Version, to: &Name) -> Result<()> {
-        version.catalog.expect_free(&to.name)?;
+        let name = to.in_main()?;
+        version.catalog.expect_free(name)?;
         if let Some(reader) = version.catalog.dependents(self.relation.id).next() {
             // Its text names the relation.
             let (kind, reader) = (reader.kind.name(), &reader.name);
             let message = format!("{kind} \"{reader}\" reads \"{}\" by its name", self.relation.name);
             return Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"));
         }
-        self.relation.name = to.name.clone();
+        self.relation.name = name.to_string();
         Ok(())
     }
 

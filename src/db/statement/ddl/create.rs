@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::{Definer, Proposal, expect_kind};
+use super::{Definer, Proposal, expect_kind, options};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
+use crate::base::wording::reword;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
 use crate::db::statement::dml::{column_of, resolve};
@@ -19,18 +20,21 @@ use crate::sql::statement::{CreateIndex, CreateKind, CreateRelation};
 
 impl Definer {
     pub(super) fn create_relation(&self, version: &Arc<Version>, create: &CreateRelation) -> Result<Proposal> {
-        if create.kind == CreateKind::Source || create.options.contains_key("connector") {
+        if create.kind == CreateKind::Source || create.options.get("connector").is_some() {
             return Err(Error::unsupported("sources do not exist yet")
                 .with_hint("CREATE STREAM and feed it with INSERT, COPY or an Appender"));
         }
-        let old = version.catalog.get(&create.name.name);
+        let name = create.name.in_main()?;
+        let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
+        let notices = options::check(kind, name, &create.options)?;
+        let old = version.catalog.get(name);
         if old.is_some() && create.if_not_exists {
             return Ok(Proposal::notice(format!("\"{}\" exists already", create.name)));
         }
         if !create.or_replace {
-            version.catalog.expect_free(&create.name.name)?;
+            version.catalog.expect_free(name)?;
         }
-        let mut proposal = Proposal::default();
+        let mut proposal = Proposal { notices, ..Proposal::default() };
         let (query_schema, rows) = match &create.query {
             Some(query) => {
                 let reader = self.reader(version);
@@ -95,7 +99,7 @@ impl Definer {
 fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>, id: RelationId) -> Result<Relation> {
     let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
     let schema = canonical_schema(&Schema::new(fields_of(create, query)?));
-    let mut relation = Relation::new(id, &create.name.name, kind, schema);
+    let mut relation = Relation::new(id, create.name.in_main()?, kind, schema);
     relation.defaults = create.columns.iter().map(|c| c.default.as_ref().map(|text| text.text.clone())).collect();
     relation.defaults.resize(relation.schema.fields().len(), None);
     relation.primary_key = columns_of(&relation, &create.primary_key)?;
@@ -121,7 +125,7 @@ fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>, id: Relat
         required.insert(column);
         relation.watermark = Some(Watermark { column, expression: watermark.expression.text.clone() });
     }
-    relation.options = create.options.clone();
+    relation.options = create.options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let fields = relation.schema.fields().iter().enumerate();
     let fields = fields.map(|(n, f)| f.as_ref().clone().with_nullable(f.is_nullable() && !required.contains(&n)));
     relation.schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
@@ -165,5 +169,5 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     });
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_>>()?, &options)
-        .map_err(|error| Error::new(ErrorKind::Constraint, error.to_string()).with_sqlstate("23502"))
+        .map_err(|error| Error::new(ErrorKind::Constraint, reword(&error.to_string())).with_sqlstate("23502"))
 }

@@ -10,7 +10,8 @@ use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::statement::dml::resolve;
 use crate::db::version::Version;
-use crate::sql::statement::{Drop, DropKind, Name};
+use crate::sql::name::Name;
+use crate::sql::statement::{Drop, DropKind};
 
 impl Definer {
     pub(super) fn drop(&self, version: &Arc<Version>, drop: &Drop) -> Result<Proposal> {
@@ -25,13 +26,16 @@ fn drop_relations(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
     let mut proposal = Proposal::default();
     let mut named = Vec::new();
     for name in &drop.names {
-        match catalog.get(&name.name) {
+        if passes_over(drop, name, &mut proposal) {
+            continue;
+        }
+        match catalog.get(name.in_main()?) {
             Some(relation) => {
                 expect_kind(relation, droppable(drop.kind)?)?;
                 named.push(relation.id);
             }
             None if drop.if_exists => proposal.notices.push(format!("\"{name}\" does not exist")),
-            None => return Err(resolve(catalog, name).err().unwrap_or_else(|| catalog.not_found(&name.name))),
+            None => return resolve(catalog, name).map(|_| Proposal::default()),
         }
     }
     let (mut gone, mut seen) = (Vec::new(), BTreeSet::new());
@@ -47,6 +51,14 @@ fn drop_relations(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
     }
     proposal.delta = CatalogDelta::from(gone.into_iter().map(CatalogChange::Drop).collect::<Vec<_>>());
     Ok(proposal)
+}
+
+/// Whether IF EXISTS passes over a name because there is no schema of that name.
+fn passes_over(drop: &Drop, name: &Name, proposal: &mut Proposal) -> bool {
+    let missing = name.missing_schema().filter(|_| drop.if_exists);
+    let notice = |schema: &str| format!("schema \"{schema}\" does not exist: \"{name}\" is not dropped");
+    proposal.notices.extend(missing.map(notice));
+    missing.is_some()
 }
 
 /// Adds all that reads a relation, and then the relation, each once.
@@ -85,7 +97,11 @@ fn drop_indexes(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
     let mut proposal = Proposal::default();
     let mut changed: Vec<Relation> = Vec::new();
     for name in &drop.names {
-        let has = |relation: &Relation| relation.indexes.iter().chain(&relation.unique).any(|(n, _)| *n == name.name);
+        if passes_over(drop, name, &mut proposal) {
+            continue;
+        }
+        let index = name.in_main()?;
+        let has = |relation: &Relation| relation.indexes.iter().chain(&relation.unique).any(|(n, _)| n == index);
         let Some(found) = catalog.relations().find(|relation| has(relation)) else {
             match drop.if_exists {
                 true => proposal.notices.push(format!("index \"{name}\" does not exist")),
@@ -97,8 +113,8 @@ fn drop_indexes(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
             changed.push(found.as_ref().clone());
             changed.len() - 1
         });
-        changed[place].indexes.retain(|(n, _)| *n != name.name);
-        changed[place].unique.retain(|(n, _)| *n != name.name);
+        changed[place].indexes.retain(|(n, _)| n != index);
+        changed[place].unique.retain(|(n, _)| n != index);
     }
     let changes = changed.into_iter().map(|relation| CatalogChange::Define(Arc::new(relation)));
     proposal.delta = CatalogDelta::from(changes.collect::<Vec<_>>());

@@ -10,11 +10,13 @@
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
 //! - [`drop`]: relations and indexes.
+//! - [`options`]: which options relations have.
 //! - [`realize`]: from a delta to state.
 
 mod alter;
 mod create;
 mod drop;
+mod options;
 mod realize;
 mod view;
 

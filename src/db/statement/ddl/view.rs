@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
-use super::{Definer, Proposal, expect_kind, refuse_emit};
+use super::{Definer, Proposal, expect_kind, options, refuse_emit};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::scan::Snapshots;
@@ -25,7 +25,8 @@ use crate::db::shared::Shared;
 use crate::db::statement::dml::resolve;
 use crate::db::version::{Contents, Version};
 use crate::plan::query::Query;
-use crate::sql::statement::{CreateView, Name};
+use crate::sql::name::Name;
+use crate::sql::statement::CreateView;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
@@ -36,13 +37,15 @@ impl Definer {
                 .with_hint("without it the view is current after every commit"));
         }
         let kind = if create.materialized { RelationKind::MaterializedView } else { RelationKind::View };
-        let old = version.catalog.get(&create.name.name);
+        let name = create.name.in_main()?;
+        options::check(kind, name, &create.options)?;
+        let old = version.catalog.get(name);
         match old {
             Some(old) if create.or_replace => expect_kind(old, &[kind])?,
             Some(_) if create.if_not_exists => {
                 return Ok(Proposal::notice(format!("\"{}\" exists already", create.name)));
             }
-            _ => version.catalog.expect_free(&create.name.name)?,
+            _ => version.catalog.expect_free(name)?,
         }
         let id = old.map_or_else(|| self.shared.new_relation_id(), |old| old.id);
         let view = Arc::new(self.define_view(version, create, kind, id)?);
@@ -93,9 +96,8 @@ impl Definer {
                 .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
         }
         let schema = rename(&direct.schema, &create.columns)?;
-        let mut view = Relation::new(id, &create.name.name, kind, schema);
+        let mut view = Relation::new(id, create.name.in_main()?, kind, schema);
         view.query = Some(with_columns(&create.query_text, &create.columns, &view.schema));
-        view.options = create.options.clone();
         view.settings = self.settings.clone();
         view.dependencies = dependencies(&reader, &create.query, &direct);
         let columns = |id: &RelationId| Some((*id, version.catalog.by_id(*id)?.columns.clone()));
@@ -156,11 +158,10 @@ fn snapshots_of(version: &Version, spec: &CircuitSpec) -> Result<Vec<(RelationId
 pub fn dependencies(reader: &Reader<'_>, query: &sqlparser::ast::Query, planned: &Query) -> Vec<RelationId> {
     let mut found: BTreeSet<RelationId> = planned.relations.clone();
     let _ = sqlparser::ast::visit_relations(query, |name| {
-        if let Some(last) = name.0.last().and_then(|part| part.as_ident()) {
-            let text = if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() };
-            if let Some(relation) = reader.version.catalog.get(&text) {
-                found.insert(relation.id);
-            }
+        if let Some(name) = Name::of_object(name)
+            && let Some(relation) = name.in_main().ok().and_then(|name| reader.version.catalog.get(name))
+        {
+            found.insert(relation.id);
         }
         std::ops::ControlFlow::<()>::Continue(())
     });

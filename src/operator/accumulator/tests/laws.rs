@@ -82,7 +82,7 @@ fn check(call: &AggregateCall, pool: &[ArrayRef], random: &mut Random) {
             rest = after;
         }
         let expected = answers(plain.as_ref(), &[2, 0, 1, 3]);
-        assert_eq!(expected[3], if call.function == F::Count { "0" } else { "NULL" });
+        assert_eq!(expected[3], if call.function.is_count() { "0" } else { "NULL" });
         assert_eq!(answers(append_only.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} append only");
         assert_eq!(answers(split.as_ref(), &[2, 0, 1, 3]), expected, "{call:?} {changes:?}");
 
@@ -133,6 +133,53 @@ fn count_takes_any_number_of_arguments() {
     let types: Vec<DataType> = pair.iter().map(|array| array.data_type().clone()).collect();
     check(&call(F::Count, &types, false), &pair, &mut random);
     check(&call(F::Count, &types, true), &pair, &mut random);
+}
+
+#[test]
+fn statistics_of_pairs_depend_on_the_pairs_alone() {
+    let mut random = Random(9);
+    let kinds = pools();
+    let column = |kind: usize, random: &mut Random| {
+        let rows: UInt32Array = (0..80).map(|_| random.below(kinds[kind].len()) as u32).collect();
+        take(&kinds[kind], &rows, None).unwrap()
+    };
+    for (y, x) in [(0, 0), (0, 2), (1, 5), (3, 3), (2, 4)] {
+        let pool = [column(y, &mut random), column(x, &mut random)];
+        let types: Vec<DataType> = pool.iter().map(|array| array.data_type().clone()).collect();
+        for function in F::ALL {
+            for distinct in [false, true] {
+                let call = call(function, &types, distinct);
+                if function.fraction_argument().is_none() && create(&call).is_ok() {
+                    check(&call, &pool, &mut random);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn percentiles_depend_on_the_rows_alone() {
+    let mut random = Random(10);
+    for value in pools() {
+        let fraction: ArrayRef = Arc::new(Float64Array::from(vec![0.3; value.len()]));
+        let weight: ArrayRef = Arc::new(Float64Array::from_iter_values((0..value.len()).map(|n| (n % 5) as f64 / 3.0)));
+        for function in F::ALL {
+            let pool: Vec<ArrayRef> = match function.fraction_argument() {
+                Some(1) => vec![value.clone(), fraction.clone()],
+                Some(_) => vec![value.clone(), weight.clone(), fraction.clone()],
+                None if function.is_ordered_set() => vec![value.clone()],
+                None => continue,
+            };
+            let types: Vec<DataType> = pool.iter().map(|array| array.data_type().clone()).collect();
+            for (distinct, descending) in [(false, false), (true, false), (false, true)] {
+                let fraction = Some(Fraction::try_new(Some(0.3), descending).unwrap());
+                let call = AggregateCall { fraction, ..call(function, &types, distinct) };
+                if create(&call).is_ok() {
+                    check(&call, &pool, &mut random);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
-use super::{Accumulator, AggregateCall, AggregateFunction, create};
+use super::{Accumulator, AggregateCall, AggregateFunction, Fraction, create};
 use crate::base::change::Weights;
 use crate::base::error::Error;
 
@@ -35,7 +35,7 @@ impl Random {
 }
 
 fn call(function: AggregateFunction, arguments: &[DataType], distinct: bool) -> AggregateCall {
-    AggregateCall { function, distinct, arguments: arguments.to_vec(), append_only: false }
+    AggregateCall { function, distinct, arguments: arguments.to_vec(), append_only: false, fraction: None }
 }
 
 fn accumulator(function: AggregateFunction, argument: &DataType) -> Box<dyn Accumulator> {

@@ -82,7 +82,7 @@ fn nan_is_the_greatest_and_nulls_do_not_count() {
     for append_only in [true, false] {
         let of = |function| {
             let argument = vec![DataType::Float64];
-            let call = AggregateCall { function, distinct: false, arguments: argument, append_only };
+            let call = AggregateCall { append_only, ..call(function, &argument, false) };
             let mut accumulator = create(&call).unwrap();
             accumulator.resize(2);
             feed(accumulator.as_mut(), &pool, &[(1, 0, 1), (0, 0, 1), (2, 0, 1), (2, 1, 1)]);
@@ -166,6 +166,61 @@ fn variances_are_exact() {
     let mut variance = accumulator(F::VarPop, &DataType::Int64);
     feed(variance.as_mut(), &pool, &[(0, 0, 1), (1, 0, 1)]);
     assert_eq!(double(variance.as_ref()), 1.0);
+}
+
+#[test]
+fn statistics_of_pairs_are_exact() {
+    let big = 1e15;
+    let y = Float64Array::from(vec![2.0, 4.0, 6.0, 1e300, f64::INFINITY, 7.0, 5.0]);
+    let x = Float64Array::from(vec![big + 1.0, big + 2.0, big + 3.0, -1e300, 1.0, f64::NAN, big + 1.0]);
+    let pool: Vec<ArrayRef> = vec![Arc::new(y), Arc::new(x)];
+    let read = |function, rows: &[(usize, u32, i64)]| {
+        let mut accumulator = create(&call(function, &[DataType::Float64, DataType::Float64], false)).unwrap();
+        accumulator.resize(1);
+        feed(accumulator.as_mut(), &pool, rows);
+        answers(accumulator.as_ref(), &[0])[0].split(' ').next().unwrap().to_string()
+    };
+    let three = [(0, 0, 1), (1, 0, 1), (2, 0, 1)];
+    let detour = [(3, 0, 2), (4, 0, 1), (0, 0, 1), (5, 0, 1), (1, 0, 1), (4, 0, -1), (3, 0, -2), (2, 0, 1), (5, 0, -1)];
+    for rows in [&three[..], &detour[..]] {
+        assert_eq!(read(F::RegrSlope, rows), "2e0");
+        assert_eq!(read(F::RegrIntercept, rows), format!("{:e}", -2.0 * big));
+        assert_eq!(read(F::Corr, rows), "1e0");
+        assert_eq!(read(F::RegrR2, rows), "1e0");
+        assert_eq!(read(F::CovarSamp, rows), "2e0");
+        assert_eq!(read(F::CovarPop, rows), format!("{:e}", 4.0 / 3.0));
+        assert_eq!(read(F::RegrAvgX, rows), format!("{:e}", big + 2.0));
+        assert_eq!(read(F::RegrAvgY, rows), "4e0");
+        assert_eq!((read(F::RegrSxx, rows), read(F::RegrSyy, rows)), ("2e0".into(), "8e0".into()));
+        assert_eq!((read(F::RegrSxy, rows), read(F::RegrCount, rows)), ("4e0".into(), "3".into()));
+    }
+    // An infinite y spoils what is computed from y alone; equal x have no line, and equal y lie on one.
+    let infinite = [(0, 0, 1), (1, 0, 1), (4, 0, 1)];
+    assert_eq!((read(F::RegrSyy, &infinite), read(F::Corr, &infinite)), ("NaN".into(), "NaN".into()));
+    assert_eq!(read(F::RegrAvgY, &infinite), "inf");
+    assert_ne!(read(F::RegrSxx, &infinite), "NaN");
+    let vertical = [(0, 0, 1), (6, 0, 1)];
+    assert_eq!((read(F::RegrSlope, &vertical), read(F::RegrR2, &vertical)), ("NULL".into(), "NULL".into()));
+    assert_eq!((read(F::Corr, &vertical), read(F::CovarSamp, &vertical[..1])), ("NULL".into(), "NULL".into()));
+    assert_eq!((read(F::RegrSxy, &vertical), read(F::RegrSxy, &[])), ("0e0".into(), "NULL".into()));
+}
+
+#[test]
+fn bits_and_percentiles_of_a_few_values() {
+    let pool = column(Int64Array::from(vec![Some(12), Some(10), Some(-1), None, Some(7)]));
+    let read = |function, rows: &[(usize, u32, i64)]| {
+        let mut accumulator = accumulator(function, &DataType::Int64);
+        feed(accumulator.as_mut(), &pool, rows);
+        answers(accumulator.as_ref(), &[0])[0].split(' ').next().unwrap().to_string()
+    };
+    let rows = [(0, 0, 1), (1, 0, 1), (2, 0, 1), (3, 0, 1), (2, 0, -1)];
+    assert_eq!(
+        (read(F::BitAnd, &rows), read(F::BitOr, &rows), read(F::BitXor, &rows)),
+        ("8".into(), "14".into(), "6".into())
+    );
+    assert_eq!((read(F::BitAnd, &rows[2..3]), read(F::BitOr, &rows[3..4])), ("-1".into(), "NULL".into()));
+    assert_eq!((read(F::Median, &rows), read(F::ApproxMedian, &rows)), ("1.1e1".into(), "1.1e1".into()));
+    assert_eq!((read(F::Mode, &rows), read(F::Mode, &[(0, 0, 2), (1, 0, 1), (4, 0, 2)])), ("10".into(), "7".into()));
 }
 
 #[test]

@@ -4,14 +4,18 @@
 //! right around it. Each file brings one other shape into that form.
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
+//! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
 //! - [`value`]: IN, EXISTS, ANY and ALL as values.
 //! - [`skipped_level`]: references past the query around.
 //! - [`scalar`]: one row, by construction.
 //! - [`unequal_correlation`]: correlation by more than equality.
+//! - [`lifted_condition`]: correlation below windows, limits, unions and outer joins.
 //! - [`compute_below`]: parts of a node's expressions in a projection below it.
 
 pub mod compute_below;
+pub mod existence;
+pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
 pub mod scalar;

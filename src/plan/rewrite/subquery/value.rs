@@ -122,7 +122,12 @@ fn monotone(condition: Expr, schema: &DFSchema, functions: &FunctionRegistry) ->
             Ok(Transformed::new_transformed(both, changed))
         }
         Expr::Exists(_) => Ok(Transformed::no(condition)),
-        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(Transformed::no(condition)),
+        Expr::InSubquery(InSubquery { expr, subquery, negated: false }) if subquery.outer_ref_columns.is_empty() => {
+            // DataFusion would join by the column's bare name beside the qualified one, as two columns of one name.
+            let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias("__in")?.build()?;
+            let subquery = subquery.with_plan(Arc::new(named));
+            Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated: false })))
+        }
         other => other.transform_up(|expr| counted(expr, schema, functions)),
     }
 }

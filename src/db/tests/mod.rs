@@ -1,4 +1,6 @@
-//! What only the inside can test: damage to a view's state.
+//! What only the inside can test: damage to a view's state, and every aggregate by name.
+
+mod aggregates;
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::Result;

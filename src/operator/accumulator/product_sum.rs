@@ -1,8 +1,12 @@
-//! Exact sums of squares of doubles, by group: what variances need beside the exact sum.
+//! Exact sums of squares and products of doubles, by group: what variances and regressions need beside exact sums.
 //!
-//! The square of a double is an integer of 106 bits times an even power of two. Like a float sum, a group keeps a
+//! The product of two doubles is an integer of 106 bits times a power of two. Like a float sum, a group keeps a
 //! mantissa (256 bits) over a base that suits its numbers, and is promoted to an integer over 2^-2148 that holds any
-//! sum when they span more. Numbers that are not finite are left out here; the float sum counts them.
+//! sum when they span more. Numbers that are not finite are left out here; the float sums count them.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder};
 
 use super::foreign_state;
 use super::ratio::Scaled;
@@ -10,9 +14,9 @@ use super::wide::Wide;
 use super::window::decompose;
 use crate::base::error::Result;
 
-/// The square of the smallest double is 2^-2148.
+/// The square of the smallest double, and so the smallest product, is 2^-2148.
 const LOW: i32 = -2148;
-/// 2148 + 2048 bits for squares, and 156 for their number.
+/// 2148 + 2048 bits for products, and 156 for their number.
 const LIMBS: usize = 68;
 /// Room of a mantissa: two numbers of this many bits add without overflow.
 const BITS: i32 = 253;
@@ -24,13 +28,13 @@ struct State {
     promoted: Option<Box<Wide<LIMBS>>>,
 }
 
-/// The exact sums of squares of all groups.
+/// The exact sums of products of all groups.
 #[derive(Default)]
-pub(super) struct SquareSum {
+pub(super) struct ProductSum {
     states: Vec<State>,
 }
 
-impl SquareSum {
+impl ProductSum {
     /// Makes the groups below `groups` exist.
     pub(super) fn resize(&mut self, groups: usize) {
         if groups > self.states.len() {
@@ -38,17 +42,15 @@ impl SquareSum {
         }
     }
 
-    /// Adds `value * value * weight`.
-    pub(super) fn add(&mut self, group: usize, value: f64, weight: i64) {
-        if value == 0.0 || weight == 0 || !value.is_finite() {
+    /// Adds `one * other * weight`, unless one of the numbers is not finite.
+    pub(super) fn add(&mut self, group: usize, one: f64, other: f64, weight: i64) {
+        if one == 0.0 || other == 0.0 || weight == 0 || !one.is_finite() || !other.is_finite() {
             return;
         }
-        let (integer, exponent) = decompose(value);
-        let zeros = integer.trailing_zeros();
-        let integer = i128::from(integer >> zeros);
+        let ((one, one_exponent), (other, other_exponent)) = (odd(one), odd(other));
         let mut term = Wide::<4>::default();
-        term.add_scaled(&Wide::from_i128(integer * integer), weight);
-        self.states[group].add(&term, 2 * (exponent + zeros as i32));
+        term.add_scaled(&Wide::from_i128(one * other), weight);
+        self.states[group].add(&term, one_exponent + other_exponent);
     }
 
     /// The sum of a group.
@@ -67,8 +69,30 @@ impl SquareSum {
         }
     }
 
-    /// Writes the exact state of a group.
-    pub(super) fn write(&self, group: u32, bytes: &mut Vec<u8>) {
+    /// The exact states of the groups as one column.
+    pub(super) fn save(&self, groups: &[u32]) -> ArrayRef {
+        let mut builder = BinaryBuilder::with_capacity(groups.len(), groups.len() * 36);
+        let mut bytes = Vec::new();
+        for &group in groups {
+            bytes.clear();
+            self.write(group, &mut bytes);
+            builder.append_value(&bytes);
+        }
+        Arc::new(builder.finish())
+    }
+
+    /// Merges a column made by [`ProductSum::save`].
+    pub(super) fn load(&mut self, groups: &[u32], saved: &ArrayRef) -> Result<()> {
+        let saved = saved.as_binary_opt::<i32>().ok_or_else(foreign_state)?;
+        for (row, &group) in groups.iter().enumerate() {
+            if saved.is_valid(row) {
+                self.merge(group as usize, saved.value(row))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, group: u32, bytes: &mut Vec<u8>) {
         let Some(state) = self.states.get(group as usize) else {
             return;
         };
@@ -81,8 +105,7 @@ impl SquareSum {
         }
     }
 
-    /// Merges what [`SquareSum::write`] wrote.
-    pub(super) fn merge(&mut self, group: usize, bytes: &[u8]) -> Result<()> {
+    fn merge(&mut self, group: usize, bytes: &[u8]) -> Result<()> {
         let state = self.states.get_mut(group).ok_or_else(foreign_state)?;
         match bytes.len() {
             0 => {}
@@ -103,6 +126,13 @@ impl SquareSum {
     pub(super) fn size(&self) -> usize {
         self.states.capacity() * size_of::<State>()
     }
+}
+
+/// A finite double that is not 0 as an odd integer times a power of two.
+fn odd(value: f64) -> (i128, i32) {
+    let (integer, exponent) = decompose(value);
+    let zeros = integer.trailing_zeros();
+    (i128::from(integer >> zeros), exponent + zeros as i32)
 }
 
 impl State {
