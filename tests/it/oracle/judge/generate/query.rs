@@ -16,7 +16,7 @@ impl Generator<'_> {
         let depth = 1 + self.random.below(2);
         let mut query = self.query(&types, depth, &Offer::default());
         let plain = query.order.is_empty() && query.limit.is_none() && query.offset.is_none();
-        if plain && self.random.one_in(6) {
+        if plain && self.random.one_in(6) && self.may_be_ordered(&query) {
             // Only here may rows be tied: the comparison allows every choice.
             let by = 1 + self.random.below(types.len());
             query.order = vec![self.sort_key(Expr::Ordinal(by))];
@@ -89,7 +89,7 @@ impl Generator<'_> {
             }
             _ => self.select(types, depth, outer),
         };
-        if query.order.is_empty() && self.may(Feature::LIMIT, 9) {
+        if query.order.is_empty() && self.may(Feature::LIMIT, 9) && self.may_be_ordered(&query) {
             self.limit(&mut query, types.len());
         }
         self.with.truncate(self.with.len() - with.len());
@@ -107,6 +107,9 @@ impl Generator<'_> {
         let outer = offer.below();
         if self.may(Feature::LIMIT, 4) {
             let mut query = self.query(&[ty], depth, &outer);
+            while !self.may_be_ordered(&query) {
+                query = self.query(&[ty], 0, &outer);
+            }
             query.order = vec![self.sort_key(Expr::Ordinal(1))];
             (query.limit, query.offset) = (Some(1), None);
             if let Body::Select(select) = &mut query.body {
@@ -121,6 +124,10 @@ impl Generator<'_> {
             select.filter = Some(self.predicate(&seen, 1));
         }
         Expr::Scalar(Box::new(Query::of(select)))
+    }
+
+    pub(super) fn may_be_ordered(&self, query: &Query) -> bool {
+        self.on(Feature::WINDOW_ORDERED) || !query.to_string().contains(" OVER (")
     }
 
     /// Makes the order total and cuts.
@@ -188,11 +195,12 @@ impl Generator<'_> {
             }
         }
         let mut query = Query::of(select);
+        let orderable = self.may_be_ordered(&query);
         let Body::Select(select) = &mut query.body else { return query };
         let unnests = select.items.iter().any(|(item, _)| matches!(item, Expr::Unnest(_)));
         if choice == 0 && self.on(Feature::DISTINCT) {
             select.distinct = Distinct::Whole;
-        } else if choice == 1 && self.on(Feature::DISTINCT_ON) && !unnests {
+        } else if choice == 1 && self.on(Feature::DISTINCT_ON) && !unnests && orderable {
             select.distinct = Distinct::On(1 + self.random.below(types.len()));
             let items: Vec<Expr> = select.items.iter().map(|(item, _)| item.clone()).collect();
             let once = |item: &Expr| items.iter().filter(|other| *other == item).count() == 1;

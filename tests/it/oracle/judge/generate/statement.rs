@@ -33,7 +33,7 @@ impl Generator<'_> {
             6 if self.on(Feature::INSERT_SELECT) && table.columns.iter().all(|(_, ty)| is_plain(*ty)) => {
                 let types: Vec<Type> = table.columns.iter().map(|(_, ty)| *ty).collect();
                 let mut query = self.query(&types, 1, &Offer::default());
-                if query.order.is_empty() {
+                if query.order.is_empty() && self.may_be_ordered(&query) {
                     query.order = (1..=types.len()).map(|number| self.sort_key(Expr::Ordinal(number))).collect();
                     query.limit = Some(5);
                 }
