@@ -51,6 +51,7 @@ features! {
     TIES = "ties",
     TIES_INSIDE = "ties-inside",
     DISTINCT = "distinct",
+    DISTINCT_CONSTANT = "distinct-constant",
     DISTINCT_ON = "distinct-on",
     DISTINCT_ON_NUMBER = "distinct-on-number",
     UNNEST = "unnest",
@@ -105,6 +106,8 @@ features! {
 pub const RED: &[(Feature, &str)] = &[
     (Feature::ERROR_STATE, "casts out of range give 22P02 or 22000 instead of 22003"),
     (Feature::DISTINCT_ON_NUMBER, "DISTINCT ON refuses sort keys that are numbers of its columns"),
+    (Feature::GROUP_TWICE, "a key that stands twice in ROLLUP, or twice as a cast, is refused"),
+    (Feature::DISTINCT_CONSTANT, "under DISTINCT a number in ORDER BY is taken for a constant item of that value"),
     (Feature::WINDOW_ORDERED, "ORDER BY over a window aggregate is dropped as if it were monotone"),
     (Feature::UNNEST_RENAMED, "beside UNNEST an item named like an input column is ambiguous"),
     (Feature::ON_QUERY, "a subquery in ON is refused as invalid"),

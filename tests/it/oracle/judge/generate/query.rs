@@ -4,7 +4,7 @@ use super::source::result_columns;
 use super::{Generator, Leaf, Offer, has_query};
 use crate::oracle::judge::features::Feature;
 use crate::oracle::judge::tree::*;
-use crate::oracle::judge::value::Type;
+use crate::oracle::judge::value::{Type, Value};
 
 impl Generator<'_> {
     /// A query that becomes a view.
@@ -198,7 +198,8 @@ impl Generator<'_> {
         let orderable = self.may_be_ordered(&query);
         let Body::Select(select) = &mut query.body else { return query };
         let unnests = select.items.iter().any(|(item, _)| matches!(item, Expr::Unnest(_)));
-        if choice == 0 && self.on(Feature::DISTINCT) {
+        let constant = select.items.iter().any(|(item, _)| matches!(item, Expr::Literal(Value::Int(_), _)));
+        if choice == 0 && self.on(Feature::DISTINCT) && (!constant || self.on(Feature::DISTINCT_CONSTANT)) {
             select.distinct = Distinct::Whole;
         } else if choice == 1 && self.on(Feature::DISTINCT_ON) && !unnests && orderable {
             select.distinct = Distinct::On(1 + self.random.below(types.len()));
@@ -213,7 +214,7 @@ impl Generator<'_> {
             let keys: Option<Vec<Expr>> = items.into_iter().enumerate().map(by).collect();
             match keys {
                 Some(keys) => query.order = keys.into_iter().map(|by| self.sort_key(by)).collect(),
-                None => select.distinct = Distinct::Whole,
+                None => select.distinct = Distinct::All,
             }
         }
         query
