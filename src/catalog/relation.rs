@@ -9,6 +9,8 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::base::domain::Domain;
+use crate::base::types::sql_type_name;
 use crate::catalog::layout::{ColumnId, Layout};
 
 /// Identifies a relation for ever; never reused.
@@ -79,6 +81,8 @@ pub struct Relation {
     pub next_column: u32,
     /// Per column, the DEFAULT expression as SQL text.
     pub defaults: Vec<Option<String>>,
+    /// The rules that the texts of columns keep: UUID, JSON, a length.
+    pub domains: BTreeMap<ColumnId, Domain>,
     /// The columns of the enforced primary key; empty where there is none.
     pub primary_key: Vec<usize>,
     /// Further enforced unique keys, as column positions, with the index that declared them.
@@ -107,6 +111,26 @@ impl Relation {
         match self.columns_read.get(&other.id) {
             Some(columns) if *columns != other.columns => Arc::new(other.with_columns(columns)),
             _ => other.clone(),
+        }
+    }
+
+    /// The rule that the texts of a column keep, if it has one.
+    pub fn domain(&self, column: usize) -> Option<Domain> {
+        self.domains.get(self.columns.get(column)?).copied()
+    }
+
+    /// The relation with these rules for its columns, by position.
+    pub fn with_domains(mut self, domains: impl IntoIterator<Item = Option<Domain>>) -> Self {
+        let columns = self.columns.iter().copied().zip(domains);
+        self.domains = columns.filter_map(|(column, domain)| Some((column, domain?))).collect();
+        self
+    }
+
+    /// The type of a column as it was declared.
+    pub fn type_name(&self, column: usize) -> String {
+        match self.domain(column) {
+            Some(domain) => domain.to_string(),
+            None => sql_type_name(self.schema.field(column).data_type()),
         }
     }
 
@@ -144,6 +168,7 @@ impl Relation {
             next_column: layout.schema.fields().len() as u32,
             schema: layout.schema,
             defaults: Vec::new(),
+            domains: BTreeMap::new(),
             primary_key: Vec::new(),
             unique: Vec::new(),
             indexes: Vec::new(),

@@ -3,9 +3,8 @@
 //! DuckDB's names are accepted with their synonyms. What is not asked for is `None` and found by looking at the file.
 
 use std::fmt;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use arrow::datatypes::DataType;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
@@ -125,18 +124,25 @@ const READ_KEYS: &[&str] = &[
     "filename",
 ];
 
+/// The type of a SQL type name: what the names mean is settled above this layer.
+pub type TypeNamed = fn(&str) -> Result<DataType>;
+
 impl ReadOptions {
-    /// The options of a list such as `(delim ';', header true)`; keys in any case.
-    pub fn parse<'a>(list: impl IntoIterator<Item = (&'a str, &'a OptionValue)>) -> Result<Self> {
+    /// The options of a list such as `(delim ';', header true)`; keys in any case. `type_named` is what the names of
+    /// column types mean.
+    pub fn parse<'a>(
+        list: impl IntoIterator<Item = (&'a str, &'a OptionValue)>,
+        type_named: TypeNamed,
+    ) -> Result<Self> {
         let mut options = ReadOptions::default();
         for (key, value) in list {
-            options.set(&key.to_ascii_lowercase(), value)?;
+            options.set(&key.to_ascii_lowercase(), value, type_named)?;
         }
         Ok(options)
     }
 
-    /// Sets one option; keys are lower case.
-    pub fn set(&mut self, key: &str, value: &OptionValue) -> Result<()> {
+    /// Sets one option; keys are lower case. `type_named` is what the names of column types mean.
+    pub fn set(&mut self, key: &str, value: &OptionValue, type_named: TypeNamed) -> Result<()> {
         match key {
             "format" => self.format = Some(FileFormat::from_name(&text(key, value)?)?),
             "compression" => self.compression = compression(key, value)?,
@@ -148,13 +154,13 @@ impl ReadOptions {
             "names" => self.names = Some(texts(key, value)?),
             "nullstr" | "null" => self.nulls = Some(texts(key, value)?),
             "skip" => self.skip = whole(key, value)?,
-            "columns" => self.types = Some(ColumnTypes::All(typed_names(key, value)?)),
+            "columns" => self.types = Some(ColumnTypes::All(typed_names(key, value, type_named)?)),
             "types" | "dtypes" | "column_types" => {
                 self.types = Some(match value {
-                    OptionValue::Map(_) => ColumnTypes::ByName(typed_names(key, value)?),
+                    OptionValue::Map(_) => ColumnTypes::ByName(typed_names(key, value, type_named)?),
                     _ => {
                         let names = texts(key, value)?;
-                        ColumnTypes::ByPosition(names.iter().map(|name| parse_type(name)).collect::<Result<_>>()?)
+                        ColumnTypes::ByPosition(names.iter().map(|name| type_named(name)).collect::<Result<_>>()?)
                     }
                 })
             }
@@ -313,74 +319,6 @@ impl WriteOptions {
     }
 }
 
-/// The type of a SQL type name, for column types given in options.
-pub fn parse_type(name: &str) -> Result<DataType> {
-    let lower = name.trim().to_ascii_lowercase();
-    if let Some(inner) = lower.strip_suffix("[]") {
-        return Ok(DataType::List(Arc::new(Field::new_list_field(parse_type(inner)?, true))));
-    }
-    let (word, arguments) = match lower.split_once('(') {
-        Some((word, rest)) => (word.trim(), rest.trim_end().strip_suffix(')')),
-        None => (lower.as_str(), None),
-    };
-    Ok(match word {
-        "boolean" | "bool" => DataType::Boolean,
-        "tinyint" | "int1" => DataType::Int8,
-        "smallint" | "int2" => DataType::Int16,
-        "integer" | "int" | "int4" => DataType::Int32,
-        "bigint" | "int8" | "long" => DataType::Int64,
-        "utinyint" => DataType::UInt8,
-        "usmallint" => DataType::UInt16,
-        "uinteger" => DataType::UInt32,
-        "ubigint" => DataType::UInt64,
-        "real" | "float4" | "float" => DataType::Float32,
-        "double" | "float8" | "double precision" => DataType::Float64,
-        "decimal" | "numeric" => decimal(name, arguments)?,
-        "text" | "varchar" | "string" | "char" | "json" | "uuid" => DataType::Utf8View,
-        "bytea" | "blob" | "binary" | "varbinary" => DataType::BinaryView,
-        "date" => DataType::Date32,
-        "time" => DataType::Time64(TimeUnit::Microsecond),
-        "timestamp" | "datetime" | "timestamp without time zone" => DataType::Timestamp(TimeUnit::Microsecond, None),
-        "timestamptz" | "timestamp with time zone" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
-        _ => {
-            let known = [
-                "boolean",
-                "smallint",
-                "integer",
-                "bigint",
-                "real",
-                "double",
-                "decimal",
-                "text",
-                "varchar",
-                "bytea",
-                "date",
-                "time",
-                "timestamp",
-                "timestamptz",
-                "interval",
-            ];
-            return Err(Error::new(ErrorKind::NotFound, format!("unknown type '{name}'"))
-                .with_sqlstate("42704")
-                .with_hint(advice(&lower, &known)));
-        }
-    })
-}
-
-fn decimal(name: &str, arguments: Option<&str>) -> Result<DataType> {
-    let Some(arguments) = arguments else { return Ok(DataType::Decimal128(18, 3)) };
-    let mut parts = arguments.split(',').map(str::trim);
-    let precision = parts.next().and_then(|text| text.parse::<u8>().ok());
-    let scale = parts.next().map_or(Some(0), |text| text.parse::<i8>().ok());
-    match (precision, scale, parts.next()) {
-        (Some(precision @ 1..=38), Some(scale), None) if scale >= 0 && scale as u8 <= precision => {
-            Ok(DataType::Decimal128(precision, scale))
-        }
-        _ => Err(Error::new(ErrorKind::Type, format!("'{name}' is not a decimal type of at most 38 digits"))),
-    }
-}
-
 fn expect_for(given: &[String], format: FileFormat, known: impl Fn(&str) -> bool) -> Result<()> {
     match given.iter().find(|key| !known(key)) {
         None => Ok(()),
@@ -474,9 +412,9 @@ fn compression(key: &str, value: &OptionValue) -> Result<Option<Compression>> {
     }
 }
 
-fn typed_names(key: &str, value: &OptionValue) -> Result<Vec<(String, DataType)>> {
+fn typed_names(key: &str, value: &OptionValue, type_named: TypeNamed) -> Result<Vec<(String, DataType)>> {
     let OptionValue::Map(entries) = value else { return Err(wrong(key, "{'name': 'TYPE', ...}", value)) };
-    entries.iter().map(|(name, value)| Ok((name.clone(), parse_type(&text(key, value)?)?))).collect()
+    entries.iter().map(|(name, value)| Ok((name.clone(), type_named(&text(key, value)?)?))).collect()
 }
 
 #[cfg(test)]
@@ -491,23 +429,20 @@ mod tests {
             ("nullstr", OptionValue::List(vec![OptionValue::Text("NA".into())])),
             ("types", OptionValue::Map(vec![("a".into(), OptionValue::Text("DECIMAL(12, 2)".into()))])),
         ];
-        let options = ReadOptions::parse(list.iter().map(|(key, value)| (*key, value))).unwrap();
+        let money = |_: &str| Ok(DataType::Decimal128(12, 2));
+        let options = ReadOptions::parse(list.iter().map(|(key, value)| (*key, value)), money).unwrap();
         assert_eq!(options.delimiter, Some(b';'));
         assert_eq!(options.header, Some(true));
         assert_eq!(options.nulls.as_deref(), Some(&["NA".to_string()][..]));
         assert_eq!(options.types, Some(ColumnTypes::ByName(vec![("a".into(), DataType::Decimal128(12, 2))])));
-        let error = ReadOptions::parse([("delimter", &OptionValue::Boolean(true))]).unwrap_err();
+        let error = ReadOptions::parse([("delimter", &OptionValue::Boolean(true))], money).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"delimiter\"? there are format,")));
         let error = WriteOptions::default().set("row_groupsize", &OptionValue::Integer(5)).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"row_group_size\"?")));
-        assert!(ReadOptions::parse([("delim", &OptionValue::Text("ab".into()))]).is_err());
-        assert!(parse_type("decimal(50,2)").is_err());
-        assert_eq!(parse_type("bigint").unwrap(), DataType::Int64);
-        let error = parse_type("intager").unwrap_err();
-        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean \"integer\"?")));
-        let error = ReadOptions::parse([("header", &OptionValue::Text("perhaps".into()))]).unwrap_err();
+        assert!(ReadOptions::parse([("delim", &OptionValue::Text("ab".into()))], money).is_err());
+        let error = ReadOptions::parse([("header", &OptionValue::Text("perhaps".into()))], money).unwrap_err();
         assert_eq!(error.message(), "option \"header\" wants true or false, not 'perhaps'");
-        let options = ReadOptions::parse([("delim", &OptionValue::Text(";".into()))]).unwrap();
+        let options = ReadOptions::parse([("delim", &OptionValue::Text(";".into()))], money).unwrap();
         assert!(options.expect_for(FileFormat::Csv).is_ok() && options.expect_for(FileFormat::Parquet).is_err());
     }
 }

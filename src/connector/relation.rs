@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::base::access::FileAccess;
+use crate::base::cast::{OnFailure, cast_values};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_floats, canonical_type};
 use crate::catalog::suggest::advice;
@@ -206,8 +206,7 @@ fn exact(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     if array.data_type() == data_type {
         return Ok(canonical_floats(array.clone()));
     }
-    let options = CastOptions { safe: false, ..Default::default() };
-    Ok(canonical_floats(cast_with_options(array, data_type, &options)?))
+    Ok(canonical_floats(cast_values(array, data_type, OnFailure::Error)?))
 }
 
 struct RelationBatches {

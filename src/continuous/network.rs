@@ -384,7 +384,7 @@ pub fn circuit_failure(circuit: &Circuit, view: &str) -> Option<ViewFailure> {
     })
 }
 
-/// Runs a step; a panic in it becomes an error, for one view's defect must not take the database down.
+/// Runs some work; a panic in it becomes an error, for one view's defect must not take the database down.
 pub fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let text = panic
@@ -392,7 +392,7 @@ pub fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
             .map(|text| (*text).to_string())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "unknown".into());
-        Err(Error::new(ErrorKind::Internal, format!("a step panicked: {text}"))
+        Err(Error::new(ErrorKind::Internal, format!("the work panicked: {text}"))
             .with_hint("this is a defect in eddydb: please report it"))
     })
 }

@@ -12,7 +12,6 @@ use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
-use crate::base::types::canonical_batch;
 use crate::catalog::relation::Relation;
 use crate::db::commit::{Commit, Committed, Payload};
 use crate::db::database::Database;
@@ -61,9 +60,9 @@ impl Appender {
                 values.len()
             )));
         }
-        for (value, field) in values.iter().zip(fields) {
+        for (column, (value, field)) in values.iter().zip(fields).enumerate() {
             value
-                .to_array_of(field.data_type())
+                .to_array_of(field.data_type(), self.relation.domain(column))
                 .map_err(|error| error.context(format!("column \"{}\"", field.name())))?;
         }
         self.rows.push(values);
@@ -81,18 +80,11 @@ impl Appender {
                 batch.num_columns()
             )));
         }
-        let same = batch.columns().iter().zip(fields).all(|(array, field)| array.data_type() == field.data_type());
-        let batch = if same {
-            canonical_batch(batch, &self.relation.schema)?
-        } else {
-            let columns: Vec<ArrayRef> = batch
-                .columns()
-                .iter()
-                .zip(fields)
-                .map(|(array, field)| assign(array, field.data_type()))
-                .collect::<Result<_>>()?;
-            RecordBatch::try_new(self.relation.schema.clone(), columns)?
-        };
+        let columns = batch.columns().iter().zip(fields).enumerate().map(|(column, (array, field))| {
+            assign(array, field.data_type(), self.relation.domain(column))
+                .map_err(|error| error.context(format!("column \"{}\"", field.name())))
+        });
+        let batch = RecordBatch::try_new(self.relation.schema.clone(), columns.collect::<Result<_>>()?)?;
         self.seal_rows()?;
         let rows = batch.num_rows();
         self.batches.push(batch);
@@ -170,8 +162,9 @@ impl Appender {
             .iter()
             .enumerate()
             .map(|(column, field)| {
+                let domain = self.relation.domain(column);
                 let cells: Vec<ArrayRef> =
-                    rows.iter().map(|row| row[column].to_array_of(field.data_type())).collect::<Result<_>>()?;
+                    rows.iter().map(|row| row[column].to_array_of(field.data_type(), domain)).collect::<Result<_>>()?;
                 let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
                 Ok(compute::concat(&cells)?)
             })

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::RelationId;
+use crate::continuous::network::guarded;
 use crate::db::appender::Appender;
 use crate::db::commit::{Again, Commit, Committed};
 use crate::db::database::Database;
@@ -189,7 +190,8 @@ impl Connection {
             return Err(Error::new(ErrorKind::Transaction, "the transaction has failed: only ROLLBACK is possible")
                 .with_sqlstate("25P02"));
         }
-        let outcome = self.dispatch(statement, parameters, text);
+        // A defect in planning, or in a function that is called there, must not take the program down.
+        let outcome = guarded(|| self.dispatch(statement, parameters, text));
         if outcome.is_err()
             && let Some(open) = self.session.lock().transaction.as_mut()
         {

@@ -15,6 +15,8 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::base::cast::{OnFailure, cast_values};
+use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_array, sql_type_name};
 
@@ -97,7 +99,9 @@ impl Value {
             Value::Unsigned(value) => Arc::new(UInt64Array::from(vec![*value])),
             Value::Double(value) => Arc::new(Float64Array::from(vec![*value])),
             Value::Decimal { unscaled, scale } => {
-                Arc::new(Decimal128Array::from(vec![*unscaled]).with_precision_and_scale(38, *scale)?)
+                let digits = unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log as u8 + 1);
+                let precision = digits.max(scale.unsigned_abs());
+                Arc::new(Decimal128Array::from(vec![*unscaled]).with_precision_and_scale(precision, *scale)?)
             }
             Value::Text(value) => Arc::new(StringViewArray::from(vec![value.as_str()])),
             Value::Blob(value) => Arc::new(BinaryViewArray::from(vec![value.as_slice()])),
@@ -107,14 +111,13 @@ impl Value {
     }
 
     /// The value as an array of one row of type `data_type`, as INSERT would store it.
-    pub(crate) fn to_array_of(&self, data_type: &DataType) -> Result<ArrayRef> {
-        assign(&self.to_array()?, data_type)
+    pub(crate) fn to_array_of(&self, data_type: &DataType, domain: Option<Domain>) -> Result<ArrayRef> {
+        assign(&self.to_array()?, data_type, domain)
     }
 }
 
 /// `array` as a column of type `data_type` takes it on INSERT: a value that does not fit is an error.
-pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+pub fn assign(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>) -> Result<ArrayRef> {
     let cast = if array.data_type() == data_type {
         array.clone()
     } else if data_type.is_nested() && array.data_type().is_string() {
@@ -122,8 +125,7 @@ pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         return Err(Error::new(ErrorKind::Type, format!("cannot store TEXT as {}", sql_type_name(data_type))));
     } else {
         let from = sql_type_name(array.data_type());
-        arrow::compute::cast_with_options(array, data_type, &options).map_err(|error| {
-            let error = Error::from(error);
+        cast_values(array, data_type, OnFailure::Error).map_err(|error| {
             let (kind, sqlstate) = match (error.kind(), arrow::compute::can_cast_types(array.data_type(), data_type)) {
                 (_, false) => (ErrorKind::Type, ErrorKind::Type.sqlstate()),
                 // The types fit, so it is the value that does not.
@@ -134,7 +136,10 @@ pub fn assign(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
                 .with_sqlstate(sqlstate)
         })?
     };
-    canonical_array(&cast, data_type)
+    match domain {
+        Some(domain) => domain.store(&cast),
+        None => canonical_array(&cast, data_type),
+    }
 }
 
 macro_rules! from_values {

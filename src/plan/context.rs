@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result as DataFusionResult, ScalarValue, TableReference};
@@ -27,8 +27,9 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::query;
-use crate::plan::source::{ExternalSource, RelationSource, RowSource, ViewSource};
+use crate::plan::source::{DOMAIN, ExternalSource, RelationSource, RowSource, ViewSource};
 use crate::sql::name::MAIN;
+use crate::sql::types::{column_domain, column_type};
 
 /// How deep views may lie upon views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -352,30 +353,16 @@ impl ContextProvider for Binder<'_> {
     }
 }
 
-/// The types whose canonical form differs from what DataFusion makes of their names.
+/// Type names mean in expressions what they mean in CREATE TABLE.
 #[derive(Debug)]
 pub(crate) struct SqlTypes;
 
 impl TypePlanner for SqlTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> DataFusionResult<Option<FieldRef>> {
-        use ast::DataType as Sql;
-        use ast::TimezoneInfo;
-        let data_type = match sql_type {
-            Sql::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | Sql::Datetime(_) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
-            Sql::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Sql::Bytea | Sql::Blob(_) | Sql::Bytes(_) | Sql::Binary(_) | Sql::Varbinary(_) => DataType::BinaryView,
-            Sql::Custom(name, arguments) if arguments.is_empty() => match name.to_string().to_lowercase().as_str() {
-                "utinyint" => DataType::UInt8,
-                "usmallint" => DataType::UInt16,
-                "uinteger" => DataType::UInt32,
-                "ubigint" => DataType::UInt64,
-                "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                _ => return Ok(None),
-            },
-            _ => return Ok(None),
-        };
-        Ok(Some(Arc::new(Field::new("", data_type, true))))
+        let field = Field::new("", column_type(sql_type).map_err(to_datafusion)?, true);
+        Ok(Some(Arc::new(match column_domain(sql_type) {
+            Some(domain) => field.with_metadata([(DOMAIN.to_string(), domain.to_string())].into()),
+            None => field,
+        })))
     }
 }

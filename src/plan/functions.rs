@@ -35,6 +35,7 @@ use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
 use crate::plan::syntax::NAMED_CAST;
+use crate::plan::values::settle::DecimalOperators;
 use crate::plan::window_functions;
 use crate::plan::windows;
 
@@ -81,7 +82,7 @@ impl FunctionRegistry {
     /// The built-in functions.
     pub fn new() -> Self {
         let options = options();
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CompoundNames), Arc::new(DecimalOperators)];
         expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = FunctionRegistry {
             scalar: HashMap::new(),

@@ -8,6 +8,7 @@
 //! - [`source`]: what a scan may read.
 //! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
+//! - [`values`]: decimals, rounding, casts, lengths.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
@@ -31,5 +32,6 @@ pub mod source;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
+pub mod values;
 pub mod window_functions;
 pub mod windows;

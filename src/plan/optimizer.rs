@@ -43,6 +43,7 @@ use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
+use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
 use crate::plan::rules::push_down_filter::PushDown;
 use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
@@ -74,14 +75,14 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(KeysOnce),
         Arc::new(EliminateFilter::new()),
-        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(Guarded::new(EliminateCrossJoin::new(), joins_nulls)),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(FilterNullJoinKeys::default()),
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDown::default()),
         Arc::new(SingleDistinct::default()),
         Arc::new(EliminateGroupByConstant::new()),
-        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(Guarded::new(CommonSubexprEliminate::new(), has_grouping_sets)),
         Arc::new(Projections::default()),
     ]
 }

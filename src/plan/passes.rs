@@ -1,7 +1,8 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `settled_types` settles types; what depends on types comes after: casts, arithmetic, canonical values, as-of joins.
+//! - `numbers` settles the types of numbers, `settled_types` all others; what depends on types comes after: casts,
+//!   arithmetic, canonical values, as-of joins.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.
 //! - `ties` come last, because they are broken by all columns that are left.
@@ -22,6 +23,7 @@ use crate::plan::rewrite::subquery::{
     existence, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{asof, bind, canonical_values, checked_arithmetic, root, settled_types, sorts, ties};
+use crate::plan::values::{cast, settle};
 use crate::plan::{optimizer, refusals};
 
 /// What a pass may know besides the plan.
@@ -42,7 +44,7 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 18] = [
+pub(crate) const PASSES: [Pass; 20] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
@@ -56,12 +58,14 @@ pub(crate) const PASSES: [Pass; 18] = [
         name: "lifted_condition",
         run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
     },
+    Pass { name: "numbers", run: |plan, _| settle::settle(plan) },
     Pass { name: "settled_types", run: |plan, context| settled_types::settle(plan, context.functions) },
     Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
     Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
     Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
     Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
+    Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },
     Pass { name: "optimize", run: optimize },
     Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },
 ];

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use sqlparser::ast;
 
+use crate::base::domain::Domain;
 use crate::base::error::Result;
 use crate::catalog::relation::RelationId;
 use crate::plan::clock_functions::{self, NOW};
@@ -24,7 +25,7 @@ use crate::plan::group_keys;
 use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
-use crate::plan::source::RelationSource;
+use crate::plan::source::{RelationSource, domain_of};
 use crate::plan::{names, syntax};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
@@ -37,6 +38,8 @@ pub struct Query {
     pub plan: LogicalPlan,
     /// The result's columns: canonical types, unique names.
     pub schema: SchemaRef,
+    /// Per column of the result, the rule that its texts keep, where it is a column of a relation.
+    pub domains: Vec<Option<Domain>>,
     /// The relations read.
     pub relations: BTreeSet<RelationId>,
     /// Whether the result depends on the epoch's time.
@@ -121,7 +124,7 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     })?;
-    let options = ParserOptions::new().with_collect_spans(true);
+    let options = ParserOptions::new().with_collect_spans(true).with_parse_float_as_decimal(true);
     SqlToRel::new_with_options(binder, options)
         .sql_statement_to_plan(ast::Statement::Query(Box::new(rewritten)))
         .map_err(|error| names::placed(plan_error(error, binder.context.functions), query))
@@ -135,9 +138,11 @@ fn describe(plan: LogicalPlan, external: bool) -> Query {
         .iter()
         .map(|field| Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let domains = plan.schema().fields().iter().map(|field| domain_of(field)).collect();
     let mut query = Query {
         plan: LogicalPlan::default(),
         schema,
+        domains,
         relations: BTreeSet::new(),
         uses_now: false,
         volatile: None,

@@ -8,14 +8,18 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::logical_expr::{LogicalPlan, TableSource, TableType};
 
+use crate::base::domain::Domain;
 use crate::base::error::Result;
 use crate::catalog::relation::Relation;
 
 /// The hidden column of row ids (UInt64) that UPDATE and DELETE plans read.
 pub const ROW_ID: &str = "_rowid";
+
+/// The key in a field's metadata under which its domain stands, as far as columns are handed on as they are.
+pub(crate) const DOMAIN: &str = "eddy.domain";
 
 /// A scan of a relation's contents.
 #[derive(Debug, Clone)]
@@ -30,15 +34,34 @@ pub struct RelationSource {
 impl RelationSource {
     /// A scan of `relation`; with `row_ids` its rows carry their identity as a last column.
     pub fn new(relation: Arc<Relation>, row_ids: bool) -> Self {
-        let schema = if row_ids {
-            let mut fields = relation.schema.fields().to_vec();
-            fields.push(Arc::new(Field::new(ROW_ID, DataType::UInt64, false)));
+        let schema = if row_ids || !relation.domains.is_empty() {
+            let fields = relation.schema.fields().iter().enumerate();
+            let mut fields: Vec<_> = fields.map(|(column, field)| told(field, relation.domain(column))).collect();
+            if row_ids {
+                fields.push(Arc::new(Field::new(ROW_ID, DataType::UInt64, false)));
+            }
             Arc::new(Schema::new(fields))
         } else {
             relation.schema.clone()
         };
         RelationSource { relation, row_ids, schema }
     }
+}
+
+/// The field with its domain, if it has one, for the planner to read.
+fn told(field: &FieldRef, domain: Option<Domain>) -> FieldRef {
+    match domain {
+        Some(domain) => {
+            let metadata = [(DOMAIN.to_string(), domain.to_string())].into();
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        }
+        None => field.clone(),
+    }
+}
+
+/// The domain of a field of a plan, if it is known.
+pub(crate) fn domain_of(field: &Field) -> Option<Domain> {
+    field.metadata().get(DOMAIN).and_then(|name| Domain::named(name))
 }
 
 impl TableSource for RelationSource {

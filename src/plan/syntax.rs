@@ -1,7 +1,7 @@
 //! Rewrites of the syntax tree right before binding, for what DataFusion's binder would get wrong.
 //!
 //! - One column in two types has two names.
-//! - Integers too long for 64 bits are exact decimals, not doubles.
+//! - Numbers with an exponent, or more digits than a decimal has, are doubles; all others are exact.
 //! - The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one.
 //! - `ASOF JOIN` becomes an ordinary join with a marked condition ([`crate::plan::rewrite::asof`]).
 //!
@@ -15,6 +15,7 @@ use sqlparser::ast::{
     Value, VisitMut, VisitorMut,
 };
 
+use crate::base::decimal::{self, Parsed};
 use crate::base::error::{Error, Result};
 use crate::plan::rewrite::asof;
 
@@ -74,6 +75,9 @@ impl VisitorMut for Rewrite<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|table| widen_anchor(&mut table.query.body));
+        }
         if let SetExpr::Select(select) = query.body.as_ref()
             && let Some(order_by) = &mut query.order_by
             && let ast::OrderByKind::Expressions(keys) = &mut order_by.kind
@@ -91,22 +95,56 @@ impl VisitorMut for Rewrite<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         if let Expr::Value(value) = expr
             && let Value::Number(digits, _) = &value.value
-            && (20..=38).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && digits.parse::<u64>().is_err()
+            && is_double(digits)
         {
-            let precision = digits.len() as u64;
-            let text = Value::SingleQuotedString(digits.clone()).with_span(value.span);
+            let text = Value::SingleQuotedString(digits.replace('_', "")).with_span(value.span);
             *expr = Expr::Cast {
                 kind: ast::CastKind::Cast,
                 expr: Box::new(Expr::Value(text)),
-                data_type: ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(precision, 0)),
+                data_type: ast::DataType::DoublePrecision,
                 array: false,
                 format: None,
             };
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A recursive query has the types of its first branch. A decimal literal there is a start, not a measure of what comes:
+/// it gets as many digits as results of arithmetic keep.
+fn widen_anchor(body: &mut SetExpr) {
+    let SetExpr::SetOperation { op: ast::SetOperator::Union, left, .. } = body else { return };
+    let SetExpr::Select(select) = left.as_mut() else { return widen_anchor(left) };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let literal = match &*expr {
+            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => expr.as_ref(),
+            other => other,
+        };
+        if let Expr::Value(value) = literal
+            && let Value::Number(digits, _) = &value.value
+            && digits.contains('.')
+            && !is_double(digits)
+        {
+            let start = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+            let widest = ast::ExactNumberInfo::PrecisionAndScale(38, 18);
+            *expr = Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(start),
+                data_type: ast::DataType::Decimal(widest),
+                array: false,
+                format: None,
+            };
+        }
+    }
+}
+
+/// Whether a number is a DOUBLE: it has an exponent, or more digits than a DECIMAL. Others are exact.
+fn is_double(digits: &str) -> bool {
+    /// No number of so few characters has too many digits.
+    const SHORT: usize = 38;
+    digits.contains(['e', 'E'])
+        || digits.len() > SHORT && decimal::parse(&digits.replace('_', "")).and_then(Parsed::exact).is_none()
 }
 
 // ---- names of casts ----

@@ -12,7 +12,7 @@ use super::statement::{
     Column, CreateExternalTable, CreateIndex, CreateKind, CreateRelation, CreateSink, CreateView, ExpressionText,
     IndexColumn, RelationOrQuery, Statement, WatermarkClause,
 };
-use super::types::column_type;
+use super::types::{column_domain, column_type};
 use crate::base::error::{Position, Result};
 
 /// `CREATE`.
@@ -202,7 +202,8 @@ fn column_into(reader: &mut Reader, definition: &mut Definition) -> Result<()> {
     let name = reader.identifier()?;
     let sql_type = reader.parser.parse_data_type()?;
     let data_type = column_type(&sql_type).map_err(|error| super::error::located(error, position))?;
-    let mut column = Column { name, sql_type, data_type, nullable: true, default: None, position };
+    let domain = column_domain(&sql_type);
+    let mut column = Column { name, sql_type, data_type, domain, nullable: true, default: None, position };
     loop {
         let at = reader.position();
         if reader.accept(&["CONSTRAINT"]) {

@@ -33,9 +33,9 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod types;
+pub mod types;
 mod update;
 mod window_call;
 
-pub use parser::{parse, parse_expression, parse_name, parse_query};
+pub use parser::{parse, parse_expression, parse_name, parse_query, parse_type, type_named};
 pub use split::{StatementSpan, split};

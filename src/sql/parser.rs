@@ -2,6 +2,7 @@
 //!
 //! Everything runs on a stack of its own size, so that neither a deep tree nor a thread with a small stack matters.
 
+use arrow::datatypes::DataType;
 use sqlparser::ast;
 use sqlparser::tokenizer::{Location, TokenWithSpan};
 
@@ -13,6 +14,7 @@ use super::reader::Reader;
 use super::source::{Source, advance, position};
 use super::split::{Open, Piece, pieces};
 use super::statement::{Emit, RelationOrQuery, Statement};
+use super::types::column_type;
 use super::{alter, copy, create, drop, insert, session, subscribe, suggest, tokens, update};
 use crate::base::error::{Error, ErrorKind, Position, Result};
 
@@ -60,6 +62,16 @@ pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
 /// The expression of a text that the catalog keeps.
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
     parse_one(text, |reader| reader.expression())
+}
+
+/// The name of a type in a text.
+pub fn parse_type(text: &str) -> Result<ast::DataType> {
+    parse_one(text, |reader| Ok(reader.parser.parse_data_type()?))
+}
+
+/// The type that a text names, as options of file readers do.
+pub fn type_named(text: &str) -> Result<DataType> {
+    column_type(&parse_type(text)?)
 }
 
 /// The name of a relation as a program gives it: `orders`, `main.orders`, `"Orders"`.

@@ -10,6 +10,7 @@ use sqlparser::ast;
 
 use super::name::Name;
 use super::options::Options;
+use crate::base::domain::Domain;
 use crate::base::error::Position;
 
 /// One SQL statement.
@@ -189,6 +190,8 @@ pub struct Column {
     pub sql_type: ast::DataType,
     /// Its type as a relation holds it.
     pub data_type: DataType,
+    /// The rule that its texts keep, if it has one.
+    pub domain: Option<Domain>,
     /// False for `NOT NULL` and for columns of the primary key.
     pub nullable: bool,
     /// `DEFAULT expression`.

@@ -1,18 +1,40 @@
 //! SQL types as Arrow types, in the canonical form in which relations hold them.
 //!
-//! PostgreSQL's and DuckDB's names mean what they mean there; where the two differ, PostgreSQL's meaning holds
-//! (`FLOAT` has 8 bytes), but for `DECIMAL` without precision, which is DuckDB's `DECIMAL(18,3)` because Arrow has no
-//! unbounded one. Lengths of text and precisions of timestamps are accepted and not enforced.
+//! This is the one table of type names: of CREATE, CAST, `::`, typed literals, PREPARE and the options of file readers.
+//! PostgreSQL's and DuckDB's names mean what they mean there; where the two differ, PostgreSQL's meaning holds: `FLOAT`
+//! has 8 bytes, `CHAR` is one character. `DECIMAL` without precision is unbounded there, which Arrow has not; it is
+//! `DECIMAL(38,10)`, which loses least: 28 digits before the point hold every BIGINT, ten behind it every currency and
+//! most measurements. Precisions of times and timestamps are accepted and not enforced.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
-use sqlparser::ast::{self, ArrayElemTypeDef, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{self, ArrayElemTypeDef, CharacterLength, ExactNumberInfo, TimezoneInfo};
 
+use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 
 const PRECISION_MAX: u64 = 38;
-const DECIMAL_DEFAULT: (u8, i8) = (18, 3);
+const DECIMAL_DEFAULT: (u8, i8) = (38, 10);
+
+/// The rule that texts of `sql_type` keep, if it is a type of such texts.
+pub fn column_domain(sql_type: &ast::DataType) -> Option<Domain> {
+    use ast::DataType as T;
+    let length = |length: &Option<CharacterLength>| match length {
+        Some(CharacterLength::IntegerLength { length, .. }) => Some(*length),
+        _ => None,
+    };
+    match sql_type {
+        T::Uuid => Some(Domain::Uuid),
+        T::JSON => Some(Domain::Json),
+        T::JSONB => Some(Domain::Jsonb),
+        T::Varchar(given) | T::Nvarchar(given) | T::CharacterVarying(given) | T::CharVarying(given) => {
+            length(given).map(Domain::Varchar)
+        }
+        T::Char(given) | T::Character(given) => Some(Domain::Char(length(given).unwrap_or(1))),
+        _ => None,
+    }
+}
 
 /// The type in which a relation holds a column declared as `sql_type`.
 pub fn column_type(sql_type: &ast::DataType) -> Result<DataType> {

@@ -340,6 +340,27 @@ fn an_appender_takes_rows_and_batches_and_refuses_what_does_not_fit() -> Result<
 }
 
 #[test]
+fn an_appender_holds_texts_to_the_rules_of_their_columns() -> Result<()> {
+    let connection = connection()?;
+    connection.execute_batch("CREATE TABLE t (v VARCHAR(2), u UUID, x DECIMAL(6,2))")?;
+    let mut appender = connection.appender("t")?;
+    appender.append_row(params!["ab", "A0EEBC999C0B4EF8BB6D6BB9BD380A11", 1.005])?;
+    assert_eq!(appender.append_row(params!["abc", None::<&str>, 1]).unwrap_err().sqlstate(), "22001");
+    assert_eq!(appender.append_row(params!["a", "no uuid", 1]).unwrap_err().sqlstate(), "22P02");
+    assert_eq!(appender.append_row(params!["a", None::<&str>, 9999.995]).unwrap_err().sqlstate(), "22003");
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("v", Arc::new(eddydb::arrow::array::StringArray::from(vec!["abc"])) as Arc<dyn Array>, true),
+        ("u", Arc::new(eddydb::arrow::array::StringArray::from(vec![None::<&str>])), true),
+        ("x", Arc::new(Int64Array::from(vec![1])), true),
+    ])?;
+    assert_eq!(appender.append_record_batch(&batch).unwrap_err().sqlstate(), "22001");
+    appender.flush()?;
+    let text: String = connection.query_row("SELECT v || ' ' || u || ' ' || x FROM t", (), |row| row.get(0))?;
+    assert_eq!(text, "ab a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11 1.01");
+    Ok(())
+}
+
+#[test]
 fn replaying_the_log_gives_equal_contents_and_equal_changes() -> Result<()> {
     let script = [
         "CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT)",

@@ -167,11 +167,7 @@ impl Reader<'_> {
             Condition::OnlyIf { label } => label != LABEL,
             Condition::SkipIf { label } => label == LABEL,
         });
-        let is_place =
-            |differing: &String| place.strip_suffix(differing.as_str()).is_some_and(|head| head.ends_with('/'));
-        let skipped = skipped
-            || self.arguments.without.iter().any(|words| begins_with(&sql, words))
-            || self.arguments.differing.iter().any(is_place);
+        let skipped = skipped || self.arguments.without.iter().any(|words| begins_with(&sql, words));
         let kind = match kind {
             Kind::QueryError(_) | Kind::Statement(StatementExpect::Error(_)) if self.arguments.any_error => {
                 Kind::QueryError(sqllogictest::ExpectedError::Empty)

@@ -1,20 +1,25 @@
 //! Fields of delimited text to arrays of a known type.
 //!
 //! In a TEXT column only an unquoted field can be NULL, so that `""` stays the empty text; in all other columns an empty
-//! field is NULL, quoted or not, because it cannot be a value.
+//! field is NULL, quoted or not, because it cannot be a value. Lists and structs are JSON.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder, StringArray,
-    StringViewBuilder,
+    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder, RecordBatch,
+    StringArray, StringViewBuilder, new_empty_array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
-    TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+    DataType, Date32Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
 };
+use arrow::error::ArrowError;
+use arrow::json::ReaderBuilder;
+use serde::de::IgnoredAny;
 
+use crate::base::bytes;
+use crate::base::cast::{OnFailure, cast_values};
 use crate::base::error::Error;
 use crate::connector::csv::tokens::Records;
 use crate::connector::options::ReadOptions;
@@ -110,6 +115,7 @@ pub fn array(
             let array = fields.fill(builder, |text| reading.timestamp(text).map(|(micros, _)| micros))?;
             Arc::new(array.with_timezone_opt(zone.clone()))
         }
+        nested if nested.is_nested() => fields.json(nested)?,
         other => fields.cast(other)?,
     })
 }
@@ -187,13 +193,38 @@ impl Fields<'_> {
             let (field, quoted) = self.records.field(record, self.column);
             if self.reading.is_null(field, quoted, true) {
                 builder.append_null();
-            } else if let Some(digits) = field.strip_prefix(b"\\x") {
-                builder.append_value(hexadecimal(digits).ok_or(Misfit::Value(record))?);
+            } else if field.starts_with(b"\\x") {
+                let bytes = std::str::from_utf8(field).ok().and_then(bytes::from_text);
+                builder.append_value(bytes.ok_or(Misfit::Value(record))?);
             } else {
                 builder.append_value(field);
             }
         }
         Ok(Arc::new(builder.finish()))
+    }
+
+    /// Lists and structs, written as JSON.
+    fn json(&self, data_type: &DataType) -> std::result::Result<ArrayRef, Misfit> {
+        let mut rows = String::new();
+        for record in 0..self.records.len() {
+            let text = self.text(record, false)?.unwrap_or("null");
+            serde_json::from_str::<IgnoredAny>(text).map_err(|_| Misfit::Value(record))?;
+            let _ = writeln!(rows, "{{\"v\":{text}}}");
+        }
+        let decode = |rows: &str, count: usize| -> Result<Option<RecordBatch>, ArrowError> {
+            let schema = Arc::new(Schema::new(vec![Field::new("v", data_type.clone(), true)]));
+            let builder = ReaderBuilder::new(schema).with_coerce_primitive(true).with_batch_size(count.max(1));
+            builder.build(rows.as_bytes())?.next().transpose()
+        };
+        match decode(&rows, self.records.len()) {
+            Ok(Some(batch)) => Ok(batch.column(0).clone()),
+            Ok(None) => Ok(new_empty_array(data_type)),
+            // Some row holds values of another type: the first that fails alone.
+            Err(error) => match rows.lines().position(|row| decode(row, 1).is_err()) {
+                Some(record) if rows.lines().count() == self.records.len() => Err(Misfit::Value(record)),
+                _ => Err(Misfit::Type(Error::from(error))),
+            },
+        }
     }
 
     /// Any other type, by way of text.
@@ -203,9 +234,7 @@ impl Fields<'_> {
             texts.push(self.text(record, false)?.map(str::trim));
         }
         let texts = Arc::new(StringArray::from(texts)) as ArrayRef;
-        let options = CastOptions { safe: true, ..Default::default() };
-        let values =
-            cast_with_options(&texts, data_type, &options).map_err(|error| Misfit::Type(Error::from(error)))?;
+        let values = cast_values(&texts, data_type, OnFailure::Null).map_err(Misfit::Type)?;
         match (0..texts.len()).find(|&at| texts.is_valid(at) && values.is_null(at)) {
             Some(record) => Err(Misfit::Value(record)),
             None => Ok(values),
@@ -219,13 +248,4 @@ impl Fields<'_> {
         }
         std::str::from_utf8(field).map(Some).map_err(|_| Misfit::Value(record))
     }
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    });
-    pairs.collect()
 }

@@ -57,6 +57,11 @@ impl Guess {
         self.possible == 0
     }
 
+    /// Whether a value was seen.
+    pub fn is_decided(&self) -> bool {
+        self.decided
+    }
+
     /// The type of the column; TEXT where nothing was seen.
     pub fn data_type(&self) -> DataType {
         if !self.decided {

@@ -11,6 +11,7 @@ pub mod guess;
 pub mod sniff;
 pub mod tokens;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,8 +47,7 @@ impl CsvSource {
     pub fn open(input: Input, options: &ReadOptions, target: Option<&Schema>) -> Result<Self> {
         let names: Option<Vec<&str>> =
             target.map(|target| target.fields().iter().map(|field| field.name().as_str()).collect());
-        let sample = input.first(sniff::SAMPLE_BYTES)?;
-        let truncated = sample.len() == sniff::SAMPLE_BYTES;
+        let (sample, truncated) = Self::sample(&input)?;
         let sniffed = sniff::sniff(&sample, truncated, options, names.as_deref());
         drop(sample);
         let mut source = CsvSource {
@@ -68,6 +68,22 @@ impl CsvSource {
         let names = source.names(&first, options)?;
         source.schema = source.typed(names, options, target)?;
         Ok(source)
+    }
+
+    /// The first bytes of the file: enough for a header and a row, however wide they are; and whether there are more.
+    fn sample(input: &Input) -> Result<(Vec<u8>, bool)> {
+        /// Rows longer than this are told by the reader, not found here.
+        const WIDEST: usize = 1 << 26;
+        let mut bytes = sniff::SAMPLE_BYTES;
+        loop {
+            let sample = input.first(bytes)?;
+            let truncated = sample.len() == bytes;
+            let lines = sample.iter().filter(|&&byte| byte == b'\n').take(2).count();
+            if !truncated || lines == 2 || bytes >= WIDEST {
+                return Ok((sample, truncated));
+            }
+            bytes *= 4;
+        }
     }
 
     /// The first row where the sniffer saw none: the file is empty, or its first row is longer than the sample.
@@ -103,11 +119,12 @@ impl CsvSource {
             return Ok((0..width).map(|column| column_name(column, width)).collect());
         }
         let mut names: Vec<String> = Vec::with_capacity(width);
+        let mut taken: HashSet<String> = HashSet::with_capacity(width);
         for (column, name) in first.iter().enumerate() {
             let name = if name.is_empty() { column_name(column, width) } else { name.clone() };
             let mut unique = name.clone();
             let mut number = 0;
-            while names.iter().any(|other| other.eq_ignore_ascii_case(&unique)) {
+            while !taken.insert(unique.to_ascii_lowercase()) {
                 number += 1;
                 unique = format!("{name}_{number}");
             }
@@ -174,7 +191,8 @@ impl CsvSource {
             open.retain(|&column| !guesses[column].is_text());
         }
         for (slot, guess) in types.iter_mut().zip(&guesses) {
-            slot.get_or_insert_with(|| guess.data_type());
+            // A column without a value says nothing of its type, so that other files of the relation may.
+            slot.get_or_insert_with(|| if guess.is_decided() { guess.data_type() } else { DataType::Null });
         }
         Ok(())
     }

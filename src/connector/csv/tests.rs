@@ -43,7 +43,14 @@ fn columns(relation: &FileRelation) -> String {
 fn read_with(content: impl AsRef<[u8]>, options: &[(&str, OptionValue)]) -> Vec<String> {
     let (_root, path) = file(content);
     let list = options.iter().map(|(key, value)| (*key, value));
-    let relation = ReadOptions::parse(list).and_then(|options| open(&path, None, &options, &FileAccess::read_only()));
+    let types = |name: &str| match name {
+        "DECIMAL(6,2)" => Ok(DataType::Decimal128(6, 2)),
+        "INTEGER" => Ok(DataType::Int32),
+        "DATE" => Ok(DataType::Date32),
+        _ => Ok(DataType::Utf8View),
+    };
+    let relation =
+        ReadOptions::parse(list, types).and_then(|options| open(&path, None, &options, &FileAccess::read_only()));
     let all = relation.and_then(|relation| {
         let rows = show(&relation, 1000)?;
         assert_eq!(rows, show(&relation, 1)?, "the batch size changes nothing");
@@ -208,4 +215,18 @@ fn compressed_files_are_read_as_they_are() {
         let relation = open(path.to_str().unwrap(), None, &ReadOptions::default(), &FileAccess::read_only()).unwrap();
         assert_eq!(show(&relation, 10).unwrap(), ["1|2"]);
     }
+}
+
+#[test]
+fn a_header_is_found_however_wide_it_is() {
+    let names: Vec<String> = (0..30_000).map(|column| format!("column_name_{column}xxx")).collect();
+    let values: Vec<String> = (0..30_000).map(|column| column.to_string()).collect();
+    let (_root, path) = file(format!("{}\n{}\n", names.join(","), values.join(",")));
+    let relation = open(&path, None, &ReadOptions::default(), &FileAccess::read_only()).unwrap();
+    let schema = relation.schema();
+    assert_eq!(schema.fields().len(), 30_000);
+    assert_eq!(schema.field(29_999), &Field::new("column_name_29999xxx", DataType::Int64, true));
+    let batches = relation.read(Some(&[29_999]), 1000).and_then(|batches| batches.collect::<Result<Vec<_>>>());
+    let rows: usize = batches.unwrap().iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(rows, 1);
 }

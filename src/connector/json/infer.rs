@@ -1,7 +1,7 @@
 //! The type of JSON values, from all of them.
 //!
 //! A [`Shape`] gathers what kinds of values were seen at one place; the type is decided at the end, so the order does
-//! not matter: whole numbers and others make DOUBLE, dates and timestamps TIMESTAMP, and whatever else is mixed is TEXT,
+//! not matter: whole numbers and others make DOUBLE (with the texts "NaN" and "Infinity" among them, too), dates and timestamps TIMESTAMP, and whatever else is mixed is TEXT,
 //! in which objects and arrays stand as JSON. Keys keep the order of their first appearance.
 
 use std::collections::HashMap;
@@ -25,6 +25,8 @@ const ZONED: u16 = 64;
 const TEXT: u16 = 128;
 const LIST: u16 = 256;
 const OBJECT: u16 = 512;
+/// A text for a float that JSON has no number for; text, unless all else are numbers.
+const ODD_FLOAT: u16 = 1024;
 
 /// Objects with more keys than this are taken for dictionaries and kept as text.
 const KEYS_MAX: usize = 2000;
@@ -72,7 +74,12 @@ impl Shape {
                 let field = |(name, shape): &(String, Shape)| Field::new(name, text_for_null(shape.data_type()), true);
                 DataType::Struct(self.fields.iter().map(field).collect::<Fields>())
             }
-            seen if seen & DOUBLE != 0 && only(INTEGER | BEYOND | DOUBLE) => DataType::Float64,
+            seen if seen & (DOUBLE | ODD_FLOAT) != 0
+                && seen != ODD_FLOAT
+                && only(INTEGER | BEYOND | DOUBLE | ODD_FLOAT) =>
+            {
+                DataType::Float64
+            }
             _ if only(DATE | TIMESTAMP) => DataType::Timestamp(TimeUnit::Microsecond, None),
             _ => DataType::Utf8View,
         }
@@ -97,6 +104,9 @@ fn text_for_null(data_type: DataType) -> DataType {
 
 fn kind_of_text(text: &str) -> u16 {
     let bytes = text.as_bytes();
+    if matches!(text, "NaN" | "Infinity" | "-Infinity") {
+        return ODD_FLOAT;
+    }
     // Only what Arrow's JSON decoder reads as well may count as a time.
     if !bytes.first().is_some_and(u8::is_ascii_digit) || bytes.get(4) != Some(&b'-') {
         return TEXT;

@@ -2,18 +2,19 @@
 //!
 //! NULL is the empty field (or what the option says) and never quoted; a text that would be taken for NULL is quoted, the
 //! empty text above all. Timestamps are `2013-01-31 10:15:00[.123456]`, those with a zone end in `+00`; bytes are `\x`
-//! and hexadecimal digits.
+//! and hexadecimal digits; lists and structs are JSON.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
+use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::{Counted, IntoFileError, Packed};
+use super::{Counted, IntoFileError, JSON, Packed};
 use crate::base::error::Result;
 use crate::connector::options::WriteOptions;
 use crate::connector::values;
@@ -70,11 +71,13 @@ fn delimiter_of(path: &Path) -> u8 {
 fn write_batch(out: &mut impl Write, text: &mut String, style: &Style, batch: &RecordBatch) -> Result<(), ArrowError> {
     // A cell that cannot be shown is an error, not the word ERROR in the file.
     let format = FormatOptions::new().with_display_error(false);
-    let columns = batch.columns().iter().map(|array| Column::new(array.as_ref(), &format));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let schema = batch.schema();
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(array, field)| Column::new(array.as_ref(), field, &format));
+    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
     let mut cell = String::new();
     for row in 0..batch.num_rows() {
-        for (number, column) in columns.iter().enumerate() {
+        for (number, column) in columns.iter_mut().enumerate() {
             if number > 0 {
                 text.push(style.delimiter);
             }
@@ -99,11 +102,12 @@ enum Kind<'a> {
     Integer(&'a arrow::array::Int64Array),
     Timestamp(&'a arrow::array::TimestampMicrosecondArray, &'static str, ArrayFormatter<'a>),
     Bytes(&'a arrow::array::BinaryViewArray),
+    Json(NullableEncoder<'a>),
     Other(ArrayFormatter<'a>),
 }
 
 impl<'a> Column<'a> {
-    fn new(array: &'a dyn Array, format: &FormatOptions<'a>) -> Result<Self, ArrowError> {
+    fn new(array: &'a dyn Array, field: &'a FieldRef, format: &FormatOptions<'a>) -> Result<Self, ArrowError> {
         let kind = match array.data_type() {
             DataType::Utf8View => Kind::Text(array.as_string_view()),
             DataType::Int64 => Kind::Integer(array.as_primitive::<Int64Type>()),
@@ -113,18 +117,19 @@ impl<'a> Column<'a> {
                 Kind::Timestamp(array.as_primitive::<TimestampMicrosecondType>(), zone, other)
             }
             DataType::BinaryView => Kind::Bytes(array.as_binary_view()),
+            nested if nested.is_nested() => Kind::Json(make_encoder(field, array, &JSON)?),
             _ => Kind::Other(ArrayFormatter::try_new(array, format)?),
         };
         Ok(Column { array, kind })
     }
 
-    fn write(&self, text: &mut String, cell: &mut String, style: &Style, row: usize) -> Result<(), ArrowError> {
+    fn write(&mut self, text: &mut String, cell: &mut String, style: &Style, row: usize) -> Result<(), ArrowError> {
         if self.array.is_null(row) {
             text.push_str(&style.null);
             return Ok(());
         }
         cell.clear();
-        match &self.kind {
+        match &mut self.kind {
             Kind::Text(values) => {
                 style.text(text, values.value(row));
                 return Ok(());
@@ -139,6 +144,11 @@ impl<'a> Column<'a> {
             Kind::Bytes(values) => {
                 cell.push_str("\\x");
                 values.value(row).iter().for_each(|byte| append(cell, format_args!("{byte:02x}")));
+            }
+            Kind::Json(values) => {
+                let mut json = Vec::new();
+                values.encode(row, &mut json);
+                cell.push_str(&String::from_utf8_lossy(&json));
             }
             Kind::Other(values) => values.value(row).write(cell)?,
         }

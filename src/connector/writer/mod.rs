@@ -8,12 +8,16 @@ mod csv;
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
 use arrow::json::WriterBuilder;
-use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
+use arrow::json::writer::{
+    Encoder, EncoderFactory, EncoderOptions, JsonArray, JsonFormat, LineDelimited, NullableEncoder, make_encoder,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as PageCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -131,14 +135,72 @@ fn write_json<F: JsonFormat, I: Iterator<Item = Result<RecordBatch>>>(
     let path = sink.path;
     let builder = WriterBuilder::new()
         .with_explicit_nulls(true)
-        .with_timestamp_format("%Y-%m-%d %H:%M:%S%.f".to_string())
-        .with_timestamp_tz_format("%Y-%m-%d %H:%M:%S%.f+00".to_string());
+        .with_encoder_factory(Arc::new(OddFloats))
+        .with_timestamp_format(TIMESTAMP_FORMAT.to_string())
+        .with_timestamp_tz_format(TIMESTAMPTZ_FORMAT.to_string());
     let mut writer = builder.build::<_, F>(&mut out);
     sink.each(|batch| writer.write(batch))?;
     writer.finish().map_err(|error| error.in_file(path))?;
     drop(writer);
     out.finish()?;
     Ok(sink.rows)
+}
+
+const TIMESTAMP_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f";
+const TIMESTAMPTZ_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f+00";
+
+/// How values are written as JSON within other formats.
+static JSON: LazyLock<EncoderOptions> = LazyLock::new(|| {
+    EncoderOptions::default()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(OddFloats))
+        .with_timestamp_format(TIMESTAMP_FORMAT.to_string())
+        .with_timestamp_tz_format(TIMESTAMPTZ_FORMAT.to_string())
+});
+
+/// Floats that JSON has no number for are texts: `"NaN"`, `"Infinity"`, `"-Infinity"`. Arrow makes null of them.
+#[derive(Debug)]
+struct OddFloats;
+
+impl EncoderFactory for OddFloats {
+    fn make_default_encoder<'a>(
+        &self,
+        field: &'a FieldRef,
+        array: &'a dyn Array,
+        _options: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        static PLAIN: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::default);
+        let value: Box<dyn Fn(usize) -> f64 + 'a> = match array.data_type() {
+            DataType::Float64 => {
+                let values = array.as_primitive::<Float64Type>();
+                Box::new(|row| values.value(row))
+            }
+            DataType::Float32 => {
+                let values = array.as_primitive::<Float32Type>();
+                Box::new(|row| f64::from(values.value(row)))
+            }
+            _ => return Ok(None),
+        };
+        let plain = make_encoder(field, array, &PLAIN)?;
+        let encoder = FloatEncoder { value, plain };
+        Ok(Some(NullableEncoder::new(Box::new(encoder), array.nulls().cloned())))
+    }
+}
+
+struct FloatEncoder<'a> {
+    value: Box<dyn Fn(usize) -> f64 + 'a>,
+    plain: NullableEncoder<'a>,
+}
+
+impl Encoder for FloatEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        match (self.value)(row) {
+            value if value.is_finite() => self.plain.encode(row, out),
+            value if value.is_nan() => out.extend_from_slice(b"\"NaN\""),
+            value if value > 0.0 => out.extend_from_slice(b"\"Infinity\""),
+            _ => out.extend_from_slice(b"\"-Infinity\""),
+        }
+    }
 }
 
 fn write_arrow<I: Iterator<Item = Result<RecordBatch>>>(

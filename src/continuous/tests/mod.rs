@@ -126,6 +126,7 @@ impl World {
         self.run(&Query {
             schema: canonical_schema(plan.schema().as_arrow()),
             plan: plan.clone(),
+            domains: vec![],
             relations: BTreeSet::new(),
             uses_now: true,
             volatile: None,

@@ -22,6 +22,7 @@ use crate::plan::context::{Arguments, FileSources};
 use crate::plan::source::{RowIterator, RowSource};
 use crate::sql::options::Options;
 use crate::sql::statement::{CopyFrom, CopyTo};
+use crate::sql::type_named;
 
 /// Rows a batch read from a file holds.
 const BATCH_ROWS: usize = 8192;
@@ -74,7 +75,7 @@ impl Files<'_> {
             .iter()
             .map(|(key, value)| Ok((key.as_str(), option_value(value, 0)?)))
             .collect::<Result<_>>()?;
-        let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)))?;
+        let mut options = ReadOptions::parse(named.iter().map(|(key, value)| (*key, value)), type_named)?;
         options.interrupt = Some(self.interrupt.clone());
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         Ok(Arc::new(FileRows(relation::open_all(&paths, format, &options, self.access)?)))
@@ -129,7 +130,7 @@ pub fn read_for(
     interrupt: &Interrupt,
 ) -> Result<Vec<RecordBatch>> {
     let mut options = ReadOptions::default();
-    each(&copy.options, |key, value| options.set(key, value))?;
+    each(&copy.options, |key, value| options.set(key, value, type_named))?;
     options.interrupt = Some(interrupt.clone());
     let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &shared.access)?;
     relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()

@@ -15,6 +15,7 @@ use sqlparser::ast;
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::types::sql_type_name;
 use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
@@ -131,18 +132,24 @@ impl Modification {
         Ok(Modified { writes: vec![write], reads, rows: None })
     }
 
-    /// VALUES with the keyword DEFAULT replaced by what it stands for.
+    /// VALUES with the keyword DEFAULT replaced by what it stands for, and literals in the types of their columns.
     fn with_defaults(&self, query: &ast::Query, insert: &Insert, relation: &Relation) -> Result<ast::Query> {
         let mut query = query.clone();
         let ast::SetExpr::Values(values) = query.body.as_mut() else { return Ok(query) };
+        let column_at = |position: usize| match insert.columns.get(position) {
+            Some(name) => column_of(relation, name),
+            None => Ok(position),
+        };
         for row in &mut values.rows {
             let row: &mut Vec<ast::Expr> = row.as_mut();
             for (position, value) in row.iter_mut().enumerate().filter(|(_, value)| is_default(value)) {
-                let column = match insert.columns.get(position) {
-                    Some(name) => column_of(relation, name)?,
-                    None => position,
-                };
-                *value = default_of(relation, column)?;
+                *value = default_of(relation, column_at(position)?)?;
+            }
+        }
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        for position in 0..width {
+            if let Some(field) = relation.schema.fields().get(column_at(position)?) {
+                type_literals(values, position, field.data_type());
             }
         }
         Ok(query)
@@ -390,6 +397,44 @@ fn split_conflict_result(relation: &Relation, all: &RecordBatch) -> Result<(Reco
     Ok((rows, keep))
 }
 
+/// The literals of a column of VALUES, each as `data_type`, where they are of several kinds: the type that holds them all
+/// may not say what each says, as a DOUBLE `1e0` beside the exact `2.5`, or the text `'NaN'` beside a number.
+fn type_literals(values: &mut ast::Values, position: usize, data_type: &DataType) {
+    let mut cells = values.rows.iter().filter_map(|row| row.content.get(position)).filter_map(literal_kind);
+    let first = cells.next();
+    if cells.all(|kind| Some(kind) == first) {
+        return;
+    }
+    // A struct may have a field whose name is no word; no literal is one.
+    let Ok(named) = sql::parse_type(&sql_type_name(data_type)) else { return };
+    for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(position)) {
+        if literal_kind(cell).is_some() {
+            let literal = std::mem::replace(cell, ast::Expr::Value(ast::Value::Null.into()));
+            *cell = ast::Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(literal),
+                data_type: named.clone(),
+                array: false,
+                format: None,
+            };
+        }
+    }
+}
+
+/// What a literal says of its type: text, an exact number, or a number with an exponent.
+fn literal_kind(cell: &ast::Expr) -> Option<u8> {
+    match cell {
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => literal_kind(expr),
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(_) => Some(0),
+            ast::Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(1),
+            ast::Value::Number(..) => Some(2),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Takes columns from their places in `batch`, in the types of `relation`.
 fn shape_batch(
     relation: &Relation,
@@ -404,10 +449,10 @@ fn shape_batch(
         .iter()
         .enumerate()
         .map(|(column, field)| match (sources[column], &defaults[column]) {
-            (Some(place), _) => assign(batch.column(place), field.data_type())
+            (Some(place), _) => assign(batch.column(place), field.data_type(), relation.domain(column))
                 .map_err(|error| error.context(format!("column \"{}\"", field.name()))),
             (None, Some(default)) => {
-                let one = assign(default, field.data_type())
+                let one = assign(default, field.data_type(), relation.domain(column))
                     .map_err(|error| error.context(format!("default of column \"{}\"", field.name())))?;
                 Ok(compute::take(&one, &UInt32Array::from(vec![0; rows]), None)?)
             }

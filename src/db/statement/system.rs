@@ -245,7 +245,7 @@ fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<Reco
         .text("table_name", found.iter().map(|(relation, _)| Some(&relation.name)))
         .text("column_name", found.iter().map(|(relation, n)| Some(relation.schema.field(*n).name())))
         .integer("ordinal_position", found.iter().map(|(_, n)| i64::try_from(n + 1).ok()))
-        .text("data_type", found.iter().map(|(r, n)| Some(sql_type_name(r.schema.field(*n).data_type()))))
+        .text("data_type", found.iter().map(|(r, n)| Some(r.type_name(*n))))
         .text("is_nullable", found.iter().map(|(r, n)| Some(yes_no(r.schema.field(*n).is_nullable()))))
         .text("column_default", found.iter().map(|(r, n)| r.defaults.get(*n).and_then(Option::as_ref)))
         .build()
@@ -268,11 +268,15 @@ pub fn describe(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<RecordB
         Some(relation) if relation.unique.iter().any(|(_, columns)| columns == &[column]) => Some("UNI"),
         _ => None,
     };
+    let type_name = |column: usize| match &relation {
+        Some(relation) => relation.type_name(column),
+        None => sql_type_name(schema.field(column).data_type()),
+    };
     let default = |column: usize| relation.as_ref().and_then(|r| r.defaults.get(column).cloned().flatten());
     let fields = schema.fields();
     Table::new()
         .text("column_name", fields.iter().map(|field| Some(field.name())))
-        .text("column_type", fields.iter().map(|field| Some(sql_type_name(field.data_type()))))
+        .text("column_type", (0..fields.len()).map(|column| Some(type_name(column))))
         .text("null", fields.iter().map(|field| Some(if field.is_nullable() { "YES" } else { "NO" })))
         .text("key", (0..fields.len()).map(key))
         .text("default", (0..fields.len()).map(default))
@@ -355,7 +359,7 @@ fn create_text(version: &Version, relation: &Relation) -> String {
         .iter()
         .enumerate()
         .map(|(column, field)| {
-            let mut text = format!("{} {}", field.name(), sql_type_name(field.data_type()));
+            let mut text = format!("{} {}", field.name(), relation.type_name(column));
             if !field.is_nullable() {
                 text.push_str(" NOT NULL");
             }

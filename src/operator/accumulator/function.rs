@@ -16,6 +16,7 @@ use super::percentile::{Choice, Fraction, Percentile, WeightedPercentile, betwee
 use super::regression::Regression;
 use super::sum::{Addend, ExactSum, Output};
 use super::variance::{FloatMoments, IntegerMoments, Variance};
+use crate::base::decimal::DecimalType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 
@@ -27,7 +28,7 @@ pub enum AggregateFunction {
     Count,
     /// `sum(x)`: BIGINT for integers, UBIGINT for UBIGINT, DECIMAL(38, s) for decimals, DOUBLE for floats.
     Sum,
-    /// `avg(x)`: DOUBLE for numbers, DECIMAL with four more digits for decimals.
+    /// `avg(x)`: DOUBLE for numbers, DECIMAL with sixteen more digits, if they fit, for decimals.
     Avg,
     /// `min(x)`.
     Min,
@@ -360,9 +361,7 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
             _ => DataType::Int64,
         },
         F::Avg => match *argument {
-            DataType::Decimal128(precision, scale) => {
-                DataType::Decimal128(precision.saturating_add(4).min(38), scale.saturating_add(4).min(38))
-            }
+            DataType::Decimal128(precision, scale) => DecimalType { precision, scale }.average().arrow(),
             DataType::Decimal256(precision, scale) => {
                 DataType::Decimal256(precision.saturating_add(4).min(76), scale.saturating_add(4).min(76))
             }

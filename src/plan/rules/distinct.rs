@@ -34,8 +34,8 @@ impl OptimizerRule for DistinctToAggregate {
             LogicalPlan::Distinct(Distinct::On(mut distinct)) => {
                 // A key that stands twice is more than the function that finds the first row takes.
                 let mut known: Vec<Expr> = vec![];
-                for key in distinct.sort_expr.iter_mut() {
-                    key.retain(|key| is_new(&mut known, &key.expr));
+                if let Some(keys) = &mut distinct.sort_expr {
+                    keys.retain(|key| is_new(&mut known, &key.expr));
                 }
                 return self.0.rewrite(LogicalPlan::Distinct(Distinct::On(distinct)), config);
             }

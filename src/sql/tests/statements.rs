@@ -139,7 +139,7 @@ fn column_types() {
         ("FLOAT8", DataType::Float64),
         ("DOUBLE", DataType::Float64),
         ("DOUBLE PRECISION", DataType::Float64),
-        ("DECIMAL", DataType::Decimal128(18, 3)),
+        ("DECIMAL", DataType::Decimal128(38, 10)),
         ("NUMERIC(10)", DataType::Decimal128(10, 0)),
         ("DECIMAL(38, 10)", DataType::Decimal128(38, 10)),
         ("BOOLEAN", DataType::Boolean),

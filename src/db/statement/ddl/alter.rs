@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 
 use super::{Definer, Proposal, expect_kind};
+use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
@@ -19,6 +20,7 @@ use crate::db::value::assign;
 use crate::db::version::Version;
 use crate::sql::name::Name;
 use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
+use crate::sql::types::column_domain;
 
 /// What the actions of a statement come to so far.
 struct Altered {
@@ -78,9 +80,9 @@ impl Definer {
             AlterAction::DropColumn { if_exists, column } => altered.drop_column(column, *if_exists),
             AlterAction::RenameColumn { column, to } => altered.rename_column(column, to),
             AlterAction::Rename { to } => altered.rename(version, to),
-            AlterAction::SetType { column, data_type, .. } => {
+            AlterAction::SetType { column, sql_type, data_type } => {
                 let place = altered.column(column)?;
-                altered.set_type(place, data_type)?;
+                altered.set_type(place, data_type, column_domain(sql_type))?;
                 // A default that does not fit the new type is refused now, not at the next INSERT.
                 match altered.relation.defaults.get(place).cloned().flatten() {
                     Some(text) => self.check_default(version, &altered.relation, place, &text),
@@ -118,7 +120,7 @@ impl Definer {
         let missing = match &column.default {
             Some(default) => {
                 let value = self.reader(version).constant_expression(default.expression.clone())?;
-                Some(assign(&value, &column.data_type).map_err(|error| in_default(error, name))?)
+                Some(assign(&value, &column.data_type, column.domain).map_err(|error| in_default(error, name))?)
             }
             None => None,
         };
@@ -131,6 +133,9 @@ impl Definer {
         relation.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         relation.columns = relation.columns.iter().copied().chain([ColumnId(relation.next_column)]).collect();
         relation.missing = relation.missing.iter().cloned().chain([missing]).collect();
+        if let Some(domain) = column.domain {
+            relation.domains.insert(ColumnId(relation.next_column), domain);
+        }
         relation.next_column += 1;
         Ok(())
     }
@@ -138,7 +143,8 @@ impl Definer {
     fn check_default(&self, version: &Arc<Version>, relation: &Relation, place: usize, text: &str) -> Result<()> {
         let field = relation.schema.field(place);
         let value = self.reader(version).constant(text).map_err(|error| in_default(error, field.name()))?;
-        assign(&value, field.data_type()).map_err(|error| in_default(error, field.name())).map(drop)
+        let stored = assign(&value, field.data_type(), relation.domain(place));
+        stored.map_err(|error| in_default(error, field.name())).map(drop)
     }
 
     /// Refuses what a view needs as it is.
@@ -254,9 +260,9 @@ impl Altered {
         Ok(())
     }
 
-    fn set_type(&mut self, place: usize, data_type: &arrow::datatypes::DataType) -> Result<()> {
+    fn set_type(&mut self, place: usize, data_type: &arrow::datatypes::DataType, domain: Option<Domain>) -> Result<()> {
         let field = self.relation.schema.field(place).clone();
-        if field.data_type() == data_type {
+        if field.data_type() == data_type && self.relation.domain(place) == domain {
             return Ok(());
         }
         if !arrow::compute::can_cast_types(field.data_type(), data_type) {
@@ -272,8 +278,10 @@ impl Altered {
         let mut columns = relation.columns.to_vec();
         columns[place] = to;
         relation.columns = columns.into();
+        relation.domains.remove(&from);
+        relation.domains.extend(domain.map(|domain| (to, domain)));
         let mut missing = relation.missing.to_vec();
-        missing[place] = missing[place].as_ref().map(|value| assign(value, data_type)).transpose()?;
+        missing[place] = missing[place].as_ref().map(|value| assign(value, data_type, domain)).transpose()?;
         relation.missing = missing.into();
         self.conversions.push(CatalogChange::Convert { relation: relation.id, from, to });
         self.replace_field(place, |field| field.with_data_type(data_type.clone()));

@@ -7,6 +7,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{Definer, Proposal, expect_kind, options};
+use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
 use crate::base::wording::reword;
@@ -16,6 +17,7 @@ use crate::db::statement::dml::{column_of, resolve};
 use crate::db::value::assign;
 use crate::db::version::Version;
 use crate::db::write::Write;
+use crate::plan::query::Query;
 use crate::sql::statement::{CreateIndex, CreateKind, CreateRelation};
 
 impl Definer {
@@ -35,16 +37,17 @@ impl Definer {
             version.catalog.expect_free(name)?;
         }
         let mut proposal = Proposal { notices, ..Proposal::default() };
-        let (query_schema, rows) = match &create.query {
+        let (query, rows) = match &create.query {
             Some(query) => {
                 let reader = self.reader(version);
                 let planned = reader.plan(query)?;
                 proposal.reads = version.catalog.bases(planned.relations.iter().copied());
-                (Some(planned.schema.clone()), reader.collect(&planned)?)
+                let rows = reader.collect(&planned)?;
+                (Some(planned), rows)
             }
             None => (None, Vec::new()),
         };
-        let relation = define_relation(create, query_schema.as_ref(), self.shared.new_relation_id())?;
+        let relation = define_relation(create, query.as_ref(), self.shared.new_relation_id())?;
         if relation.watermark.is_some() {
             let name = &relation.name;
             proposal.notices.push(format!(
@@ -61,7 +64,7 @@ impl Definer {
             }
             changes.push(CatalogChange::Drop(old.id));
         }
-        let rows = rows.iter().map(|batch| conform(batch, &relation.schema)).collect::<Result<Vec<_>>>()?;
+        let rows = rows.iter().map(|batch| conform(batch, &relation)).collect::<Result<Vec<_>>>()?;
         proposal.writes = vec![Write::inserts(&relation, rows)];
         changes.push(CatalogChange::Define(Arc::new(relation)));
         proposal.delta = CatalogDelta::from(changes);
@@ -96,10 +99,14 @@ impl Definer {
     }
 }
 
-fn define_relation(create: &CreateRelation, query: Option<&SchemaRef>, id: RelationId) -> Result<Relation> {
+fn define_relation(create: &CreateRelation, query: Option<&Query>, id: RelationId) -> Result<Relation> {
     let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
-    let schema = canonical_schema(&Schema::new(fields_of(create, query)?));
-    let mut relation = Relation::new(id, create.name.in_main()?, kind, schema);
+    let schema = canonical_schema(&Schema::new(fields_of(create, query.map(|query| &query.schema))?));
+    let domains: Vec<Option<Domain>> = match query {
+        Some(query) if create.columns.is_empty() => query.domains.clone(),
+        _ => create.columns.iter().map(|column| column.domain).collect(),
+    };
+    let mut relation = Relation::new(id, create.name.in_main()?, kind, schema).with_domains(domains);
     relation.defaults = create.columns.iter().map(|c| c.default.as_ref().map(|text| text.text.clone())).collect();
     relation.defaults.resize(relation.schema.fields().len(), None);
     relation.primary_key = columns_of(&relation, &create.primary_key)?;
@@ -163,9 +170,11 @@ fn columns_of(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// A query's batch as rows of a relation of the same width.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| {
-        assign(array, field.data_type()).map_err(|error| error.context(format!("column \"{}\"", field.name())))
+fn conform(batch: &RecordBatch, relation: &Relation) -> Result<RecordBatch> {
+    let schema = &relation.schema;
+    let columns = batch.columns().iter().zip(schema.fields()).enumerate().map(|(column, (array, field))| {
+        let stored = assign(array, field.data_type(), relation.domain(column));
+        stored.map_err(|error| error.context(format!("column \"{}\"", field.name())))
     });
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_>>()?, &options)

@@ -98,7 +98,7 @@ fn convert(
             match (from.and_then(place), place(id)) {
                 (Some(place), _) => {
                     let field = new.schema.field(position);
-                    assign(rows.column(place), field.data_type())
+                    assign(rows.column(place), field.data_type(), new.domain(position))
                         .map_err(|error| error.context(format!("column \"{}\" of \"{}\"", field.name(), new.name)))
                 }
                 (None, Some(place)) => Ok(rows.column(place).clone()),

@@ -96,7 +96,8 @@ impl Definer {
                 .with_hint("CREATE TABLE .. AS SELECT * FROM 'file' brings the rows in"));
         }
         let schema = rename(&direct.schema, &create.columns)?;
-        let mut view = Relation::new(id, create.name.in_main()?, kind, schema);
+        let domains = direct.domains.iter().copied();
+        let mut view = Relation::new(id, create.name.in_main()?, kind, schema).with_domains(domains);
         view.query = Some(with_columns(&create.query_text, &create.columns, &view.schema));
         view.settings = self.settings.clone();
         view.dependencies = dependencies(&reader, &create.query, &direct);

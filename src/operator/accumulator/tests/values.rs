@@ -65,7 +65,7 @@ fn decimals_keep_their_digits() {
     assert_eq!(answers(sum.as_ref(), &[0, 1, 2]), ["9.03", "-0.01", "NULL"]);
     let mut average = accumulator(F::Avg, &argument);
     feed(average.as_mut(), &pool, &[(0, 0, 1), (1, 0, 1), (1, 0, 1), (3, 1, 1)]);
-    assert_eq!(answers(average.as_ref(), &[0, 1]), ["1.666667", "-0.010000"]);
+    assert_eq!(answers(average.as_ref(), &[0, 1]), ["1.666666666666666667", "-0.010000000000000000"]);
     let wide = DataType::Decimal128(38, 0);
     let top = Decimal128Array::from(vec![10i128.pow(38) - 1]).with_precision_and_scale(38, 0).unwrap();
     let pool = column(top);

@@ -19,11 +19,12 @@ use datafusion::logical_expr::{
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
-use crate::plan::rewrite::rewrite_node;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
+use crate::plan::rewrite::{rewrite_expressions, rewrite_node};
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
+    let plan = rewrite_expressions(plan, &mut selecting).map_err(from_datafusion)?;
     let plan = plan.transform_up_with_subqueries(compute_operands).data().map_err(from_datafusion)?;
     plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(filter) => conditions(filter, functions),
@@ -58,6 +59,19 @@ fn holds_subquery(expr: &Expr) -> DataFusionResult<bool> {
     expr.exists(|expr| {
         Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
     })
+}
+
+/// `x IN (VALUES ..)`: DataFusion joins by the expression that a query selects, and VALUES selects none.
+fn selecting(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
+    match expr {
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if subquery.subquery.head_output_expr()?.is_none() => {
+            let columns: Vec<Expr> = subquery.subquery.schema().columns().into_iter().map(Expr::Column).collect();
+            let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project(columns)?.build()?;
+            let subquery = subquery.with_plan(Arc::new(plan));
+            Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
+        }
+        other => Ok(Transformed::no(other)),
+    }
 }
 
 /// A filter keeps rows for which its condition is true, so NULL need only be told from false below a negation.

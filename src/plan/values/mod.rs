@@ -1,0 +1,15 @@
+//! Values are what was written: exact decimals, one meaning of every cast, no silent change of type.
+//!
+//! DataFusion computes decimals in types of its own choosing (a quotient gets four digits and is cut there), compares
+//! DOUBLE with DECIMAL as DECIMAL(30,15), rounds by types that change while constants are folded, and casts as Arrow
+//! does. So before it settles types, [`settle`] decides: operands that mix DOUBLE and DECIMAL become DOUBLE, arithmetic
+//! and rounding of decimals become functions whose types are fixed ([`arithmetic`], [`rounding`]), explicit casts
+//! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
+//! whose meaning depends on the type of their argument are told apart there too ([`length`]).
+
+pub mod arithmetic;
+mod bounds;
+pub mod cast;
+pub mod length;
+pub mod rounding;
+pub mod settle;
