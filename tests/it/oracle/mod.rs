@@ -9,6 +9,7 @@
 //! case is made smaller commit by commit before it is shown, as SQL that can be run.
 
 mod generate;
+mod judge;
 mod second_opinion;
 
 use std::collections::BTreeMap;
