@@ -30,6 +30,7 @@ use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::rewrite_node;
 use crate::plan::source::domain_of;
+use crate::plan::time::function::TimeFunction;
 
 /// Functions of floats for which DataFusion has decimal variants with other results.
 const OF_DOUBLES: [&str; 4] = ["power", "pow", "log", "nanvl"];
@@ -413,7 +414,9 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
-    if !has_decimal || func.inner().is::<ValueCast>() {
+    // Functions of time take each argument as it is.
+    let own = func.inner().is::<ValueCast>() || func.inner().is::<TimeFunction>();
+    if !has_decimal || own {
         return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
     if let Some(rounded) = rounding(func.name(), &args, &types) {
