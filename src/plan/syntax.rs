@@ -36,7 +36,7 @@ pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()
         Some(columns) => columns.clone(),
         None => columns_of(name),
     };
-    match query.visit(&mut Rewrite { columns_of }) {
+    match query.visit(&mut Rewrite { columns_of, named: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -61,13 +61,17 @@ impl VisitorMut for Named {
 
 struct Rewrite<'a> {
     columns_of: ColumnsOf<'a>,
+    /// Per query that is being visited, whether the casts of its SELECT have names already.
+    named: Vec<bool>,
 }
 
 impl VisitorMut for Rewrite<'_> {
     type Break = Error;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        name_casts(select);
+        if self.named.last() != Some(&true) {
+            name_casts(select, &mut []);
+        }
         match joins(select, self.columns_of) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -78,10 +82,14 @@ impl VisitorMut for Rewrite<'_> {
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(|table| widen_anchor(&mut table.query.body));
         }
-        if let SetExpr::Select(select) = query.body.as_ref()
-            && let Some(order_by) = &mut query.order_by
-            && let ast::OrderByKind::Expressions(keys) = &mut order_by.kind
-        {
+        self.named.push(matches!(query.body.as_ref(), SetExpr::Select(_)));
+        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
+        let keys = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
+            Some(ast::OrderByKind::Expressions(keys)) => keys.as_mut_slice(),
+            _ => &mut [],
+        };
+        name_casts(select, keys);
+        if !keys.is_empty() {
             for (name, merged) in merged_columns(select) {
                 // A key that names an output column means that one; it is merged already.
                 if !names_output(select, &name) {
@@ -89,6 +97,11 @@ impl VisitorMut for Rewrite<'_> {
                 }
             }
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
+        self.named.pop();
         ControlFlow::Continue(())
     }
 
@@ -150,19 +163,26 @@ fn is_double(digits: &str) -> bool {
 // ---- names of casts ----
 
 /// DataFusion calls `CAST(x AS T)` by the name of `x`, so that a SELECT cannot use `x` in two types. Where one does,
-/// its casts of `x` get names of their own.
-fn name_casts(select: &mut Select) {
-    let mut uses = CastUses { of: BTreeMap::new(), depth: 0, name: None };
-    visit_lists(select, &mut uses);
+/// its casts of `x` get names of their own, in the keys it is ordered by too.
+fn name_casts(select: &mut Select, order_by: &mut [ast::OrderByExpr]) {
+    let mut uses = CastUses { of: BTreeMap::new(), depth: 0, operand: false, name: None };
+    visit_lists(select, order_by, &mut uses);
     let ambiguous: BTreeSet<String> =
         uses.of.into_iter().filter(|(_, types)| types.len() > 1).map(|(of, _)| of).collect();
     if !ambiguous.is_empty() {
-        visit_lists(select, &mut CastUses { of: BTreeMap::new(), depth: 0, name: Some(ambiguous) });
+        let mut uses = CastUses { of: BTreeMap::new(), depth: 0, operand: false, name: Some(ambiguous) };
+        visit_lists(select, order_by, &mut uses);
     }
 }
 
 /// Visits the expressions that name columns of a SELECT's result or groups.
-fn visit_lists(select: &mut Select, visitor: &mut CastUses) {
+fn visit_lists(select: &mut Select, order_by: &mut [ast::OrderByExpr], visitor: &mut CastUses) {
+    if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
+        let _ = keys.visit(visitor);
+    }
+    for key in order_by {
+        let _ = key.visit(visitor);
+    }
     let _ = select.projection.visit(visitor);
     let _ = select.group_by.visit(visitor);
     let _ = select.having.visit(visitor);
@@ -174,6 +194,8 @@ struct CastUses {
     /// By expression, the types it is cast to; empty for its own.
     of: BTreeMap<String, BTreeSet<String>>,
     depth: usize,
+    /// Whether the next expression is the operand of a cast: that is no use of its own.
+    operand: bool,
     name: Option<BTreeSet<String>>,
 }
 
@@ -190,8 +212,16 @@ impl VisitorMut for CastUses {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr, .. } = expr {
+            self.operand = matches!(expr.as_ref(), Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
+        let operand = std::mem::take(&mut self.operand);
+        if self.depth > 0 || operand {
             return ControlFlow::Continue(());
         }
         let (of, data_type) = match expr {

@@ -19,7 +19,7 @@ pub mod ties;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 
 /// Rewrites the expressions of every node bottom-up, subqueries included; outputs keep their names.
 pub(crate) fn rewrite_expressions(
@@ -35,12 +35,38 @@ pub(crate) fn rewrite_node(
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&node);
-    let node = node.map_expressions(|expr| {
+    let mut named = |expr: Expr| {
         let name = names.save(&expr);
         Ok(expr.transform_up(&mut *rewrite)?.update_data(|expr| name.restore(expr)))
+    };
+    let node = node.map_expressions(|expr| match expr {
+        // A grouping set has no name; the keys in it have.
+        Expr::GroupingSet(set) => keys_of(set, &mut named),
+        expr => named(expr),
     })?;
     match node.transformed {
         true => node.map_data(LogicalPlan::recompute_schema),
         false => Ok(node),
     }
+}
+
+/// Rewrites the keys of a grouping set one by one.
+fn keys_of(set: GroupingSet, rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    let mut all = |keys: Vec<Expr>| -> Result<Vec<Expr>> {
+        let keys = keys.into_iter().map(|key| {
+            let key = rewrite(key)?;
+            changed |= key.transformed;
+            Ok(key.data)
+        });
+        keys.collect()
+    };
+    let set = match set {
+        GroupingSet::Rollup(keys) => GroupingSet::Rollup(all(keys)?),
+        GroupingSet::Cube(keys) => GroupingSet::Cube(all(keys)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<Vec<_>>>()?)
+        }
+    };
+    Ok(Transformed::new_transformed(Expr::GroupingSet(set), changed))
 }
