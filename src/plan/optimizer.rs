@@ -21,7 +21,8 @@ use datafusion::execution::FunctionRegistry as DataFusionRegistry;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -47,6 +48,11 @@ use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
 use crate::plan::rules::push_down_filter::PushDown;
 use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
+
+/// Turns `grouping(x)` into a question to the number of the grouping set, while `x` still stands as it was written.
+pub(crate) fn resolve_grouping(plan: LogicalPlan, functions: &FunctionRegistry) -> DataFusionResult<LogicalPlan> {
+    ResolveGroupingFunction::new().analyze(plan, functions.options())
+}
 
 /// Settles types and grouping functions.
 pub(crate) fn analyze(plan: LogicalPlan, functions: &FunctionRegistry) -> DataFusionResult<LogicalPlan> {

@@ -2,6 +2,7 @@
 //!
 //! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes alone.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
+//! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
 //!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes once
 //!   all casts are there, those of `root` too.
@@ -54,7 +55,7 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 25] = [
+pub(crate) const PASSES: [Pass; 26] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
     Pass { name: SHARED, run: shared::settle },
@@ -70,6 +71,7 @@ pub(crate) const PASSES: [Pass; 25] = [
         name: "lifted_condition",
         run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
     },
+    Pass { name: "grouping", run: grouping },
     Pass { name: "numbers", run: |plan, _| settle::settle(plan) },
     Pass { name: "settled_types", run: |plan, context| settled_types::settle(plan, context.functions) },
     Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
@@ -87,6 +89,10 @@ pub(crate) const PASSES: [Pass; 25] = [
 
 /// The pass that decides which rows are shared; their plans go through the passes after it by themselves.
 const SHARED: &str = "shared";
+
+fn grouping(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
+    optimizer::resolve_grouping(plan, context.functions).map_err(|error| plan_error(error, context.functions))
+}
 
 /// Applies all passes; `observe` sees the plan after each.
 pub(crate) fn run(

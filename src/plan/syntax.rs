@@ -165,12 +165,12 @@ fn is_double(digits: &str) -> bool {
 /// DataFusion calls `CAST(x AS T)` by the name of `x`, so that a SELECT cannot use `x` in two types. Where one does,
 /// its casts of `x` get names of their own, in the keys it is ordered by too.
 fn name_casts(select: &mut Select, order_by: &mut [ast::OrderByExpr]) {
-    let mut uses = CastUses { of: BTreeMap::new(), depth: 0, operand: false, name: None };
+    let mut uses = CastUses { of: BTreeMap::new(), depth: 0, name: None };
     visit_lists(select, order_by, &mut uses);
     let ambiguous: BTreeSet<String> =
         uses.of.into_iter().filter(|(_, types)| types.len() > 1).map(|(of, _)| of).collect();
     if !ambiguous.is_empty() {
-        let mut uses = CastUses { of: BTreeMap::new(), depth: 0, operand: false, name: Some(ambiguous) };
+        let mut uses = CastUses { of: BTreeMap::new(), depth: 0, name: Some(ambiguous) };
         visit_lists(select, order_by, &mut uses);
     }
 }
@@ -191,11 +191,10 @@ fn visit_lists(select: &mut Select, order_by: &mut [ast::OrderByExpr], visitor: 
 
 /// Collects in which types expressions are used, or wraps the casts of those in `name`.
 struct CastUses {
-    /// By expression, the types it is cast to; empty for its own.
+    /// By expression, the types it is cast to; empty for its own, which the operand of a cast counts as too: the same
+    /// column may stand elsewhere under another spelling.
     of: BTreeMap<String, BTreeSet<String>>,
     depth: usize,
-    /// Whether the next expression is the operand of a cast: that is no use of its own.
-    operand: bool,
     name: Option<BTreeSet<String>>,
 }
 
@@ -212,16 +211,8 @@ impl VisitorMut for CastUses {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Cast { expr, .. } = expr {
-            self.operand = matches!(expr.as_ref(), Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-        }
-        ControlFlow::Continue(())
-    }
-
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let operand = std::mem::take(&mut self.operand);
-        if self.depth > 0 || operand {
+        if self.depth > 0 {
             return ControlFlow::Continue(());
         }
         let (of, data_type) = match expr {

@@ -104,21 +104,14 @@ features! {
 
 /// Features that are left out until a known mistake is mended: the feature, and what is wrong.
 pub const RED: &[(Feature, &str)] = &[
-    (Feature::ERROR_STATE, "casts out of range give 22P02 or 22000 instead of 22003"),
-    (Feature::DISTINCT_ON_NUMBER, "DISTINCT ON refuses sort keys that are numbers of its columns"),
     (Feature::GROUP_TWICE, "a key that stands twice in ROLLUP, or twice as a cast, is refused"),
     (Feature::DISTINCT_CONSTANT, "under DISTINCT a number in ORDER BY is taken for a constant item of that value"),
     (Feature::WINDOW_ORDERED, "ORDER BY over a window aggregate is dropped as if it were monotone"),
     (Feature::UNNEST_RENAMED, "beside UNNEST an item named like an input column is ambiguous"),
     (Feature::ON_QUERY, "a subquery in ON is refused as invalid"),
-    (Feature::FRACTION_TO_INTEGER, "a cast to an integer cuts the fraction off"),
     (Feature::QUANTIFIED_VALUES, "ANY, ALL and IN of VALUES are no syntax"),
-    (Feature::NULL_SAFE_JOIN, "IS NOT DISTINCT FROM in ON becomes = beside a subquery in WHERE"),
     (Feature::LATERAL_QUERY, "a subquery in LATERAL does not find the columns outside"),
     (Feature::NATURAL_BARE, "a column merged by NATURAL JOIN is ambiguous in WHERE"),
-    (Feature::DATE_PLUS, "a date plus an interval stays a date"),
-    (Feature::NARROWING, "casts in conditions lose their error, and FILTER and ON do not guard them"),
-    (Feature::GUARDED, "AND does not guard a division"),
 ];
 
 /// Errors that valid queries meet because of known mistakes: what their message says, and when it does. They count as
