@@ -184,9 +184,9 @@ impl AggregateUDFImpl for Function {
     }
 
     fn set_monotonicity(&self, _: &DataType) -> SetMonotonicity {
+        // The extremes are not: over no value yet they are NULL, which no order puts where they would have it.
         match self.function {
-            AggregateFunction::Count | AggregateFunction::Max => SetMonotonicity::Increasing,
-            AggregateFunction::Min => SetMonotonicity::Decreasing,
+            AggregateFunction::Count => SetMonotonicity::Increasing,
             _ => SetMonotonicity::NotMonotonic,
         }
     }
