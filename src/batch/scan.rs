@@ -92,16 +92,7 @@ impl ScanInput {
             return Ok(self);
         }
         let places = layout.places(&self.snapshot.layout().ids);
-        let inserted = self.inserted.iter().map(|rows| {
-            let columns = places.iter().enumerate().map(|(column, place)| match place {
-                Some(place) => Ok(rows.column(*place).clone()),
-                None => layout.missing_column(column, rows.num_rows()),
-            });
-            let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-            let columns = columns.collect::<Result<_>>()?;
-            Ok(RecordBatch::try_new_with_options(layout.schema.clone(), columns, &options)?)
-        });
-        let inserted = inserted.collect::<Result<_>>()?;
+        let inserted = self.inserted.iter().map(|rows| layout.rows(rows, &places)).collect::<Result<_>>()?;
         Ok(ScanInput { snapshot: self.snapshot.seen_as(layout.clone()), deleted: self.deleted, inserted })
     }
 

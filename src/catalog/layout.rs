@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::base::error::Result;
@@ -42,6 +42,16 @@ impl Layout {
     /// Where each column of this layout stands among `ids`.
     pub fn places(&self, ids: &[ColumnId]) -> Vec<Option<usize>> {
         self.ids.iter().map(|id| ids.iter().position(|other| other == id)).collect()
+    }
+
+    /// Rows with the columns of this layout, made of rows in which they stand at `places`.
+    pub fn rows(&self, rows: &RecordBatch, places: &[Option<usize>]) -> Result<RecordBatch> {
+        let columns = places.iter().enumerate().map(|(position, place)| match place {
+            Some(place) => Ok(rows.column(*place).clone()),
+            None => self.missing_column(position, rows.num_rows()),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns.collect::<Result<_>>()?, &options)?)
     }
 
     /// The column at `position` of `rows` rows that were stored without it.

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
@@ -57,14 +56,7 @@ impl Port {
     /// A change of the relation with the columns that the query sees.
     fn seen(&self, batch: &ChangeBatch) -> Result<ChangeBatch> {
         let Some(places) = &self.places else { return Ok(batch.clone()) };
-        let rows = batch.rows();
-        let columns = places.iter().enumerate().map(|(column, place)| match place {
-            Some(place) => Ok(rows.column(*place).clone()),
-            None => self.layout.missing_column(column, rows.num_rows()),
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        batch.with_rows(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
+        batch.with_rows(self.layout.rows(batch.rows(), places)?)
     }
 }
 

@@ -131,14 +131,7 @@ impl Appender {
             );
         }
         let (layout, places) = (now.layout(), now.layout().places(&old.columns));
-        let followed = batches.iter().map(|rows| {
-            let columns = places.iter().enumerate().map(|(column, place)| match place {
-                Some(place) => Ok(rows.column(*place).clone()),
-                None => layout.missing_column(column, rows.num_rows()),
-            });
-            Ok(RecordBatch::try_new(layout.schema.clone(), columns.collect::<Result<_>>()?)?)
-        });
-        followed.collect()
+        batches.iter().map(|rows| layout.rows(rows, &places)).collect()
     }
 
     fn grow(&mut self, rows: usize) -> Result<()> {

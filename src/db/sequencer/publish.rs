@@ -16,6 +16,7 @@ use crate::continuous::network::{Changes, Failures, Moment, Upkeep, recompute};
 use crate::continuous::step::StepContext;
 use crate::db::sequencer::{Group, Sequencer};
 use crate::db::subscription::SubscriptionEvent;
+use crate::db::table::TableState;
 use crate::db::version::{Contents, Entry, Version};
 use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
@@ -36,7 +37,7 @@ impl Sequencer {
     pub(super) fn step(&mut self, group: &mut Group) -> Step {
         let (epoch, time_us) = (group.epoch, group.time_us);
         let tables = &self.tables;
-        let snapshots = || tables.iter().map(|(id, table)| (*id, table.arena.snapshot(epoch))).collect();
+        let snapshots = || snapshots_of(tables, epoch);
         let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &snapshots };
         self.network.step(&mut group.changes, &moment);
         let failures = self.network.failures();
@@ -53,7 +54,7 @@ impl Sequencer {
 
     /// The rows of all tables and streams, in the middle of making `epoch`.
     pub fn table_snapshots(&self, epoch: u64) -> HashMap<RelationId, Snapshot> {
-        self.tables.iter().map(|(id, table)| (*id, table.arena.snapshot(epoch))).collect()
+        snapshots_of(&self.tables, epoch)
     }
 
     /// Makes the epoch what everybody reads from now on.
@@ -171,4 +172,8 @@ impl Sequencer {
             history.pop_front();
         }
     }
+}
+
+fn snapshots_of(tables: &HashMap<RelationId, TableState>, epoch: u64) -> HashMap<RelationId, Snapshot> {
+    tables.iter().map(|(id, table)| (*id, table.arena.snapshot(epoch))).collect()
 }
