@@ -99,6 +99,7 @@ fn query_clauses(query: &mut Query) -> Result<()> {
     }
     fetch_as_limit(query)?;
     order_by_all(query);
+    order_by_numbers(query);
     order_by_distinct(query);
     Ok(())
 }
@@ -129,7 +130,20 @@ fn order_by_all(query: &mut Query) {
     order_by.kind = OrderByKind::Expressions(by);
 }
 
-/// `SELECT DISTINCT a + 1 .. ORDER BY a + 1`: by the position, because the planner no longer finds `a` there.
+/// `ORDER BY (2)` is `ORDER BY 2`.
+fn order_by_numbers(query: &mut Query) {
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) else {
+        return;
+    };
+    for key in keys.iter_mut().filter(|key| is_literal(&key.expr)) {
+        while let Expr::Nested(inner) = &mut key.expr {
+            key.expr = take(inner);
+        }
+    }
+}
+
+/// `SELECT DISTINCT a + 1 .. ORDER BY a + 1`: by the position, because the planner no longer finds `a` there. A number
+/// is a position already, also beside a column that is this number.
 fn order_by_distinct(query: &mut Query) {
     let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) else {
         return;
@@ -138,7 +152,8 @@ fn order_by_distinct(query: &mut Query) {
     if select.distinct != Some(ast::Distinct::Distinct) || has_wildcard(select) {
         return;
     }
-    for key in keys.iter_mut().filter(|key| column_name(&key.expr).is_none()) {
+    let is_computed = |key: &&mut OrderByExpr| column_name(&key.expr).is_none() && !is_literal(&key.expr);
+    for key in keys.iter_mut().filter(is_computed) {
         let place = select.projection.iter().position(|item| match item {
             SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => *expr == key.expr,
             _ => false,
@@ -146,6 +161,14 @@ fn order_by_distinct(query: &mut Query) {
         if let Some(place) = place {
             key.expr = number(place + 1);
         }
+    }
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) => true,
+        Expr::Nested(inner) => is_literal(inner),
+        _ => false,
     }
 }
 

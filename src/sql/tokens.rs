@@ -1,7 +1,8 @@
 //! From text to the tokens that sqlparser reads.
 //!
 //! White space goes, places count from the start of the script, and what sqlparser has no grammar for is said in words
-//! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's
+//! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes
+//! `(SELECT * FROM (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's
 //! `TUMBLE(TABLE t, ..)` loses its TABLE, DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`friendly` fills it in),
 //! `0x1F` is 31, and every `?` gets its number. A token put in stands where the word it replaces stands, so places stay true.
 
@@ -63,7 +64,7 @@ fn shift(location: Location, start: Location) -> Location {
 /// The tokens as sqlparser can read them, and the names of the parameters.
 pub(super) fn prepare(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Vec<String>)> {
     let end = tokens.last().map_or(Location { line: 0, column: 0 }, |token| token.span.end);
-    let (mut output, parameters) = if tokens.iter().any(may_change) {
+    let (mut output, parameters) = if tokens.iter().any(may_change) || tokens.windows(2).any(opens_values) {
         let mut rewriter = Rewriter::new(&tokens);
         (0..tokens.len()).try_for_each(|at| rewriter.step(at))?;
         (rewriter.output, rewriter.parameters)
@@ -87,6 +88,11 @@ fn may_change(token: &TokenWithSpan) -> bool {
     }
 }
 
+/// Whether two tokens are `(VALUES`.
+fn opens_values(pair: &[TokenWithSpan]) -> bool {
+    matches!(pair, [open, first] if open.token == Token::LParen && word(first).eq_ignore_ascii_case("VALUES"))
+}
+
 /// One bracket, or the statement itself.
 #[derive(Default)]
 struct Level {
@@ -102,6 +108,8 @@ struct Level {
     is_struct_type: bool,
     /// An ASOF JOIN waits for its condition; true for `ASOF LEFT JOIN`.
     asof: Option<bool>,
+    /// A parenthesis that was put in is closed where this level is.
+    closes_twice: bool,
 }
 
 struct Rewriter<'t> {
@@ -237,6 +245,9 @@ impl<'t> Rewriter<'t> {
 
     fn close(&mut self, at: usize) {
         let closed = if self.levels.len() > 1 { self.levels.pop() } else { None };
+        if closed.as_ref().is_some_and(|level| level.closes_twice) {
+            self.insert(Token::RParen, at);
+        }
         if closed.is_some_and(|level| level.is_struct_type) {
             self.insert(Token::Gt, at);
         } else {
@@ -283,6 +294,14 @@ impl<'t> Rewriter<'t> {
                 self.began();
             }
             Keyword::TABLE if self.level().is_window_call && (may_start || self.follows(at, &Token::RArrow)) => {}
+            Keyword::VALUES if may_start && self.is_operand(at) => {
+                self.select_all(at);
+                self.insert(Token::make_keyword("FROM"), at);
+                self.insert(Token::LParen, at);
+                self.push(at);
+                self.began();
+                self.level().closes_twice = true;
+            }
             Keyword::SELECT | Keyword::VALUES => {
                 self.push(at);
                 self.began();
@@ -362,6 +381,15 @@ impl<'t> Rewriter<'t> {
         let named = matches!(self.tokens.get(at + 1).map(|token| &token.token), Some(Token::Word(_)));
         let is_top = self.levels.len() == 1;
         named && !self.level().is_window_call && !(is_top && self.is_describe)
+    }
+
+    /// Whether a query that begins at `at` is in a parenthesis where an expression may stand. It may look so in FROM
+    /// behind a comma too, where the difference does not matter.
+    fn is_operand(&self, at: usize) -> bool {
+        let inserts = self.is_insert && self.levels.len() <= 2 && !self.levels.iter().any(|level| level.has_query);
+        let before = at.checked_sub(2).map(|at| self.peek(at)).unwrap_or_default();
+        let is_relation = ["FROM", "JOIN", "LATERAL", "AS"].iter().any(|word| word.eq_ignore_ascii_case(before));
+        self.follows(at, &Token::LParen) && !inserts && !is_relation
     }
 
     fn asof(&mut self, at: usize) {
