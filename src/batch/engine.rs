@@ -25,11 +25,13 @@ use parking_lot::RwLock;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::limits::{FenceLimits, UnfenceLimits, keep_sorts};
+use crate::batch::orders::part_orders;
 use crate::batch::projections::PushProjections;
 use crate::batch::runtime::RuntimeSlot;
 use crate::batch::scan::{Contents, Prefilter, Relations};
 use crate::batch::shared::SharedPlans;
 use crate::batch::stream::{BatchStream, Message, wait_for};
+use crate::batch::unassumed::Unassume;
 use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
 use crate::plan::functions;
@@ -208,6 +210,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     }
     rules.insert(0, Arc::new(Prefilter));
     rules.insert(0, Arc::new(FenceLimits));
+    rules.insert(0, Arc::new(Unassume));
     rules.push(Arc::new(UnfenceLimits));
     rules
 }
@@ -285,7 +288,7 @@ fn ready(
             true => bind(plan, binding.now_us, &binding.parameters)?,
             false => plan.clone(),
         };
-        keep_sorts(contents.attach(plan)?)
+        keep_sorts(part_orders(contents.attach(plan)?)?)
     };
     let shared = shared::in_order(&query.plan).map_err(from_datafusion)?.into_iter();
     let shared = shared.map(|rows| ready(rows.plan()).map(|plan| (rows, plan))).collect::<Result<Vec<_>>>()?;

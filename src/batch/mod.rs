@@ -7,18 +7,22 @@
 //! - [`engine`]: memory and time limits, from a plan to its batches.
 //! - `runtime`: the threads.
 //! - `limits`: limits that keep their order.
+//! - `orders`: aggregates of one node in several orders.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
 //! - `shared`: rows that are computed once and read by several.
+//! - `unassumed`: what is known of rows, forgotten where it no longer holds.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
 mod limits;
+mod orders;
 mod projections;
 mod runtime;
 pub mod scan;
 mod shared;
 pub mod stream;
+mod unassumed;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! Aggregates over a window that depend on the order of the frame's rows, in an order of their own.
+//! Aggregates that depend on the order of their rows, in an order of their own: over frames, and beside aggregates in
+//! another order.
 //!
 //! `array_agg(x) OVER (ORDER BY k)` takes rows that agree on k in the order in which they arrived, and the order cannot
 //! be completed in OVER: rows that agree on k enter a RANGE or GROUPS frame together, and further keys would part them.
@@ -11,14 +12,17 @@ use std::hash::{Hash, Hasher};
 use std::mem::size_of;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 
+use super::foreign_state;
 use crate::operator::error::to_datafusion;
 
 /// What is computed of the rows in their order.
@@ -118,15 +122,21 @@ impl AggregateUDFImpl for InOrder {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let types = args.exprs.iter().map(|expr| expr.data_type(args.schema)).collect::<Result<Vec<_>>>()?;
-        Ok(Box::new(OrderedRows::try_new(self.clone(), &types)?))
+        Ok(Box::new(OrderedRows::try_new(self.clone(), types)?))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.accumulator(args)
     }
 
-    fn state_fields(&self, _args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new("none", DataType::Null, true))])
+    /// A list of each argument, and one that says how often each row is there.
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let types = args.input_fields.iter().map(|field| field.data_type().clone()).chain([DataType::UInt64]);
+        let list = |(index, data_type): (usize, DataType)| {
+            let items = DataType::List(Arc::new(Field::new_list_field(data_type, true)));
+            Arc::new(Field::new(format_state_name(args.name, &format!("argument {index}")), items, true))
+        };
+        Ok(types.enumerate().map(list).collect())
     }
 }
 
@@ -142,12 +152,13 @@ struct Entry {
 struct OrderedRows {
     function: InOrder,
     converter: RowConverter,
+    types: Vec<DataType>,
     rows: BTreeMap<Box<[u8]>, Entry>,
     bytes: usize,
 }
 
 impl OrderedRows {
-    fn try_new(function: InOrder, types: &[DataType]) -> Result<Self> {
+    fn try_new(function: InOrder, types: Vec<DataType>) -> Result<Self> {
         let Some((own, keys)) = types.split_at_checked(function.own) else {
             return internal_err!("{} has fewer arguments than it needs", function.name);
         };
@@ -155,7 +166,8 @@ impl OrderedRows {
         let keys = keys.map(|(data_type, options)| SortField::new_with_options(data_type.clone(), *options));
         // The arguments come last: what the keys do not tell apart is told apart by what can be seen.
         let fields = keys.chain(own.iter().map(|data_type| SortField::new(data_type.clone())));
-        Ok(OrderedRows { converter: RowConverter::new(fields.collect())?, function, rows: BTreeMap::new(), bytes: 0 })
+        let converter = RowConverter::new(fields.collect())?;
+        Ok(OrderedRows { converter, types, function, rows: BTreeMap::new(), bytes: 0 })
     }
 
     /// Encodes the rows and gives each to `change`.
@@ -229,22 +241,26 @@ impl OrderedRows {
         }
         ScalarValue::Utf8(text).cast_to(&self.function.data_type)
     }
-}
 
-impl Accumulator for OrderedRows {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let own = values.len().min(self.function.own);
+    /// Takes in every row so many times.
+    fn add(&mut self, values: &[ArrayRef], count: impl Fn(usize) -> usize) -> Result<()> {
         self.each(values, |rows, key, row| {
             if let Some(entry) = rows.rows.get_mut(key) {
-                entry.count += 1;
+                entry.count += count(row);
                 return Ok(());
             }
-            let arguments = values[..own].iter().map(|column| ScalarValue::try_from_array(column, row));
-            let entry = Entry { count: 1, arguments: arguments.collect::<Result<_>>()? };
+            let arguments = values.iter().map(|column| ScalarValue::try_from_array(column, row));
+            let entry = Entry { count: count(row), arguments: arguments.collect::<Result<_>>()? };
             rows.bytes += key.len() + size_of::<Entry>() + entry.arguments.iter().map(ScalarValue::size).sum::<usize>();
             rows.rows.insert(key.into(), entry);
             Ok(())
         })
+    }
+}
+
+impl Accumulator for OrderedRows {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.add(values, |_| 1)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
@@ -286,10 +302,31 @@ impl Accumulator for OrderedRows {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Err(to_datafusion(crate::base::error::Error::internal("an aggregate over a window has no parts")))
+        let list = |values: Vec<ScalarValue>, data_type: &DataType| {
+            ScalarValue::List(ScalarValue::new_list_nullable(&values, data_type))
+        };
+        let of_arguments = self.types.iter().enumerate().map(|(argument, data_type)| {
+            let values = self.rows.values().filter_map(|entry| entry.arguments.get(argument).cloned());
+            list(values.collect(), data_type)
+        });
+        let counts = self.rows.values().map(|entry| ScalarValue::UInt64(Some(entry.count as u64)));
+        let counts = list(counts.collect(), &DataType::UInt64);
+        Ok(of_arguments.chain([counts]).collect())
     }
 
-    fn merge_batch(&mut self, _states: &[ArrayRef]) -> Result<()> {
-        Err(to_datafusion(crate::base::error::Error::internal("an aggregate over a window has no parts")))
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let Some(parts) = states.first().map(|state| state.len()) else { return Ok(()) };
+        for part in 0..parts {
+            let lists = states.iter().map(|state| Ok(state.as_list_opt::<i32>().ok_or_else(foreign)?.value(part)));
+            let mut lists = lists.collect::<Result<Vec<ArrayRef>>>()?;
+            let counts = lists.pop().ok_or_else(foreign)?;
+            let counts = counts.as_primitive_opt::<UInt64Type>().ok_or_else(foreign)?.values();
+            self.add(&lists, |row| counts.get(row).map_or(0, |count| *count as usize))?;
+        }
+        Ok(())
     }
+}
+
+fn foreign() -> DataFusionError {
+    to_datafusion(foreign_state())
 }
