@@ -26,7 +26,8 @@ use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation, value,
+    existence, join_condition, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation,
+    value,
 };
 use crate::plan::rewrite::{
     asof, bind, canonical_values, checked_arithmetic, guards, root, settled_types, sorts, ties,
@@ -55,12 +56,13 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 26] = [
+pub(crate) const PASSES: [Pass; 27] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
     Pass { name: SHARED, run: shared::settle },
     Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
+    Pass { name: "join_condition", run: |plan, _| join_condition::part(plan) },
     Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
     Pass { name: "value", run: value::count_where_valued },

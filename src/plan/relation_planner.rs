@@ -15,6 +15,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::context::FILE;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::rewrite::set_operations::{SetOperation, with_multiplicities};
+use crate::plan::rewrite::subquery::skipped_level::as_lateral;
 use crate::plan::rules::dependencies::forget;
 use crate::plan::shared;
 use crate::plan::windows::{Window, length_us};
@@ -57,6 +58,7 @@ impl RelationPlanner for Relations {
 
 /// A relation or a query in FROM, as DataFusion plans it, without what it may wrongly believe of its rows.
 fn named(mut relation: TableFactor, context: &mut dyn RelationPlannerContext) -> DataFusionResult<RelationPlanning> {
+    let is_lateral = matches!(relation, TableFactor::Derived { lateral: true, .. });
     // DataFusion asks here again for the same factor; what it does not read tells that one from others.
     let alias = match &mut relation {
         TableFactor::Table { partitions, alias, .. } => match partitions.as_slice() {
@@ -75,8 +77,8 @@ fn named(mut relation: TableFactor, context: &mut dyn RelationPlannerContext) ->
         },
         _ => return Ok(RelationPlanning::Original(Box::new(relation))),
     };
-    let plan = context.plan(relation)?;
-    planned(forget(plan)?, alias)
+    let plan = forget(context.plan(relation)?)?;
+    planned(if is_lateral { as_lateral(plan)? } else { plan }, alias)
 }
 
 fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> DataFusionResult<RelationPlanning> {

@@ -50,7 +50,8 @@ pub(crate) fn lower_joins(plan: LogicalPlan, functions: &FunctionRegistry) -> Re
     .map_err(from_datafusion)
 }
 
-fn is_marked(join: &Join) -> bool {
+/// Whether it is an as-of join.
+pub(crate) fn is_marked(join: &Join) -> bool {
     join.filter.as_ref().is_some_and(|filter| filter.exists(|expr| Ok(marked(expr).is_some())).unwrap_or(false))
 }
 

@@ -24,15 +24,15 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::refusals::not_decorrelated;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::rewrite::subquery::skipped_level::{free_references, lateral_query};
 
 /// Lifts conditions on outer rows over the nodes that they may not simply be pulled through.
 pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &AliasGenerator) -> Result<LogicalPlan> {
     let lifter = Lifter { functions, aliases };
-    let make_plain = |plan: LogicalPlan| plan.transform_down(|node| lifter.make_plain(node));
     let lifted = plan.transform_up_with_subqueries(|node| match node {
         // LATERAL: here the subquery is a node.
-        LogicalPlan::Subquery(subquery) => make_plain(LogicalPlan::Subquery(subquery)),
-        node => node.map_subqueries(make_plain),
+        LogicalPlan::Subquery(subquery) => lifter.make_all_plain(LogicalPlan::Subquery(subquery)),
+        node => node.map_subqueries(|plan| lifter.make_all_plain(plan)),
     });
     let lifted = lifted.data().map_err(from_datafusion)?;
     refuse_inner_aggregates(&lifted)?;
@@ -57,7 +57,7 @@ fn refuse_inner_aggregates(plan: &LogicalPlan) -> Result<()> {
                         && aggregate.group_expr.is_empty()
                         && !known.is_some_and(|known| std::ptr::eq(known, node))
                     {
-                        left |= !aggregate.input.all_out_ref_exprs().is_empty();
+                        left |= depends(&aggregate.input);
                     }
                     Ok(TreeNodeRecursion::Continue)
                 })?;
@@ -105,6 +105,22 @@ impl Lifted {
 }
 
 impl Lifter<'_> {
+    /// All nodes of a plan with their conditions above them, if they are such that these may not be pulled through. What
+    /// is below LATERAL is a subquery of its own, which has been looked at.
+    fn make_all_plain(&self, plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
+        plan.transform_down(|node| match self.make_plain(node)? {
+            Transformed { data: LogicalPlan::Join(mut join), transformed, .. }
+                if lateral_query(&join.right).is_some() =>
+            {
+                let left = self.make_all_plain(Arc::unwrap_or_clone(join.left))?;
+                join.left = Arc::new(left.data);
+                let changed = transformed || left.transformed;
+                Ok(Transformed::new(LogicalPlan::Join(join), changed, TreeNodeRecursion::Jump))
+            }
+            other => Ok(other),
+        })
+    }
+
     /// A node of a subquery with its conditions above it, if it is one that they may not be pulled through.
     fn make_plain(&self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
         if let LogicalPlan::Projection(projection) = node {
@@ -177,7 +193,7 @@ impl Lifter<'_> {
     }
 
     fn lift(&self, node: LogicalPlan) -> DataFusionResult<Option<Lifted>> {
-        if node.all_out_ref_exprs().is_empty() {
+        if !depends(&node) {
             return Ok(Some(match node {
                 LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
                     Lifted { order: sort.expr, ..Lifted::plain(Arc::unwrap_or_clone(sort.input)) }
@@ -333,15 +349,20 @@ impl Lifter<'_> {
             JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (false, true),
             JoinType::Full => (false, false),
         };
-        let depends = |side: &LogicalPlan| !side.all_out_ref_exprs().is_empty();
+        let (left_depends, right_depends) = depends_by_side(&join);
         let conditions = join.filter.as_ref().is_some_and(Expr::contains_outer);
         let of_keys = join.on.iter().any(|(left, right)| left.contains_outer() || right.contains_outer());
-        if conditions || of_keys || depends(&join.left) && !left_free || depends(&join.right) && !right_free {
+        let of_sides = left_depends && !left_free || right_depends && !right_free;
+        if conditions || of_keys || of_sides || lateral_query(&join.right).is_some() && right_depends {
             return Ok(None);
         }
         let expressions = LogicalPlan::Join(join.clone()).expressions();
         let Some(left) = self.lift(join.left.as_ref().clone())? else { return Ok(None) };
-        let Some(right) = self.lift(join.right.as_ref().clone())? else { return Ok(None) };
+        let right = match right_depends {
+            true => self.lift(join.right.as_ref().clone())?,
+            false => Some(Lifted::plain(join.right.as_ref().clone())),
+        };
+        let Some(right) = right else { return Ok(None) };
         let plan = LogicalPlan::Join(join).with_new_exprs(expressions, vec![left.plan, right.plan])?;
         let keys = left.keys.into_iter().chain(right.keys).collect();
         let conditions = left.conditions.into_iter().chain(right.conditions).collect();
@@ -379,7 +400,6 @@ impl Lifter<'_> {
 
 /// Whether the node's rows are not those that satisfy the conditions below it, taken from the rows without them.
 fn is_barrier(node: &LogicalPlan) -> bool {
-    let depends = |plan: &LogicalPlan| !plan.all_out_ref_exprs().is_empty();
     match node {
         LogicalPlan::Limit(limit) => depends(&limit.input),
         // DataFusion loses the name of the column that it joins by.
@@ -393,14 +413,35 @@ fn is_barrier(node: &LogicalPlan) -> bool {
         LogicalPlan::Aggregate(aggregate) => {
             aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) && depends(&aggregate.input)
         }
-        LogicalPlan::Join(join) => match join.join_type {
-            JoinType::Inner => false,
-            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => depends(&join.right),
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => depends(&join.left),
-            JoinType::Full => depends(&join.left) || depends(&join.right),
-        },
+        LogicalPlan::Join(join) => {
+            let (left, right) = depends_by_side(join);
+            match join.join_type {
+                JoinType::Inner => false,
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => right,
+                JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => left,
+                JoinType::Full => left || right,
+            }
+        }
         _ => false,
     }
+}
+
+/// Whether a plan refers to the outer row.
+fn depends(plan: &LogicalPlan) -> bool {
+    !free_references(plan).is_empty()
+}
+
+/// Which sides of a join refer to the outer row. LATERAL may refer to the left side, which is none.
+fn depends_by_side(join: &Join) -> (bool, bool) {
+    let is_outer = |reference: &Expr| match reference {
+        Expr::OuterReferenceColumn(_, column) => !join.left.schema().has_column(column),
+        _ => true,
+    };
+    let right = match lateral_query(&join.right) {
+        Some(_) => free_references(&join.right).iter().any(is_outer),
+        None => depends(&join.right),
+    };
+    (depends(&join.left), right)
 }
 
 fn holds_outer(exprs: &[Expr]) -> bool {

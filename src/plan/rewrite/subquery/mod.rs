@@ -4,6 +4,7 @@
 //! right around it. Each file brings one other shape into that form.
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
+//! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
 //! - [`value`]: IN, EXISTS, ANY and ALL as values.
@@ -15,6 +16,7 @@
 
 pub mod compute_below;
 pub mod existence;
+pub mod join_condition;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;

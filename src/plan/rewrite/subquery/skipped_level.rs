@@ -4,15 +4,16 @@
 //! query uses a column of the outermost. DataFusion turns the inner EXISTS into a join with `c`, where `o.id` does not
 //! exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`, of which
 //! only the one equal to the outer row's counts, and the inner query refers to that. A reference
-//! past two queries is brought near twice.
+//! past two queries is brought near twice. LATERAL is such a query too: it lies over the left side of its join, and
+//! what its own subqueries and laterals use of that is brought into it.
 
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue};
+use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue, Spans};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias, lit, when};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
@@ -22,12 +23,120 @@ use crate::plan::shared;
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| {
-        let wanted = |expr: &Expr| subquery_of(expr).is_some();
-        map_inner_nodes(node, context, &wanted, &|node, outer| middle(node, outer, context.aliases))
+    plan.transform_down_with_subqueries(|node| match node {
+        LogicalPlan::Join(join) => lateral(join, context),
+        node => {
+            let wanted = |expr: &Expr| subquery_of(expr).is_some();
+            map_inner_nodes(node, context, &wanted, &|node, outer| middle(node, outer, context.aliases))
+        }
     })
     .data()
     .map_err(from_datafusion)
+}
+
+/// The query of LATERAL on the right of a join.
+pub(crate) fn lateral_query(right: &LogicalPlan) -> Option<&Subquery> {
+    match right {
+        LogicalPlan::Subquery(subquery) => Some(subquery),
+        LogicalPlan::SubqueryAlias(alias) => match alias.input.as_ref() {
+            LogicalPlan::Subquery(subquery) => Some(subquery),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The references of a plan to what is outside it. Those of its subqueries in expressions are not looked at.
+pub(crate) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
+    match plan {
+        LogicalPlan::Join(join) if lateral_query(&join.right).is_some() => {
+            let (mut free, right) = (free_references(&join.left), free_references(&join.right));
+            let is_free = |reference: &Expr| match reference {
+                Expr::OuterReferenceColumn(_, column) => !join.left.schema().has_column(column),
+                _ => true,
+            };
+            free.extend(right.into_iter().filter(is_free));
+            free
+        }
+        plan if plan.inputs().is_empty() => plan.all_out_ref_exprs(),
+        plan => {
+            let mut free = own_references(plan);
+            free.extend(plan.inputs().into_iter().flat_map(free_references));
+            free
+        }
+    }
+}
+
+fn own_references(node: &LogicalPlan) -> Vec<Expr> {
+    let mut found = vec![];
+    let visited = node.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            if matches!(expr, Expr::OuterReferenceColumn(..)) {
+                found.push(expr.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
+    found
+}
+
+/// A query of LATERAL whose references to what is outside stand in its own subqueries alone, as a subquery: the binder
+/// sees only the others.
+pub(crate) fn as_lateral(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    if matches!(plan, LogicalPlan::Subquery(_)) || !plan.all_out_ref_exprs().is_empty() {
+        return Ok(plan);
+    }
+    let mut references = References { scopes: vec![], far: vec![], near: vec![] };
+    references.collect_below(&plan)?;
+    if references.far.is_empty() {
+        return Ok(plan);
+    }
+    Ok(LogicalPlan::Subquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans: Spans::new() }))
+}
+
+/// A join with LATERAL on its right: brings near what the subqueries of that use of the left side.
+fn lateral(join: Join, context: &PassContext<'_>) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let no = |join: Join| Ok(Transformed::no(LogicalPlan::Join(join)));
+    if lateral_query(&join.right).is_none() {
+        return no(join);
+    }
+    let change = |left: &LogicalPlan| -> DataFusionResult<Option<LogicalPlan>> {
+        let Some(outer) = without_outer(left)? else { return Ok(None) };
+        let right = map_lateral(join.right.as_ref().clone(), &mut |subquery| {
+            let plan = subquery.subquery.as_ref().clone();
+            let plan = plan.transform_up(|node| middle(node, &outer, context.aliases))?;
+            let outer_ref_columns = free_references(&plan.data);
+            let changed = Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans: subquery.spans };
+            Ok(Transformed::new_transformed(changed, plan.transformed))
+        })?;
+        Ok(right.transformed.then_some(right.data))
+    };
+    let Some(right) = change(&join.left)? else { return no(join) };
+    let (left, right) = match shared::is_unsettled(&join.left)? {
+        false => (join.left.as_ref().clone(), right),
+        true => {
+            let left = shared::pin(join.left.as_ref().clone(), context)?;
+            let Some(right) = change(&left)? else { return no(join) };
+            (left, right)
+        }
+    };
+    let node = LogicalPlan::Join(join);
+    let expressions = node.expressions();
+    node.with_new_exprs(expressions, vec![left, right]).map(Transformed::yes)
+}
+
+/// Applies `change` to the query of LATERAL on the right of a join.
+fn map_lateral(
+    right: LogicalPlan,
+    change: &mut dyn FnMut(Subquery) -> DataFusionResult<Transformed<Subquery>>,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
+    match right {
+        LogicalPlan::Subquery(subquery) => Ok(change(subquery)?.update_data(LogicalPlan::Subquery)),
+        LogicalPlan::SubqueryAlias(alias) => map_lateral(Arc::unwrap_or_clone(alias.input), change)?
+            .map_data(|input| SubqueryAlias::try_new(Arc::new(input), alias.alias).map(LogicalPlan::SubqueryAlias)),
+        other => Ok(Transformed::no(other)),
+    }
 }
 
 /// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over. What comes
@@ -122,13 +231,19 @@ fn middle(
     outer: &LogicalPlan,
     aliases: &AliasGenerator,
 ) -> DataFusionResult<Transformed<LogicalPlan>> {
-    let inputs = node.inputs();
-    let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
-    if !holds_subquery(&node)? {
-        return Ok(Transformed::no(node));
-    }
     let mut references = References { scopes: vec![], far: vec![], near: vec![] };
-    references.collect_in_subqueries(&node)?;
+    let inputs = node.inputs();
+    let input = match (&node, inputs.as_slice()) {
+        (LogicalPlan::Join(join), _) if lateral_query(&join.right).is_some() => {
+            references.collect_in_lateral(join)?;
+            join.left.as_ref()
+        }
+        (_, [input]) if holds_subquery(&node)? => {
+            references.collect_in_subqueries(&node)?;
+            *input
+        }
+        _ => return Ok(Transformed::no(node)),
+    };
     let References { mut far, near, .. } = references;
     far.retain(|column| outer.schema().has_column(column));
     if far.is_empty() || far.iter().any(|column| near.contains(column)) {
@@ -136,16 +251,34 @@ fn middle(
     }
     let alias = aliases.next("__outer");
     let (values, equalities) = distinct_values(&far, outer, &alias)?;
-    let mut joined = LogicalPlanBuilder::from((*input).clone()).cross_join(values)?;
+    let mut joined = LogicalPlanBuilder::from(input.clone()).cross_join(values)?;
     if let Some(condition) = conjunction(equalities) {
         joined = joined.filter(condition)?;
     }
     let joined = joined.build()?;
     let outputs = node.schema().columns();
+    let node = refer_to(node, &far, &alias)?;
+    let node = match &node {
+        LogicalPlan::Join(join) => {
+            let right = join.right.as_ref().clone();
+            node.with_new_exprs(node.expressions(), vec![joined, right])?
+        }
+        node => node.with_new_exprs(node.expressions(), vec![joined])?,
+    };
+    if node.schema().fields().len() == outputs.len() {
+        return Ok(Transformed::yes(node));
+    }
+    // The new columns come through such a node, so they are cut off again.
+    let outputs: Vec<Expr> = outputs.into_iter().map(Expr::Column).collect();
+    LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
+}
+
+/// Lets the subqueries of a node, and the query of LATERAL, refer to what was brought near instead of the `far` columns.
+fn refer_to(node: LogicalPlan, far: &[Column], alias: &str) -> DataFusionResult<LogicalPlan> {
     let mut refer = |expr: Expr| match expr {
         Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {
             Some(index) => {
-                let brought = brought(&alias, index);
+                let brought = brought(alias, index);
                 let field = Arc::new(field.as_ref().clone().with_name(brought.name.clone()));
                 Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought)))
             }
@@ -153,23 +286,20 @@ fn middle(
         },
         other => Ok(Transformed::no(other)),
     };
-    let node = rewrite_node(node, &mut |expr| {
-        map_subquery(expr, &mut |subquery| {
-            let plan = subquery.subquery.as_ref().clone();
-            let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut refer)).data()?;
-            let references = subquery.outer_ref_columns.into_iter().map(|expr| refer(expr).data());
-            let outer_ref_columns = references.collect::<DataFusionResult<_>>()?;
-            Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans }))
-        })
-    })?
-    .data;
-    let node = node.with_new_exprs(node.expressions(), vec![joined])?;
-    if node.schema().fields().len() == outputs.len() {
-        return Ok(Transformed::yes(node));
+    let mut inside = |subquery: Subquery| {
+        let plan = subquery.subquery.as_ref().clone();
+        let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut refer)).data()?;
+        let references = subquery.outer_ref_columns.into_iter().map(|expr| refer(expr).data());
+        let outer_ref_columns = references.collect::<DataFusionResult<_>>()?;
+        Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans }))
+    };
+    match node {
+        LogicalPlan::Join(mut join) => {
+            join.right = Arc::new(map_lateral(Arc::unwrap_or_clone(join.right), &mut inside)?.data);
+            Ok(LogicalPlan::Join(join))
+        }
+        node => rewrite_node(node, &mut |expr| map_subquery(expr, &mut inside)).data(),
     }
-    // The new columns come through such a node, so they are cut off again.
-    let outputs: Vec<Expr> = outputs.into_iter().map(Expr::Column).collect();
-    LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
 }
 
 /// The distinct values of columns of the outer query, as `alias`, and what tells those of the outer row.
@@ -226,17 +356,38 @@ impl References {
             expr.apply(|expr| {
                 if let Some(subquery) = subquery_of(expr) {
                     self.scopes.extend(scope.take());
-                    subquery.subquery.apply(|node| {
-                        self.collect_here(node)?;
-                        self.collect_in_subqueries(node)?;
-                        Ok(TreeNodeRecursion::Continue)
-                    })?;
+                    self.collect_in(&subquery.subquery)?;
                     scope = self.scopes.pop();
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
         .map(|_| ())
+    }
+
+    /// The right side of a join with LATERAL.
+    fn collect_in_lateral(&mut self, join: &Join) -> DataFusionResult<()> {
+        self.scopes.push(join.left.schema().as_ref().clone());
+        self.collect_in(&join.right)?;
+        self.scopes.pop();
+        Ok(())
+    }
+
+    fn collect_in(&mut self, plan: &LogicalPlan) -> DataFusionResult<()> {
+        self.collect_here(plan)?;
+        self.collect_below(plan)
+    }
+
+    /// All of a plan but the references of its own nodes: those of its subqueries.
+    fn collect_below(&mut self, plan: &LogicalPlan) -> DataFusionResult<()> {
+        self.collect_in_subqueries(plan)?;
+        match plan {
+            LogicalPlan::Join(join) if lateral_query(&join.right).is_some() => {
+                self.collect_in(&join.left)?;
+                self.collect_in_lateral(join)
+            }
+            plan => plan.inputs().into_iter().try_for_each(|input| self.collect_in(input)),
+        }
     }
 
     fn collect_here(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
