@@ -7,7 +7,7 @@
 //! - [`functions`], [`clock_functions`], [`window_functions`], [`windows`]: what may be called.
 //! - [`time`]: dates, timestamps, intervals and zones.
 //! - [`source`]: what a scan may read.
-//! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
+//! - [`group_keys`], [`repeated_keys`], [`computed_items`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
 //! - [`values`]: decimals, rounding, casts, lengths.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
@@ -15,6 +15,7 @@
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
 
 pub mod clock_functions;
+pub mod computed_items;
 pub mod context;
 pub mod diagnostic;
 pub mod dml;
@@ -28,6 +29,7 @@ pub mod properties;
 pub mod query;
 pub mod refusals;
 pub mod relation_planner;
+pub mod repeated_keys;
 pub mod rewrite;
 pub mod rules;
 pub mod shared;

@@ -26,7 +26,7 @@ use crate::plan::passes::{self, PassContext};
 use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::{RelationSource, domain_of};
-use crate::plan::{names, shared, syntax, time, with_query};
+use crate::plan::{computed_items, names, repeated_keys, shared, syntax, time, with_query};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -121,10 +121,13 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     time::syntax::rewrite(&mut rewritten)?;
     names::resolve(&mut rewritten)?;
     group_keys::complete(&mut rewritten, &|name| binder.seen(name));
-    syntax::rewrite(&mut rewritten, &|name| {
+    let columns_of = &|name: &str| {
         let relation = binder.seen(name)?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
-    })?;
+    };
+    repeated_keys::once(&mut rewritten, columns_of);
+    computed_items::part(&mut rewritten);
+    syntax::rewrite(&mut rewritten, columns_of)?;
     with_query::mark(&mut rewritten, &binder.aliases)?;
     let options = ParserOptions::new().with_collect_spans(true).with_parse_float_as_decimal(true);
     SqlToRel::new_with_options(binder, options)

@@ -257,6 +257,9 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
     if let Some(condition) = &mut select.selection {
         shared.iter().for_each(|(name, left)| replace(condition, name, left));
     }
+    for (name, left) in shared.iter().filter(|(name, _)| is_alias(select, name)).cloned().collect::<Vec<_>>() {
+        replace_in_groups(select, &name, &left);
+    }
     Ok(())
 }
 
@@ -393,7 +396,7 @@ fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>) -> Option<Vec
 }
 
 /// The columns of a relation of the catalog, or of a query whose text tells them.
-fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
+pub(crate) fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     match factor {
         TableFactor::Table { alias: Some(alias), args: None, .. } if !alias.columns.is_empty() => {
             Some(alias.columns.iter().map(|column| normal(&column.name)).collect())
@@ -456,7 +459,9 @@ fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOper
     };
     let common = left.into_iter().filter(|column| right.contains(column));
     let names: Vec<ast::ObjectName> = common.map(|column| vec![Ident::with_quote('"', column)].into()).collect();
-    if let JoinOperator::Left(constraint)
+    if let JoinOperator::Join(constraint)
+    | JoinOperator::Inner(constraint)
+    | JoinOperator::Left(constraint)
     | JoinOperator::LeftOuter(constraint)
     | JoinOperator::Right(constraint)
     | JoinOperator::RightOuter(constraint)
@@ -512,7 +517,7 @@ fn using_columns(names: &[ast::ObjectName]) -> Vec<Ident> {
     names.iter().filter_map(|name| name.0.last().and_then(|part| part.as_ident()).cloned()).collect()
 }
 
-fn relation_name(factor: &TableFactor) -> Option<Ident> {
+pub(crate) fn relation_name(factor: &TableFactor) -> Option<Ident> {
     match factor {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. }
@@ -558,12 +563,26 @@ fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
     if let Some(selection) = &mut select.selection {
         replace(selection, name, merged);
     }
+    replace_in_groups(select, name, merged);
+}
+
+fn replace_in_groups(select: &mut Select, name: &Ident, merged: &Expr) {
     if let ast::GroupByExpr::Expressions(keys, _) = &mut select.group_by {
         keys.iter_mut().for_each(|key| replace(key, name, merged));
     }
     for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
         replace(condition, name, merged);
     }
+}
+
+/// Whether an item is called so that is another thing than the column: there a column comes first.
+fn is_alias(select: &Select, name: &Ident) -> bool {
+    select.projection.iter().any(|item| match item {
+        SelectItem::ExprWithAlias { alias, expr } => {
+            same(alias, name) && !matches!(expr, Expr::Identifier(column) if same(column, name))
+        }
+        _ => false,
+    })
 }
 
 /// `*` as `* REPLACE (merged AS name)`, unless the user replaces the column.

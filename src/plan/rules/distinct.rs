@@ -32,8 +32,10 @@ impl OptimizerRule for DistinctToAggregate {
         let input = match plan {
             LogicalPlan::Distinct(Distinct::All(input)) => input,
             LogicalPlan::Distinct(Distinct::On(mut distinct)) => {
-                // A key that stands twice is more than the function that finds the first row takes.
+                // A key that stands twice is more than the rule, and the function that finds the first row, take.
                 let mut known: Vec<Expr> = vec![];
+                distinct.on_expr.retain(|key| is_new(&mut known, key));
+                known.clear();
                 if let Some(keys) = &mut distinct.sort_expr {
                     keys.retain(|key| is_new(&mut known, &key.expr));
                 }
