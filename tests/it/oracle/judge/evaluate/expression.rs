@@ -224,12 +224,16 @@ fn key_value(expr: &Expr, scope: &Scope) -> Option<Value> {
 
 /// Which key of the group an expression is.
 fn position(expr: &Expr, scope: &Scope) -> Option<usize> {
+    scope.keys.iter().position(|key| is_same_key(key, expr, scope.names))
+}
+
+/// Whether two keys are one, which may be spelled in two ways.
+pub(super) fn is_same_key(a: &Expr, b: &Expr, names: &[Name]) -> bool {
     let resolved = |expr: &Expr| match expr {
-        Expr::Column(qualifier, name) => find(scope.names, qualifier.as_deref(), name).first().copied(),
+        Expr::Column(qualifier, name) => find(names, qualifier.as_deref(), name).first().copied(),
         _ => None,
     };
-    let own = resolved(expr);
-    scope.keys.iter().position(|key| key == expr || (own.is_some() && resolved(key) == own))
+    a == b || (resolved(a).is_some() && resolved(a) == resolved(b))
 }
 
 /// The columns that a name can mean.

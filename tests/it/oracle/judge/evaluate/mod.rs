@@ -20,6 +20,9 @@ use super::value::{Row, Value, bag, row_key, same_row};
 /// Evaluations of expressions that one query may cost before it is given up.
 const STEPS: usize = 400_000;
 
+/// Ways to choose among tied rows at one place beyond which a query is given up.
+const WAYS: usize = 300;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
@@ -69,6 +72,8 @@ pub struct Evaluator<'a> {
     steps: Cell<usize>,
     /// Whether conditions are taken for true, so that everything is looked at.
     checks_only: bool,
+    /// Whether aggregates and arguments of window functions are looked at although nothing depends on them.
+    eager: bool,
     choices: RefCell<Choices>,
 }
 
@@ -114,7 +119,7 @@ struct Scope<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator over these tables.
     pub fn new(tables: &'a BTreeMap<String, Relation>) -> Self {
-        Evaluator { tables, steps: Cell::new(0), checks_only: false, choices: RefCell::default() }
+        Evaluator { tables, steps: Cell::new(0), checks_only: false, eager: false, choices: RefCell::default() }
     }
 
     /// What is wrong with a query whatever the rows: everything is looked at with one row of NULLs in each table.
@@ -126,6 +131,16 @@ impl<'a> Evaluator<'a> {
         let tables = tables.iter().map(|(name, relation)| (name.clone(), one(relation))).collect();
         let evaluator = Evaluator { checks_only: true, ..Evaluator::new(&tables) };
         evaluator.query(query).err()
+    }
+
+    /// The error that a query may give although it has an answer: aggregates are computed before HAVING and CASE choose
+    /// among them, arguments of window functions before their frames do.
+    pub fn may_fail(tables: &BTreeMap<String, Relation>, query: &Query) -> Option<&'static str> {
+        let evaluator = Evaluator { eager: true, ..Evaluator::new(tables) };
+        match evaluator.query(query) {
+            Err(Fault::Sql(state)) => Some(state),
+            _ => None,
+        }
     }
 
     /// The rows of a query, sorted and not cut.
@@ -165,23 +180,34 @@ impl<'a> Evaluator<'a> {
     /// The rows of a subquery.
     fn relation(&self, query: &Query, scope: &Scope) -> Answer<Relation> {
         let sorted = self.sorted(query, scope)?;
-        let rows = self.cut(&sorted);
+        let rows = self.cut(&sorted)?;
         Ok(Relation { names: sorted.names, rows })
     }
 
     /// The rows that LIMIT and OFFSET leave, chosen where they cut through rows with equal sort keys.
-    fn cut(&self, sorted: &Sorted) -> Vec<Row> {
+    fn cut(&self, sorted: &Sorted) -> Answer<Vec<Row>> {
         let (start, end) = (sorted.skip, sorted.skip.saturating_add(sorted.take));
         let mut rows = Vec::new();
         let mut at = 0;
         for peers in sorted.rows.chunk_by(|(a, _), (b, _)| same_row(a, b)) {
             let taken = (at + peers.len()).min(end).saturating_sub(at.max(start));
-            let combinations = combinations(peers.len(), taken);
-            let chosen = if combinations.len() > 1 { self.choice(combinations.len()) } else { 0 };
-            rows.extend(combinations[chosen].iter().map(|at| peers[*at].1.clone()));
             at += peers.len();
+            // Which of equal rows is taken makes no difference.
+            let mut kinds: Vec<(&Row, usize)> = Vec::new();
+            for (_, row) in peers {
+                match kinds.iter_mut().find(|(known, _)| same_row(known, row)) {
+                    Some((_, count)) => *count += 1,
+                    None => kinds.push((row, 1)),
+                }
+            }
+            let counts: Vec<usize> = kinds.iter().map(|(_, count)| *count).collect();
+            let ways = ways(&counts, taken).ok_or_else(|| Fault::Open("too many choices".into()))?;
+            let chosen = if ways.len() > 1 { self.choice(ways.len()) } else { 0 };
+            for ((row, _), count) in kinds.iter().zip(&ways[chosen]) {
+                rows.extend(std::iter::repeat_n((*row).clone(), *count));
+            }
         }
-        rows
+        Ok(rows)
     }
 
     fn sorted(&self, query: &Query, scope: &Scope) -> Answer<Sorted> {
@@ -346,13 +372,22 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// All ways to take some of so many, while they are few; else the first.
-fn combinations(count: usize, taken: usize) -> Vec<Vec<usize>> {
-    if taken == count || taken == 0 || count > 8 {
-        return vec![(0..taken).collect()];
+/// All ways to take some rows of kinds that are there so often, as how many of each kind; none if they are too many.
+fn ways(counts: &[usize], taken: usize) -> Option<Vec<Vec<usize>>> {
+    let mut ways: Vec<Vec<usize>> = vec![Vec::new()];
+    for (at, count) in counts.iter().enumerate() {
+        let rest: usize = counts[at + 1..].iter().sum();
+        let longer = |way: &Vec<usize>| {
+            let left = taken - way.iter().sum::<usize>();
+            let (least, most) = (left.saturating_sub(rest), left.min(*count));
+            (least..=most).map(|own| way.iter().copied().chain([own]).collect()).collect::<Vec<Vec<usize>>>()
+        };
+        ways = ways.iter().flat_map(longer).collect();
+        if ways.len() > WAYS {
+            return None;
+        }
     }
-    let set = |bits: usize| (0..count).filter(move |at| bits & (1 << at) != 0).collect::<Vec<usize>>();
-    (0..1 << count).map(set).filter(|set| set.len() == taken).collect()
+    Some(ways)
 }
 
 /// The columns of a relation under an alias.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::expression::is_same_key;
 use super::{Answer, Context, Evaluator, Fault, Name, Scope, compare_keys, names_of};
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::{Row, Value, row_key};
@@ -33,6 +34,14 @@ impl Evaluator<'_> {
         let mut contexts = kept;
         if grouped {
             contexts = self.groups(select, keys, contexts, scope, &names)?;
+            if self.eager {
+                let exprs = select.having.iter().chain(select.items.iter().map(|(expr, _)| expr));
+                let exprs: Vec<&Expr> = exprs.chain(order.iter().map(|order| &order.by)).collect();
+                for at in 0..contexts.len() {
+                    let inner = self.inner(scope, &names, keys, &contexts, at);
+                    exprs.iter().try_for_each(|expr| self.look_at_aggregates(expr, &inner))?;
+                }
+            }
             let mut kept = Vec::new();
             for at in 0..contexts.len() {
                 kept.push(self.holds(&select.having, &self.inner(scope, &names, keys, &contexts, at))?);
@@ -40,9 +49,15 @@ impl Evaluator<'_> {
             let mut kept = kept.into_iter();
             contexts.retain(|_| kept.next() == Some(true));
         }
+        let exprs: Vec<&Expr> =
+            select.items.iter().map(|(expr, _)| expr).chain(order.iter().map(|order| &order.by)).collect();
+        refuse_open_numbers(&exprs, &contexts)?;
         let mut rows = Vec::new();
         for at in 0..contexts.len() {
             let inner = self.inner(scope, &names, keys, &contexts, at);
+            if self.eager {
+                exprs.iter().try_for_each(|expr| self.look_at_windows(expr, &inner))?;
+            }
             for row in self.items(&select.items, &inner)? {
                 let key = |order: &Order| match order.by {
                     Expr::Ordinal(number) if number <= row.len() => Ok(row[number - 1].clone()),
@@ -53,6 +68,38 @@ impl Evaluator<'_> {
         }
         let names = select.items.iter().map(|(_, name)| name.clone()).collect();
         Ok((names, self.distinct(&select.distinct, order, rows)?))
+    }
+
+    fn look_at_aggregates(&self, expr: &Expr, scope: &Scope) -> Answer<()> {
+        if matches!(expr, Expr::Aggregate(_)) {
+            return self.value(expr, scope).map(drop);
+        }
+        expr.children().into_iter().try_for_each(|child| self.look_at_aggregates(child, scope))
+    }
+
+    /// Evaluates the arguments of window functions on a row.
+    fn look_at_windows(&self, expr: &Expr, scope: &Scope) -> Answer<()> {
+        if let Expr::Window(window) = expr {
+            match &window.function {
+                WindowFunction::Aggregate(aggregate) => {
+                    let counts = match &aggregate.filter {
+                        Some(filter) => self.truth(filter, scope)? == Some(true),
+                        None => true,
+                    };
+                    if counts && let Some(argument) = &aggregate.argument {
+                        self.value(argument, scope)?;
+                    }
+                }
+                WindowFunction::Shift(argument, ..)
+                | WindowFunction::First(argument, _)
+                | WindowFunction::Last(argument, _)
+                | WindowFunction::Nth(argument, ..) => {
+                    self.value(argument, scope)?;
+                }
+                _ => {}
+            }
+        }
+        expr.children().into_iter().try_for_each(|child| self.look_at_windows(child, scope))
     }
 
     fn inner<'a>(
@@ -83,8 +130,10 @@ impl Evaluator<'_> {
             keyed.push(values);
         }
         let mut contexts = Vec::new();
+        let same = |a: usize, b: usize| is_same_key(&keys[a], &keys[b], names);
         for set in sets {
-            let grouped: Vec<bool> = (0..keys.len()).map(|at| set.contains(&at)).collect();
+            // A key that stands twice is one key.
+            let grouped: Vec<bool> = (0..keys.len()).map(|at| set.iter().any(|of_set| same(*of_set, at))).collect();
             let mut groups: BTreeMap<String, (Row, Vec<Row>)> = BTreeMap::new();
             if set.is_empty() {
                 // The set without keys has its one group even without rows.
@@ -233,6 +282,29 @@ impl Evaluator<'_> {
         let rows = pairs.into_iter().map(|(_, row)| row).collect();
         Ok(merge_columns(names, rows, &merge, left_names.len()))
     }
+}
+
+/// Which of equal rows comes first is open, and two window functions with orders of their own may take them in turn.
+fn refuse_open_numbers(exprs: &[&Expr], contexts: &[Context]) -> Answer<()> {
+    fn collect<'a>(expr: &'a Expr, windows: &mut Vec<&'a Window>) {
+        if let Expr::Window(window) = expr
+            && !windows.iter().any(|known| known.partition == window.partition && known.order == window.order)
+        {
+            windows.push(window);
+        }
+        expr.children().into_iter().for_each(|child| collect(child, windows));
+    }
+    let mut windows = Vec::new();
+    exprs.iter().for_each(|expr| collect(expr, &mut windows));
+    if windows.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let twice = contexts.iter().any(|context| match context {
+        Context::Row(row) => !seen.insert(row_key(row)),
+        Context::Group { keys, .. } => !seen.insert(row_key(keys)),
+    });
+    if twice { Err(Fault::Open("two orders of equal rows".into())) } else { Ok(()) }
 }
 
 /// The pairs of columns that USING or NATURAL merges.
