@@ -11,6 +11,7 @@
 
 mod aggregates;
 mod alter;
+mod control;
 mod copy;
 mod create;
 mod dialect;
@@ -24,7 +25,6 @@ pub mod options;
 mod parser;
 mod reader;
 mod reserved;
-mod session;
 mod source;
 mod split;
 pub mod statement;
