@@ -24,7 +24,7 @@ use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
-use crate::batch::limits::{FenceLimits, UnfenceLimits, keep_sorts};
+use crate::batch::fenced_limits::{FenceLimits, UnfenceLimits, keep_sorts};
 use crate::batch::projections::PushProjections;
 use crate::batch::runtime::RuntimeSlot;
 use crate::batch::scan::{Contents, Prefilter, Relations};

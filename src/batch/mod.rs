@@ -6,14 +6,16 @@
 //!
 //! - [`engine`]: memory and time limits, from a plan to its batches.
 //! - `runtime`: the threads.
-//! - `limits`: limits that keep their order.
+//! - `leaf`: the face of what reads rows.
+//! - `fenced_limits`: limits that keep their order.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
 //! - `shared`: rows that are computed once and read by several.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
-mod limits;
+mod fenced_limits;
+mod leaf;
 mod projections;
 mod runtime;
 pub mod scan;
