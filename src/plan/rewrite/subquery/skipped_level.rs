@@ -5,6 +5,24 @@
 //! exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`, of which
 //! only the one equal to the outer row's counts, and the inner query refers to that. A reference
 //! past two queries is brought near twice.
+//!
+//! # Why the answer is the same
+//!
+//! For a row `o` of the outer query the middle query is a function of the value `v = o.id` alone: `M(v)`. Over the
+//! distinct values `D` of `o.id` it becomes `{(d, m) : d in D, m in M(d)}`, of which `d = v` is kept. `D` holds `v`, and
+//! holds it once, so what is kept is `M(v)` with every row as often as before. Three things make it so:
+//!
+//! ```text
+//! D holds every v of an outer row    it is read from what lies below the outer node; conditions left out, because they
+//!                                    refer further out, only make it larger, and a value too many meets no outer row
+//! D holds each v once                DISTINCT, and NULL is a value: it is found by `n = (v IS NULL)` and `k = v or a
+//!                                    default`, since only equalities can be pulled out of an aggregate later on
+//! both readings are the same rows    what may differ from reading to reading (a LIMIT, a window, random()) is pinned
+//!                                    first: computed once, read by the outer query and by D
+//! ```
+//!
+//! The set of outer values is the domain of Neumann and Kemper (Unnesting Arbitrary Queries, BTW 2015), who push it down
+//! to where it is used; here it goes no deeper than the query that skips a level, and DataFusion decorrelates the rest.
 
 use std::sync::Arc;
 
