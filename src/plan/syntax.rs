@@ -12,12 +12,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Value, VisitMut, VisitorMut,
+    Value, VisitorMut,
 };
 
 use crate::base::decimal::{self, Parsed};
 use crate::base::error::{Error, Result};
 use crate::plan::rewrite::asof;
+use crate::sql::walk::walk_mut;
 
 /// The function around a cast that must not be called like its operand.
 pub(crate) const NAMED_CAST: &str = "eddy_cast";
@@ -31,12 +32,12 @@ pub(crate) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 /// Rewrites a query in place; `columns_of` knows the relations of the catalog.
 pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()> {
     let mut named = Named(BTreeMap::new());
-    let _ = query.visit(&mut named);
+    let _ = walk_mut(query, &mut named);
     let columns_of = &|name: &str| match named.0.get(name) {
         Some(columns) => columns.clone(),
         None => columns_of(name),
     };
-    match query.visit(&mut Rewrite { columns_of, named: Vec::new() }) {
+    match walk_mut(query, &mut Rewrite { columns_of, named: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -178,15 +179,15 @@ fn name_casts(select: &mut Select, order_by: &mut [ast::OrderByExpr]) {
 /// Visits the expressions that name columns of a SELECT's result or groups.
 fn visit_lists(select: &mut Select, order_by: &mut [ast::OrderByExpr], visitor: &mut CastUses) {
     if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
-        let _ = keys.visit(visitor);
+        let _ = walk_mut(keys, visitor);
     }
     for key in order_by {
-        let _ = key.visit(visitor);
+        let _ = walk_mut(key, visitor);
     }
-    let _ = select.projection.visit(visitor);
-    let _ = select.group_by.visit(visitor);
-    let _ = select.having.visit(visitor);
-    let _ = select.qualify.visit(visitor);
+    let _ = walk_mut(&mut select.projection, visitor);
+    let _ = walk_mut(&mut select.group_by, visitor);
+    let _ = walk_mut(&mut select.having, visitor);
+    let _ = walk_mut(&mut select.qualify, visitor);
 }
 
 /// Collects in which types expressions are used, or wraps the casts of those in `name`.
@@ -602,7 +603,7 @@ fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
             ControlFlow::Continue(())
         }
     }
-    let _ = expr.visit(&mut Replace { name, merged, depth: 0 });
+    let _ = walk_mut(expr, &mut Replace { name, merged, depth: 0 });
 }
 
 fn call(function: &str, arguments: Vec<Expr>) -> Expr {

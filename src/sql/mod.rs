@@ -35,6 +35,7 @@ mod tests;
 mod tokens;
 pub mod types;
 mod update;
+pub mod walk;
 mod window_call;
 
 pub use parser::{parse, parse_expression, parse_name, parse_query, parse_type, type_named};

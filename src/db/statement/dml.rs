@@ -4,7 +4,6 @@
 //! it again when what it read has changed. It never touches state.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -34,6 +33,7 @@ use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::name::Name;
 use crate::sql::statement::{Assignment, ConflictAction, Delete, Insert, InsertSource, OnConflict, Update, is_default};
+use crate::sql::walk::expressions_mut;
 use crate::state::row_arena::RowArena;
 
 /// A statement that changes rows.
@@ -363,7 +363,7 @@ fn conflict_query(
     }
     values.push(selection.cloned().map_or_else(|| sql::parse_expression("true"), Ok)?);
     values.push(sql::parse_expression("__row")?);
-    let _ = ast::visit_expressions_mut(&mut values, |expr| {
+    expressions_mut(&mut values, |expr| {
         if let ast::Expr::CompoundIdentifier(parts) = expr
             && let [scope, column] = parts.as_slice()
             && scope.value.eq_ignore_ascii_case("excluded")
@@ -371,7 +371,6 @@ fn conflict_query(
             let name = if column.quote_style.is_some() { column.value.clone() } else { column.value.to_lowercase() };
             *expr = ast::Expr::Identifier(ast::Ident::with_quote('"', format!("__excluded_{name}")));
         }
-        ControlFlow::<()>::Continue(())
     });
     let mut query = sql::parse_query(&format!("SELECT 1 FROM \"{}\"", relation.name.replace('"', "\"\"")))?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
