@@ -26,7 +26,7 @@ use crate::sql::statement::Statement;
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// One user's session with a [`Database`]. It may move between threads; two threads take two connections, or wait for
-/// each other.
+/// each other. A function of the program's that runs statements takes a connection of its own.
 pub struct Connection {
     database: Database,
     interrupt: Interrupt,

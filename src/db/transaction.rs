@@ -20,7 +20,6 @@ use crate::db::rows::row_ids;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
 use crate::db::write::Write;
-use crate::storage::log::RelationWrite;
 
 /// What a transaction wrote, by relation.
 pub type Overlays = HashMap<RelationId, Overlay>;
@@ -150,11 +149,10 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     let overlay = overlays.get(&id).cloned().unwrap_or_default();
     let mut table = TableState::new(relation.clone())?;
     let mut ids = Vec::new();
+    // What the transaction wrote before has not passed the door yet, and may hold a key twice.
     let mut load = |batch: RecordBatch| {
-        let inserts = vec![batch];
-        let columns = relation.columns.clone();
-        let write = RelationWrite { relation: id.0, columns, deletes: Vec::new(), deleted: None, inserts };
-        table.apply(&write, 0).map(drop)
+        let admitted = table.admit(Write::inserts(relation, vec![batch]))?;
+        table.apply(&admitted, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
         let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
@@ -167,7 +165,7 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     }
     ids.extend((OVERLAY_ROW_ID..).take(overlay.inserted.iter().map(RecordBatch::num_rows).sum()));
     overlay.inserted.into_iter().try_for_each(load)?;
-    let settled = table.admit(write)?;
-    let deletes = settled.deletes.iter().map(|&row| ids[row as usize]).collect();
-    Ok(Write { deletes, ..Write::inserts(relation, settled.inserts) })
+    let decided = table.admit(write)?;
+    let deletes = decided.deletes.iter().map(|&row| ids[row as usize]).collect();
+    Ok(Write { deletes, ..Write::inserts(relation, decided.inserts) })
 }
