@@ -52,8 +52,9 @@ pub use base::vfs::{Fault, MemoryVfs, RealVfs, SimulatedVfs, Vfs, VfsFile, VfsLo
 pub use catalog::delta::CatalogDelta;
 pub use catalog::layout::ColumnId;
 pub use db::appender::Appender;
-pub use db::connection::{Connection, InterruptHandle, Outcome, PreparedStatement, Transaction};
+pub use db::connection::{Connection, InterruptHandle, PreparedStatement, Transaction};
 pub use db::database::{Database, DatabaseBuilder};
+pub use db::outcome::Outcome;
 pub use db::rows::{ArrowRows, Row, Rows};
 pub use db::subscription::{CancelHandle, EventKind, Subscription, SubscriptionEvent};
 pub use db::value::{FromValue, Params, Value};

@@ -24,7 +24,8 @@ use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
-use crate::batch::limits::{FenceLimits, UnfenceLimits, keep_sorts};
+use crate::batch::fenced_limits::{FenceLimits, UnfenceLimits, keep_sorts};
+use crate::batch::join_keys::name_keys;
 use crate::batch::orders::part_orders;
 use crate::batch::projections::PushProjections;
 use crate::batch::runtime::RuntimeSlot;
@@ -288,7 +289,7 @@ fn ready(
             true => bind(plan, binding.now_us, &binding.parameters)?,
             false => plan.clone(),
         };
-        keep_sorts(part_orders(contents.attach(plan)?)?)
+        keep_sorts(name_keys(part_orders(contents.attach(plan)?)?)?)
     };
     let shared = shared::in_order(&query.plan).map_err(from_datafusion)?.into_iter();
     let shared = shared.map(|rows| ready(rows.plan()).map(|plan| (rows, plan))).collect::<Result<Vec<_>>>()?;

@@ -6,7 +6,9 @@
 //!
 //! - [`engine`]: memory and time limits, from a plan to its batches.
 //! - `runtime`: the threads.
-//! - `limits`: limits that keep their order.
+//! - `join_keys`: names for join keys that are computed.
+//! - `leaf`: the face of what reads rows.
+//! - `fenced_limits`: limits that keep their order.
 //! - `orders`: aggregates of one node in several orders.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
@@ -15,7 +17,9 @@
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
 pub mod engine;
-mod limits;
+mod fenced_limits;
+mod join_keys;
+mod leaf;
 mod orders;
 mod projections;
 mod runtime;

@@ -18,10 +18,11 @@ use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::{rewrite_node, ties};
+use crate::plan::walk::WalkDeep;
 
 /// The plan with one order of input at most for every aggregation.
 pub(crate) fn part_orders(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(part_aggregate).data().map_err(from_datafusion)
+    plan.transform_up_deep(part_aggregate).data().map_err(from_datafusion)
 }
 
 fn part_aggregate(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {

@@ -18,29 +18,27 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as DataFusionResult, Statistics, internal_err};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
+use datafusion::common::{Result as DataFusionResult, internal_err};
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::coop::cooperative;
-use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, SchedulingType};
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
+use futures::stream::BoxStream;
 
 use crate::base::error::{Error, Result};
+use crate::batch::leaf::{Leaf, LeafExec};
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::source::{ExternalSource, RelationSource, RowSource};
+use crate::plan::walk::Walk;
 use crate::state::snapshot::Snapshot;
 
 /// The row ids of a transaction's own rows count up from here; a relation's own never get so far.
@@ -79,7 +77,6 @@ pub struct ScanInput {
 }
 
 impl ScanInput {
-    #[cfg(test)]
     /// Committed rows alone.
     #[cfg(test)]
     pub fn of(snapshot: Snapshot) -> Self {
@@ -265,11 +262,11 @@ impl TableProvider for Table {
             None => (0..self.schema.fields().len()).collect(),
         };
         let partitions = state.config().target_partitions();
-        Ok(Arc::new(Scan::new(self.rows.clone(), &self.schema, columns, partitions)?))
+        Ok(Arc::new(Scan::node(self.rows.clone(), &self.schema, columns, partitions)?))
     }
 }
 
-/// Reads rows: the only leaf of ours in DataFusion's physical plans.
+/// Reads rows.
 #[derive(Debug, Clone)]
 struct Scan {
     rows: Rows,
@@ -278,28 +275,32 @@ struct Scan {
     partitions: usize,
     /// Rows for which this is not true are not wanted, but may come.
     filter: Option<Arc<dyn PhysicalExpr>>,
-    properties: Arc<PlanProperties>,
 }
 
 impl Scan {
-    fn new(rows: Rows, schema: &SchemaRef, columns: Vec<usize>, partitions: usize) -> DataFusionResult<Self> {
+    /// A node that reads `columns` of rows with the columns of `schema`.
+    fn node(
+        rows: Rows,
+        schema: &SchemaRef,
+        columns: Vec<usize>,
+        partitions: usize,
+    ) -> DataFusionResult<LeafExec<Scan>> {
         let partitions = match &rows {
             Rows::Relation { input, .. } => input.pieces().clamp(1, partitions.max(1)),
             Rows::External { .. } => 1,
         };
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::new(schema.project(&columns)?)),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::Cooperative);
-        Ok(Scan { rows, columns, partitions, filter: None, properties: Arc::new(properties) })
+        let schema = Arc::new(schema.project(&columns)?);
+        let scan = Scan { rows, columns, partitions, filter: None };
+        Ok(LeafExec::new(scan, schema, partitions, EmissionType::Incremental))
     }
 
     /// The batches of one partition, each read when it is asked for.
-    fn read(&self, partition: usize) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
-        let schema = self.properties.eq_properties.schema().clone();
+    fn read(
+        &self,
+        partition: usize,
+        schema: &SchemaRef,
+    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
+        let schema = schema.clone();
         match &self.rows {
             Rows::External { rows, .. } => {
                 let batches = rows.scan(Some(&self.columns))?;
@@ -351,7 +352,7 @@ impl Scan {
 /// The filter over the columns that are read, whose position is `order` of that in the scan's output; `None` if it
 /// needs what is not a column of the relation.
 fn over_columns(filter: &Arc<dyn PhysicalExpr>, order: &[usize], width: usize) -> Option<Arc<dyn PhysicalExpr>> {
-    let moved = filter.clone().transform(|expr| {
+    let moved = filter.clone().transform_up(|expr| {
         let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
         match order.get(column.index()) {
             Some(&place) if place < width => Ok(Transformed::yes(Arc::new(Column::new(column.name(), place)) as _)),
@@ -381,13 +382,14 @@ impl PhysicalOptimizerRule for Prefilter {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let shown = plan.transform_up(|node| {
             let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
-            let Some(scan) = filter.input().downcast_ref::<Scan>() else { return Ok(Transformed::no(node)) };
+            let Some(leaf) = filter.input().downcast_ref::<LeafExec<Scan>>() else { return Ok(Transformed::no(node)) };
+            let scan = leaf.leaf();
             if scan.filter.is_some() || !is_repeatable(filter.predicate())? {
                 return Ok(Transformed::no(node));
             }
             let scan = Scan { filter: Some(filter.predicate().clone()), ..scan.clone() };
             let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            Ok(Transformed::yes(node.clone().replace_children(vec![Arc::new(scan)], options)?))
+            Ok(Transformed::yes(node.clone().replace_children(vec![Arc::new(leaf.with_leaf(scan))], options)?))
         });
         shown.data()
     }
@@ -424,79 +426,41 @@ fn pieces_of(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatc
     (0..total).step_by(rows).map(move |offset| batch.slice(offset, rows.min(total - offset)))
 }
 
-impl DisplayAs for Scan {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let schema = self.properties.eq_properties.schema();
+impl Leaf for Scan {
+    const NAME: &'static str = "Scan";
+
+    fn describe(&self, schema: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "Scan: {}, columns=[{}], partitions={}", self.rows.name(), names.join(", "), self.partitions)?;
+        write!(f, "{}, columns=[{}], partitions={}", self.rows.name(), names.join(", "), self.partitions)?;
         match self.rows.row_count() {
             Precision::Exact(rows) => write!(f, ", rows={rows}"),
             Precision::Inexact(rows) => write!(f, ", rows~{rows}"),
             Precision::Absent => Ok(()),
         }
     }
-}
 
-impl ExecutionPlan for Scan {
-    fn name(&self) -> &str {
-        "Scan"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![]
-    }
-
-    fn apply_expressions(
+    fn batches(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
-    ) -> DataFusionResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+        schema: &SchemaRef,
+        partition: usize,
+        context: &Arc<TaskContext>,
+    ) -> DataFusionResult<BoxStream<'static, DataFusionResult<RecordBatch>>> {
         let rows = context.session_config().batch_size();
-        let batches = self.read(partition).map_err(to_datafusion)?;
+        let batches = self.read(partition, schema).map_err(to_datafusion)?;
         let batches = batches.flat_map(move |batch| match batch {
             Ok(batch) => batches_or_error(Ok(pieces_of(batch, rows))),
             Err(error) => batches_or_error(Err(error)),
         });
-        let stream = futures::stream::iter(batches);
-        let schema = self.properties.eq_properties.schema().clone();
-        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, stream))))
+        Ok(Box::pin(futures::stream::iter(batches)))
     }
 
-    fn statistics_from_inputs(
-        &self,
-        _inputs: &[Arc<Statistics>],
-        args: &StatisticsArgs,
-    ) -> DataFusionResult<Arc<Statistics>> {
-        let statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
-        let rows = match args.partition() {
+    fn row_count(&self, partition: Option<usize>) -> Precision<usize> {
+        let rows = match partition {
             None => self.rows.row_count(),
             Some(_) if self.partitions == 1 => self.rows.row_count(),
             Some(_) => Precision::Absent,
         };
-        let rows = if self.filter.is_some() { rows.to_inexact() } else { rows };
-        Ok(Arc::new(statistics.with_num_rows(rows)))
+        if self.filter.is_some() { rows.to_inexact() } else { rows }
     }
 }
 

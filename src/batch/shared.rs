@@ -1,6 +1,6 @@
 //! Shared rows, computed once a query and read by all who ask.
 //!
-//! [`SharedExec`] is a leaf over a physical plan that was optimised by itself, so that no rule can change it for one
+//! [`Shared`] is a leaf over a physical plan that was optimised by itself, so that no rule can change it for one
 //! reader. Whoever reads first starts it; every partition of it runs as a task, and readers wait for all of them. So no
 //! reader waits for another, whatever the join between them does, and a reader that stops early stops nobody. The rows
 //! are kept in memory until the query ends, counted by the memory pool; they do not spill.
@@ -12,30 +12,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::runtime::JoinSet;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::coop::cooperative;
-use datafusion::physical_plan::execution_plan::{
-    Boundedness, EmissionType, SchedulingType, execute_stream_partitioned,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-    ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::execution_plan::{EmissionType, execute_stream_partitioned};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
-use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::future::{self, BoxFuture, FutureExt};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
+use crate::batch::leaf::{Leaf, LeafExec};
 use crate::plan::shared::SharedRows;
 
 /// The physical plans of a query's shared rows, by their name.
@@ -51,8 +45,10 @@ impl SharedPlans {
 
     /// Adds the physical plan of `rows`.
     pub(crate) fn add(&mut self, rows: &SharedRows, plan: Arc<dyn ExecutionPlan>) {
-        let shared = SharedExec::new(rows.id().to_string(), plan);
-        self.0.insert(rows.id().to_string(), Arc::new(shared));
+        let (schema, partitions) = (plan.schema(), plan.output_partitioning().partition_count());
+        let shared = Shared { name: rows.id().to_string(), plan, computed: Mutex::new(None) };
+        let leaf = LeafExec::new(shared, schema, partitions, EmissionType::Final);
+        self.0.insert(rows.id().to_string(), Arc::new(leaf));
     }
 }
 
@@ -82,28 +78,16 @@ struct Rows {
     _memory: Vec<MemoryReservation>,
 }
 
-type Computed = Shared<BoxFuture<'static, std::result::Result<Arc<Rows>, Arc<DataFusionError>>>>;
+type Computed = future::Shared<BoxFuture<'static, std::result::Result<Arc<Rows>, Arc<DataFusionError>>>>;
 
 /// Gives the rows of a plan to any number of readers.
-pub(crate) struct SharedExec {
+struct Shared {
     name: String,
     plan: Arc<dyn ExecutionPlan>,
     computed: Mutex<Option<Computed>>,
-    properties: Arc<PlanProperties>,
 }
 
-impl SharedExec {
-    fn new(name: String, plan: Arc<dyn ExecutionPlan>) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(plan.schema()),
-            Partitioning::UnknownPartitioning(plan.output_partitioning().partition_count()),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::Cooperative);
-        SharedExec { name, plan, computed: Mutex::new(None), properties: Arc::new(properties) }
-    }
-
+impl Shared {
     fn rows(&self, context: &Arc<TaskContext>) -> Computed {
         let mut computed = self.computed.lock();
         let start = || {
@@ -138,59 +122,32 @@ async fn compute(name: String, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskCo
     Ok(Rows { partitions, _memory: memory })
 }
 
-impl fmt::Debug for SharedExec {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedExec").field("name", &self.name).field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Shared").field("name", &self.name).field("plan", &self.plan).finish_non_exhaustive()
     }
 }
 
-impl DisplayAs for SharedExec {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shared: {}", self.name)
-    }
-}
+impl Leaf for Shared {
+    const NAME: &'static str = "Shared";
 
-impl ExecutionPlan for SharedExec {
-    fn name(&self) -> &str {
-        "SharedExec"
+    fn describe(&self, _schema: &SchemaRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![]
-    }
-
-    fn apply_expressions(
+    fn batches(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.rows(&context);
-        let batches = futures::stream::once(rows).flat_map(move |rows| {
+        _schema: &SchemaRef,
+        partition: usize,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let batches = futures::stream::once(self.rows(context)).flat_map(move |rows| {
             let batches = match rows {
                 Ok(rows) => rows.partitions.get(partition).cloned().unwrap_or_default().into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(DataFusionError::Shared(error))],
             };
             futures::stream::iter(batches)
         });
-        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(self.plan.schema(), batches))))
+        Ok(batches.boxed())
     }
 }

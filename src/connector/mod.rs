@@ -10,6 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | [`relation`] | one relation over one or many files |
+//! | [`source`] | what every reader is |
 //! | [`format`], [`options`] | which format, which settings |
 //! | [`glob`], [`input`] | from a pattern to files, from a file to bytes |
 //! | [`csv`], [`json`], [`parquet`], [`arrow_ipc`] | the readers |
@@ -27,6 +28,7 @@ pub mod json;
 pub mod options;
 pub mod parquet;
 pub mod relation;
+pub mod source;
 pub mod values;
 pub mod widen;
 pub mod writer;

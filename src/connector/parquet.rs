@@ -12,7 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
 use crate::connector::contain::{contain, contained};
 use crate::connector::input::Input;
-use crate::connector::relation::{Batches, Source, Wanted, deliver};
+use crate::connector::source::{Batches, Source, Wanted, deliver};
 
 /// A Parquet file with its footer read.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::base::limits::Interrupt;
 use crate::catalog::relation::Relation;
 use crate::db::commit::{Commit, Committed, Payload};
 use crate::db::database::Database;
-use crate::db::statement::dml::writable;
+use crate::db::names::writable;
 use crate::db::value::{Params, Value, assign};
 use crate::db::write::Write;
 use crate::sql;

@@ -13,13 +13,11 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{Error, Result};
 use crate::base::limits::MemoryBudget;
 use crate::batch::engine::{Engine, EngineOptions};
-use crate::db::connection::Connection;
-use crate::db::replay;
 use crate::db::sequencer::SequencerHandle;
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
-use crate::storage::log::{Log, LogRecord, MemoryLog, NullLog};
+use crate::storage::log::{Log, MemoryLog, NullLog};
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -67,11 +65,6 @@ impl Database {
         DatabaseBuilder::default()
     }
 
-    /// A new session.
-    pub fn connect(&self) -> Result<Connection> {
-        Ok(Connection::new(self.clone()))
-    }
-
     /// Registers a scalar function; queries, views and subscriptions made afterwards can call it.
     ///
     /// # Errors
@@ -87,12 +80,6 @@ impl Database {
     /// The last published epoch.
     pub fn epoch(&self) -> u64 {
         self.shared.version().epoch
-    }
-
-    /// Applies records of another database's log to this one, which must be empty: equal contents and equal
-    /// changes, epoch for epoch.
-    pub fn replay(&self, records: &[LogRecord]) -> Result<()> {
-        replay::replay(self, records)
     }
 }
 

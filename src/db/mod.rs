@@ -4,24 +4,30 @@
 //! wait for a writer; every statement that changes something, rows or definitions, becomes a [`commit::Commit`] and
 //! returns when the epoch that shows it is published.
 //!
-//! - [`connection`], [`rows`], [`value`], [`appender`], [`subscription`]: what a program holds.
+//! - [`connection`], [`outcome`], [`rows`], [`value`], [`appender`], [`subscription`]: what a program holds.
+//! - [`session`], [`settings`]: what the statements of one user share.
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
-//! - [`version`], [`read`], [`transaction`]: what is read.
+//! - [`version`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`replay`]: the log of one database applied to another.
 
 pub mod appender;
 mod commit;
 pub mod connection;
 pub mod database;
+mod files;
+mod names;
+pub mod outcome;
 mod read;
 mod replay;
 pub mod rows;
 mod sequencer;
+mod session;
 mod settings;
 mod shared;
 mod statement;
 pub mod subscription;
+mod system;
 mod table;
 #[cfg(test)]
 mod tests;

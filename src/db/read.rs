@@ -16,16 +16,18 @@ use crate::batch::engine::Binding;
 use crate::batch::scan::{Relations, ScanInput, Snapshots};
 use crate::batch::stream::BatchStream;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::db::files::Files;
+use crate::db::names::resolve;
 use crate::db::shared::Shared;
-use crate::db::statement::copy::Files;
-use crate::db::statement::system;
-use crate::db::transaction::{OVERLAY_ROWS, Overlays};
+use crate::db::system;
+use crate::db::transaction::Overlays;
 use crate::db::version::{Contents, Version};
 use crate::plan::context::{FileSources, Parameters, PlanContext};
 use crate::plan::dml;
 use crate::plan::query::{Query, plan_query};
 use crate::sql;
-use crate::sql::statement::{Delete, Update};
+use crate::sql::name::SchemaName;
+use crate::sql::statement::{Delete, RelationOrQuery, Update};
 use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
@@ -106,11 +108,6 @@ impl<'a> Reader<'a> {
         self.planned(|context| plan_query(query, context))
     }
 
-    /// The statement's parameters.
-    pub fn parameters(&self) -> &'a Parameters {
-        self.parameters
-    }
-
     /// Plans the query that finds what an UPDATE changes: new values of all columns, then the row id.
     pub fn plan_update(&self, relation: &Arc<Relation>, update: &Update) -> Result<Query> {
         let assignments: Vec<(String, ast::Expr)> =
@@ -149,6 +146,20 @@ impl<'a> Reader<'a> {
             zone: self.parameters.zone,
             parameters: Some(self.parameters),
         })
+    }
+
+    /// The query that reads a target.
+    pub fn query_of(&self, target: &RelationOrQuery) -> Result<ast::Query> {
+        let name = match target {
+            RelationOrQuery::Query(query) => return Ok(query.as_ref().clone()),
+            RelationOrQuery::Relation(name) => name,
+        };
+        let quote = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+        let text = match name.resolve()? {
+            (SchemaName::System(schema), table) => format!("{}.{}", quote(schema), quote(table)),
+            (SchemaName::Main, _) => quote(&resolve(&self.version.catalog, name)?.name),
+        };
+        sql::parse_query(&format!("SELECT * FROM {text}")).map(|query| *query)
     }
 
     /// Runs a query and hands out its batches as they come.
@@ -276,5 +287,3 @@ impl Relations for VersionRelations {
         Ok(ScanInput { snapshot, deleted, inserted: overlay.inserted })
     }
 }
-
-const _: () = assert!(OVERLAY_ROWS == 1 << 63, "scans number overlay rows from 2^63");

@@ -13,21 +13,24 @@ use crate::db::database::Database;
 use crate::db::statement::ddl::realize_logged;
 use crate::storage::log::LogRecord;
 
-/// Applies `records` in order to an empty database.
-pub fn replay(database: &Database, records: &[LogRecord]) -> Result<()> {
-    if database.epoch() != 0 {
-        return Err(Error::invalid("only an empty database can take another's log"));
-    }
-    let mut records = records.iter().peekable();
-    while let Some(first) = records.peek() {
-        let epoch = first.epoch();
-        replay_epoch(database, epoch, &mut records)?;
-        if database.epoch() != epoch {
-            let now = database.epoch();
-            return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
+impl Database {
+    /// Applies records of another database's log to this one, which must be empty: equal contents and equal
+    /// changes, epoch for epoch.
+    pub fn replay(&self, records: &[LogRecord]) -> Result<()> {
+        if self.epoch() != 0 {
+            return Err(Error::invalid("only an empty database can take another's log"));
         }
+        let mut records = records.iter().peekable();
+        while let Some(first) = records.peek() {
+            let epoch = first.epoch();
+            replay_epoch(self, epoch, &mut records)?;
+            if self.epoch() != epoch {
+                let now = self.epoch();
+                return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Publishes the records of one epoch.

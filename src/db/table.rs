@@ -75,9 +75,12 @@ impl TableState {
         Ok(admitted)
     }
 
-    /// Carries out an admitted write; returns its change. An error is a defect: the write was admitted.
+    /// Carries out an admitted write; returns its change. An error is a defect: the write was admitted. The sequencer
+    /// takes a failed assertion for such an error, and no commit after it.
     pub fn apply(&mut self, write: &RelationWrite, epoch: u64) -> Result<Vec<ChangeBatch>> {
         assert_eq!(write.columns, self.relation.columns, "rows of other columns than the relation has");
+        let deleted = write.deleted.as_ref().map_or(0, RecordBatch::num_rows);
+        assert_eq!(deleted, write.deletes.len(), "a write carries the rows that it deletes, one for each id");
         let mut changes = Vec::with_capacity(write.inserts.len() + 1);
         if let Some(gone) = &write.deleted {
             for key in &mut self.keys {

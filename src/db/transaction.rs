@@ -6,22 +6,20 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::batch::scan::OVERLAY_ROW_ID;
 use crate::catalog::relation::RelationId;
 use crate::db::commit::{Commit, Payload};
 use crate::db::rows::row_ids;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
 use crate::db::write::Write;
-use crate::storage::log::RelationWrite;
-
-/// Row ids from here on name rows of the overlay, counted from its first row.
-pub const OVERLAY_ROWS: u64 = 1 << 63;
 
 /// What a transaction wrote, by relation.
 pub type Overlays = HashMap<RelationId, Overlay>;
@@ -38,9 +36,9 @@ pub struct Overlay {
 impl Overlay {
     /// Adds a write; its deletes may name rows of the version and of this overlay.
     pub fn add(&mut self, write: &Write) -> Result<()> {
-        let (own, kept): (Vec<u64>, Vec<u64>) = write.deletes.iter().partition(|&&id| id >= OVERLAY_ROWS);
+        let (own, kept): (Vec<u64>, Vec<u64>) = write.deletes.iter().partition(|&&id| id >= OVERLAY_ROW_ID);
         if !own.is_empty() {
-            self.remove(&own.into_iter().map(|id| id - OVERLAY_ROWS).collect())?;
+            self.remove(&own.into_iter().map(|id| id - OVERLAY_ROW_ID).collect())?;
         }
         if !kept.is_empty() {
             Arc::make_mut(&mut self.deleted).extend(kept);
@@ -62,6 +60,22 @@ impl Overlay {
     }
 }
 
+/// Whether a transaction has failed. A result outlives its statement, and may fail the transaction while it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Failed(Arc<AtomicBool>);
+
+impl Failed {
+    /// Fails the transaction.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has failed.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// A transaction between BEGIN and COMMIT.
 pub struct OpenTransaction {
     /// What it reads.
@@ -73,7 +87,7 @@ pub struct OpenTransaction {
     /// The tables and streams it read, views traced to those below them.
     pub reads: BTreeSet<RelationId>,
     /// Whether a statement failed; only ROLLBACK is possible then.
-    pub failed: bool,
+    pub failed: Failed,
     /// Whether it may write.
     pub read_only: bool,
 }
@@ -86,7 +100,7 @@ impl OpenTransaction {
             time_us,
             overlays: Overlays::new(),
             reads: BTreeSet::new(),
-            failed: false,
+            failed: Failed::default(),
             read_only,
         }
     }
@@ -135,11 +149,10 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     let overlay = overlays.get(&id).cloned().unwrap_or_default();
     let mut table = TableState::new(relation.clone())?;
     let mut ids = Vec::new();
+    // What the transaction wrote before has not passed the door yet, and may hold a key twice.
     let mut load = |batch: RecordBatch| {
-        let inserts = vec![batch];
-        let columns = relation.columns.clone();
-        let write = RelationWrite { relation: id.0, columns, deletes: Vec::new(), deleted: None, inserts };
-        table.apply(&write, 0).map(drop)
+        let admitted = table.admit(Write::inserts(relation, vec![batch]))?;
+        table.apply(&admitted, 0).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
         let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
@@ -150,9 +163,9 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
         let rows = compute::filter_record_batch(&batch.project(&columns)?, &keep)?;
         load(rows.with_schema(relation.schema.clone())?)?;
     }
-    ids.extend((OVERLAY_ROWS..).take(overlay.inserted.iter().map(RecordBatch::num_rows).sum()));
+    ids.extend((OVERLAY_ROW_ID..).take(overlay.inserted.iter().map(RecordBatch::num_rows).sum()));
     overlay.inserted.into_iter().try_for_each(load)?;
-    let settled = table.admit(write)?;
-    let deletes = settled.deletes.iter().map(|&row| ids[row as usize]).collect();
-    Ok(Write { deletes, ..Write::inserts(relation, settled.inserts) })
+    let decided = table.admit(write)?;
+    let deletes = decided.deletes.iter().map(|&row| ids[row as usize]).collect();
+    Ok(Write { deletes, ..Write::inserts(relation, decided.inserts) })
 }

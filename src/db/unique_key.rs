@@ -21,6 +21,10 @@ use crate::state::snapshot::Snapshot;
 const NO_ROW: u64 = u64::MAX;
 
 /// An enforced key of a table or stream.
+///
+/// # Contract
+/// - [`UniqueKey::insert`] is given rows that passed [`UniqueKey::check`], [`UniqueKey::remove`] rows that are held: both
+///   checked, in release too, because a key that is wrong lets wrong rows through for ever after.
 pub struct UniqueKey {
     name: String,
     columns: Arc<[ColumnId]>,
@@ -144,17 +148,28 @@ impl UniqueKey {
         self.keys.intern(&keys, batch.num_rows(), &mut groups)?;
         self.rows.resize(self.keys.capacity(), NO_ROW);
         for (row, &group) in groups.iter().enumerate() {
-            if !is_null(&keys, row) {
-                self.rows[group as usize] = id(row);
+            if is_null(&keys, row) {
+                continue;
             }
+            let held = &mut self.rows[group as usize];
+            if *held != NO_ROW {
+                return Err(self.defect("a second row"));
+            }
+            *held = id(row);
         }
         Ok(())
     }
 
     /// Takes deleted rows out.
     pub fn remove(&mut self, batch: &RecordBatch) -> Result<()> {
-        let groups = self.find(batch)?;
-        for group in groups.into_iter().filter(|&group| group != NO_GROUP) {
+        let (groups, keys) = (self.find(batch)?, self.key_columns(batch));
+        for (row, &group) in groups.iter().enumerate() {
+            if is_null(&keys, row) {
+                continue;
+            }
+            if self.row(group).is_none() {
+                return Err(self.defect("no row to delete"));
+            }
             self.rows[group as usize] = NO_ROW;
             self.unused.push(group);
         }
@@ -190,6 +205,11 @@ impl UniqueKey {
     /// The live row of a key.
     fn row(&self, group: u32) -> Option<u64> {
         self.rows.get(group as usize).copied().filter(|&id| id != NO_ROW)
+    }
+
+    /// What was admitted does not fit what is held: the door let through what it should not have.
+    fn defect(&self, what: &str) -> Error {
+        Error::internal(format!("the unique key \"{}\" has {what} after the door", self.name))
     }
 
     fn duplicate(&self, relation: &Relation, batch: &RecordBatch, row: usize) -> Error {

@@ -39,7 +39,7 @@ impl Write {
 
 /// Computes the rows that replace existing ones: from the existing rows and, row by row beside them, the rows that
 /// were to be inserted, the new rows and which of them really replace.
-pub type ConflictAction = Arc<dyn Fn(&RecordBatch, &RecordBatch) -> Result<(RecordBatch, BooleanArray)> + Send + Sync>;
+pub type Replacer = Arc<dyn Fn(&RecordBatch, &RecordBatch) -> Result<(RecordBatch, BooleanArray)> + Send + Sync>;
 
 /// `INSERT .. ON CONFLICT`, decided at the door where the key index is.
 #[derive(Clone)]
@@ -49,5 +49,5 @@ pub struct Upsert {
     /// The rows offered.
     pub rows: RecordBatch,
     /// What to do with those that exist: nothing where there is no action.
-    pub update: Option<ConflictAction>,
+    pub update: Option<Replacer>,
 }

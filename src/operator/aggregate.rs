@@ -45,7 +45,7 @@ pub struct Call {
 
 /// Where the value of a call comes from.
 #[derive(Debug, Clone, Copy)]
-enum Source {
+enum Origin {
     RowCount,
     Lane(LaneValue),
     State(usize),
@@ -93,7 +93,7 @@ pub struct AggregateOperator<L> {
     key_schema: SchemaRef,
     inputs: Vec<Expression>,
     states: Vec<State>,
-    sources: Vec<Source>,
+    origins: Vec<Origin>,
     /// The input whose values the lane takes.
     lane_input: Option<usize>,
     schema: SchemaRef,
@@ -114,12 +114,12 @@ pub fn aggregate_operator(
     schema: SchemaRef,
 ) -> Result<Box<dyn Operator>> {
     let mut inputs = Vec::new();
-    let (mut states, mut sources) = (Vec::new(), Vec::new());
+    let (mut states, mut origins) = (Vec::new(), Vec::new());
     let mut lane_input = None;
     let call_types = schema.fields().iter().skip(keys.len()).map(|field| field.data_type().clone());
     for (call, data_type) in calls.into_iter().zip(call_types.collect::<Vec<_>>()) {
         if call.counts_rows {
-            sources.push(Source::RowCount);
+            origins.push(Origin::RowCount);
             continue;
         }
         let arguments: Vec<DataType> = call.arguments.iter().map(|argument| argument.data_type().clone()).collect();
@@ -130,7 +130,7 @@ pub fn aggregate_operator(
             && let Some(value) = LaneValue::of(call.function, &arguments, &data_type)
             && *lane_input.get_or_insert(positions[0]) == positions[0]
         {
-            sources.push(Source::Lane(value));
+            origins.push(Origin::Lane(value));
             continue;
         }
         let call_type = AggregateCall {
@@ -140,7 +140,7 @@ pub fn aggregate_operator(
             append_only,
             fraction: call.fraction,
         };
-        sources.push(Source::State(states.len()));
+        origins.push(Origin::State(states.len()));
         states.push(State {
             accumulator: accumulator::create(&call_type)?,
             arguments: positions,
@@ -148,8 +148,8 @@ pub fn aggregate_operator(
         });
     }
     Ok(match lane_input {
-        Some(_) => Box::new(AggregateOperator::<IntegerLane>::new(keys, inputs, states, sources, lane_input, schema)?),
-        None => Box::new(AggregateOperator::<()>::new(keys, inputs, states, sources, None, schema)?),
+        Some(_) => Box::new(AggregateOperator::<IntegerLane>::new(keys, inputs, states, origins, lane_input, schema)?),
+        None => Box::new(AggregateOperator::<()>::new(keys, inputs, states, origins, None, schema)?),
     })
 }
 
@@ -158,7 +158,7 @@ impl<L: Lane> AggregateOperator<L> {
         keys: Vec<Expression>,
         inputs: Vec<Expression>,
         states: Vec<State>,
-        sources: Vec<Source>,
+        origins: Vec<Origin>,
         lane_input: Option<usize>,
         schema: SchemaRef,
     ) -> Result<Self> {
@@ -170,7 +170,7 @@ impl<L: Lane> AggregateOperator<L> {
             keys,
             inputs,
             states,
-            sources,
+            origins,
             lane_input,
             schema,
             groups: Vec::new(),
@@ -248,12 +248,12 @@ impl<L: Lane> AggregateOperator<L> {
     /// The values of all calls; `groups` are the groups of `ids` as they are to be read.
     fn read(&self, ids: &[u32], groups: &[Group<L>]) -> Result<Values> {
         let mut errors = Vec::new();
-        let mut columns = Vec::with_capacity(self.sources.len());
-        for (index, source) in self.sources.iter().enumerate() {
-            let column: ArrayRef = match source {
-                Source::RowCount => Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| group.weight))),
-                Source::Lane(value) => L::read(groups.iter().map(|group| &group.lane), *value, &mut errors),
-                Source::State(state) => self.states[*state].accumulator.read(ids, &mut errors)?,
+        let mut columns = Vec::with_capacity(self.origins.len());
+        for (index, origin) in self.origins.iter().enumerate() {
+            let column: ArrayRef = match origin {
+                Origin::RowCount => Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| group.weight))),
+                Origin::Lane(value) => L::read(groups.iter().map(|group| &group.lane), *value, &mut errors),
+                Origin::State(state) => self.states[*state].accumulator.read(ids, &mut errors)?,
             };
             columns.push(canonical_array(&column, self.schema.field(self.keys.len() + index).data_type())?);
         }

@@ -41,6 +41,9 @@
 //! A key without left rows owes nothing, so its accounted presence may be set to the truth when its first row comes: that
 //! is why a key that was filled and emptied before does not turn for nothing.
 
+mod side;
+mod spec;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
@@ -58,99 +61,14 @@ use crate::state::postings::PREFETCHED;
 use crate::state::radix_sort::sort_by_group;
 use crate::state::row_bag::RowBag;
 
+use side::{Place, Side, Total, weight_overflow};
+pub use spec::{Alone, JoinKind, JoinSpec, MARK, SideColumn};
+
 /// Rows of a pushed batch that are met at a time.
 const PUSHED_ROWS: usize = 4 * CHUNK_ROWS;
 /// So many rows are worth sorting by group, among so many groups.
 const ORDERED_FROM: usize = 1 << 12;
 const ORDERED_GROUPS: usize = 1 << 16;
-
-/// Which rows of one side are emitted alone, by whether they have a partner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alone {
-    /// None.
-    Never,
-    /// Rows without a partner: the other side's columns are NULL (outer joins) or not in the output (anti join).
-    Unmatched,
-    /// Rows with a partner, once each: semi join.
-    Matched,
-    /// All rows, with whether they have a partner in the column [`MARK`].
-    Marked,
-}
-
-/// What a join emits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JoinKind {
-    /// Whether pairs are emitted.
-    pub pairs: bool,
-    /// What the sides, left then right, emit alone.
-    pub alone: [Alone; 2],
-}
-
-impl JoinKind {
-    /// Pairs only.
-    pub const INNER: JoinKind = JoinKind { pairs: true, alone: [Alone::Never, Alone::Never] };
-}
-
-/// A column of the output or of the residual predicate: its side (0 left, 1 right) and its position there.
-pub type SideColumn = (usize, usize);
-
-/// The output column of [`Alone::Marked`].
-pub const MARK: SideColumn = (2, 0);
-
-/// Everything a join needs to know.
-pub struct JoinSpec {
-    /// What is emitted.
-    pub kind: JoinKind,
-    /// The key expressions of the two sides, of equal types pair by pair.
-    pub keys: [Vec<Expression>; 2],
-    /// The input columns of the two sides.
-    pub inputs: [SchemaRef; 2],
-    /// Whether the two sides only ever insert.
-    pub append_only: [bool; 2],
-    /// Whether a NULL key equals a NULL key.
-    pub null_equals_null: bool,
-    /// A predicate on pairs, over a batch of just the listed columns with the given schema.
-    pub residual: Option<(Expression, Vec<SideColumn>, SchemaRef)>,
-    /// The columns of the output.
-    pub output: Vec<SideColumn>,
-    /// The output's schema.
-    pub schema: SchemaRef,
-}
-
-/// The total weight of one side's rows of a key.
-#[derive(Clone, Copy, Default)]
-struct Total {
-    weight: i64,
-    /// Whether the other side's rows of the key are accounted for as having a partner.
-    accounted: bool,
-    /// The step that last changed the weight.
-    step: u32,
-}
-
-/// Where a partner finds a column of a stored row.
-#[derive(Clone, Copy)]
-enum Place {
-    Nowhere,
-    /// Among the stored columns.
-    Stored(usize),
-    /// In the partner's own key.
-    Key(usize),
-}
-
-struct Side {
-    keys: Vec<Expression>,
-    /// The positions of the stored columns in the input.
-    kept: Vec<usize>,
-    /// Where a column of the input is when a partner comes.
-    places: Vec<Place>,
-    /// The rows; not kept where nobody ever reads them.
-    rows: Option<RowBag>,
-    /// Per group, where the other side emits rows alone.
-    totals: Option<Vec<Total>>,
-    changed: Vec<u32>,
-    types: Vec<DataType>,
-    append_only: bool,
-}
 
 /// Joins port 0 (left) with port 1 (right).
 ///
@@ -599,80 +517,6 @@ impl Operator for JoinOperator {
     }
 }
 
-impl Side {
-    fn new(
-        kind: &JoinKind,
-        side: usize,
-        keys: Vec<Expression>,
-        mut kept: Vec<usize>,
-        types: Vec<DataType>,
-        append_only: bool,
-    ) -> Result<Self> {
-        let mut places = vec![Place::Nowhere; types.len()];
-        for (key, column) in keys.iter().enumerate().filter_map(|(key, expr)| Some((key, expr.as_column()?))) {
-            places[column] = Place::Key(key);
-        }
-        // A row that is emitted alone has no partner to take the key from.
-        kept.retain(|&column| kind.alone[side] != Alone::Never || !matches!(places[column], Place::Key(_)));
-        for (position, &column) in kept.iter().enumerate() {
-            places[column] = Place::Stored(position);
-        }
-        let stored: Vec<DataType> = kept.iter().map(|&column| types[column].clone()).collect();
-        let is_read = kind.pairs || kind.alone[side] != Alone::Never;
-        Ok(Side {
-            keys,
-            rows: if is_read { Some(RowBag::new(&stored, !append_only)?) } else { None },
-            totals: (kind.alone[1 - side] != Alone::Never).then(Vec::new),
-            changed: Vec::new(),
-            kept,
-            places,
-            types,
-            append_only,
-        })
-    }
-
-    fn apply(&mut self, batch: &ChangeBatch, ids: &[u32], step: u32) -> Result<()> {
-        if self.append_only && !batch.weights().is_insert_only() {
-            return Err(Error::internal("a row was deleted from an append-only input"));
-        }
-        if let Some(rows) = &mut self.rows {
-            let columns =
-                self.kept.iter().map(|&column| canonical_array(batch.rows().column(column), &self.types[column]));
-            rows.apply(&columns.collect::<Result<Vec<_>>>()?, batch.weights(), ids)?;
-        }
-        if let Some(totals) = &mut self.totals {
-            for (row, &id) in ids.iter().enumerate() {
-                let total = &mut totals[id as usize];
-                let weight = total.weight.checked_add(batch.weights().get(row));
-                total.weight = weight.ok_or_else(weight_overflow)?;
-                if total.step != step {
-                    total.step = step;
-                    self.changed.push(id);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings the lists of rows by key up to date, before they are read.
-    fn index(&mut self) {
-        if let Some(rows) = &mut self.rows {
-            rows.index();
-        }
-    }
-
-    /// Whether the side holds no row of the group.
-    fn is_empty(&self, id: u32) -> bool {
-        let rows = self.rows.as_ref().is_none_or(|rows| rows.postings(id).is_empty());
-        rows && self.totals.as_ref().is_none_or(|totals| totals.get(id as usize).is_none_or(|total| total.weight == 0))
-    }
-
-    fn size(&self) -> usize {
-        self.rows.as_ref().map_or(0, RowBag::size)
-            + self.totals.as_ref().map_or(0, |totals| totals.capacity() * size_of::<Total>())
-    }
-}
-
 fn pair_weights(weights: &Weights, other: &RowBag, pairs: &Pairs) -> Result<Weights> {
     match weights {
         Weights::Ones if other.weights_all_one() => Ok(Weights::Ones),
@@ -684,8 +528,4 @@ fn pair_weights(weights: &Weights, other: &RowBag, pairs: &Pairs) -> Result<Weig
             .collect::<Result<Vec<i64>>>()
             .map(|weights| Weights::Signed(weights.into())),
     }
-}
-
-fn weight_overflow() -> Error {
-    Error::data("weight overflow").with_sqlstate("22003")
 }

@@ -4,7 +4,6 @@
 //! placeholder [`NOW`], which a driver binds once per run or step, so that all mentions in a statement agree and no
 //! optimiser can freeze the time at which a view was made.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -13,7 +12,9 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
-use sqlparser::ast::{self, visit_expressions_mut};
+use sqlparser::ast;
+
+use crate::sql::walk::expressions_mut;
 
 /// The placeholder of the epoch's time: TIMESTAMPTZ in microseconds, UTC.
 pub const NOW: &str = "$__now";
@@ -52,7 +53,7 @@ pub fn resolve(expr: &Expr) -> Option<Expr> {
 
 /// Turns the parameter [`NOW`], as which the sql layer writes `now()`, into a call, so that the binder knows its type.
 pub(crate) fn call_clock(query: &mut ast::Query) {
-    let _: ControlFlow<()> = visit_expressions_mut(query, |expr| {
+    expressions_mut(query, |expr| {
         if let ast::Expr::Value(value) = expr
             && matches!(&value.value, ast::Value::Placeholder(name) if name == NOW)
         {
@@ -68,7 +69,6 @@ pub(crate) fn call_clock(query: &mut ast::Query) {
                 within_group: vec![],
             });
         }
-        ControlFlow::Continue(())
     });
 }
 

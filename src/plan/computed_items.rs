@@ -11,15 +11,16 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, Distinct, Expr, GroupByExpr, Ident, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Distinct, Expr, GroupByExpr, Ident, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, Value, Visitor, VisitorMut,
 };
 
 use crate::sql::name::normal;
+use crate::sql::walk::{expressions, walk, walk_mut};
 
 /// Parts every SELECT of the query where names are in each other's way.
 pub(crate) fn part(query: &mut Query) {
-    let _ = query.visit(&mut Part);
+    let _ = walk_mut(query, &mut Part);
 }
 
 struct Part;
@@ -28,34 +29,33 @@ impl VisitorMut for Part {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let shell = shell(query);
         if let SetExpr::Select(select) = query.body.as_mut() {
             let keys = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
                 Some(OrderByKind::Expressions(keys)) => keys.as_mut_slice(),
                 _ => &mut [],
             };
-            part_select(select, keys, shell);
+            part_select(select, keys);
         } else {
-            part_branches(&mut query.body, &shell);
+            part_branches(&mut query.body);
         }
         ControlFlow::Continue(())
     }
 }
 
 /// The branches of set operations, which have no order of their own.
-fn part_branches(body: &mut SetExpr, shell: &Query) {
+fn part_branches(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => part_select(select, &mut [], shell.clone()),
+        SetExpr::Select(select) => part_select(select, &mut []),
         SetExpr::SetOperation { left, right, .. } => {
-            part_branches(left, shell);
-            part_branches(right, shell);
+            part_branches(left);
+            part_branches(right);
         }
         _ => {}
     }
 }
 
-/// The query without what is in it.
-fn shell(query: &Query) -> Query {
+/// A query of nothing.
+fn shell() -> Query {
     Query {
         with: None,
         body: Box::new(SetExpr::Values(sqlparser::ast::Values {
@@ -71,11 +71,10 @@ fn shell(query: &Query) -> Query {
         settings: None,
         format_clause: None,
         pipe_operators: Vec::new(),
-        ..query.clone()
     }
 }
 
-fn part_select(select: &mut Select, order_by: &mut [OrderByExpr], shell: Query) {
+fn part_select(select: &mut Select, order_by: &mut [OrderByExpr]) {
     if is_grouped(select) || !(names_collide(select) || chooses_by_query(select)) {
         return;
     }
@@ -112,7 +111,7 @@ fn part_select(select: &mut Select, order_by: &mut [OrderByExpr], shell: Query) 
         });
     }
     order_by.iter_mut().for_each(|key| parts.key(&mut key.expr));
-    let subquery = Box::new(Query { body: Box::new(SetExpr::Select(Box::new(parts.inner))), ..shell });
+    let subquery = Box::new(Query { body: Box::new(SetExpr::Select(Box::new(parts.inner))), ..shell() });
     let name = Ident::with_quote('"', "__items");
     let alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
     let relation = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
@@ -181,7 +180,7 @@ fn names_collide(select: &Select) -> bool {
         return false;
     }
     let mut uses = Uses::default();
-    let _ = select.projection.visit(&mut uses);
+    let _ = walk(&select.projection, &mut uses);
     uses.unnest
         && select.projection.iter().any(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } => {
@@ -203,8 +202,8 @@ fn chooses_by_query(select: &Select) -> bool {
         ControlFlow::<()>::Continue(())
     };
     let Some(Distinct::On(keys)) = &select.distinct else { return false };
-    let _ = ast::visit_expressions(keys, &mut look);
-    let _ = ast::visit_expressions(&select.projection, &mut look);
+    let _ = expressions(keys, &mut look);
+    let _ = expressions(&select.projection, &mut look);
     found
 }
 

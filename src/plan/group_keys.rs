@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use sqlparser::ast::{
     Expr, GroupByExpr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    SetExpr, TableFactor, Visitor, VisitorMut,
 };
 
 use crate::catalog::relation::Relation;
+use crate::sql::walk::{walk, walk_mut};
 
 /// Gives a relation of the catalog.
 pub(crate) type RelationOf<'a> = &'a dyn Fn(&str) -> Option<Arc<Relation>>;
@@ -21,10 +22,10 @@ pub(crate) type RelationOf<'a> = &'a dyn Fn(&str) -> Option<Arc<Relation>>;
 /// Completes the GROUP BY of every SELECT in the query.
 pub(crate) fn complete(query: &mut Query, relation_of: RelationOf<'_>) {
     let mut named = Named(BTreeSet::new());
-    let _ = query.visit(&mut named);
+    let _ = walk_mut(query, &mut named);
     // A name that WITH gives to a query hides the relation of that name, at least in places.
     let relation_of = &|name: &str| if named.0.contains(name) { None } else { relation_of(name) };
-    let _ = query.visit(&mut Complete { relation_of });
+    let _ = walk_mut(query, &mut Complete { relation_of });
 }
 
 struct Named(BTreeSet<String>);
@@ -51,7 +52,7 @@ impl VisitorMut for Complete<'_> {
             if let Some(order_by) = &query.order_by
                 && let OrderByKind::Expressions(keys) = &order_by.kind
             {
-                let _ = keys.visit(&mut uses);
+                let _ = walk(keys, &mut uses);
             }
             complete_select(select, uses, self.relation_of);
         }
@@ -64,9 +65,9 @@ fn complete_select(select: &mut Select, mut uses: Uses, relation_of: RelationOf<
     if keys.is_empty() || !modifiers.is_empty() || !keys.iter().all(is_plain) {
         return;
     }
-    let _ = select.projection.visit(&mut uses);
-    let _ = select.having.visit(&mut uses);
-    let _ = select.qualify.visit(&mut uses);
+    let _ = walk(&select.projection, &mut uses);
+    let _ = walk(&select.having, &mut uses);
+    let _ = walk(&select.qualify, &mut uses);
     let mut added = Vec::new();
     let joins = |from: &'_ sqlparser::ast::TableWithJoins| {
         let joined: Vec<TableFactor> = from.joins.iter().map(|join| join.relation.clone()).collect();

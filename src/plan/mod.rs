@@ -39,6 +39,7 @@ pub mod syntax;
 mod tests;
 pub mod time;
 pub mod values;
+pub mod walk;
 pub mod window_functions;
 pub mod windows;
 mod with_query;

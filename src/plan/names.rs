@@ -9,12 +9,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, Expr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
-    VisitMut, VisitorMut,
+    VisitorMut,
 };
 use sqlparser::tokenizer::Location;
 
 use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::sql::name::{MAIN, Name, SYSTEM, SchemaName, normal};
+use crate::sql::walk::{expressions, relations, walk_mut};
 
 /// Takes the qualifiers of the users' own schema out of a query.
 ///
@@ -22,8 +23,8 @@ use crate::sql::name::{MAIN, Name, SYSTEM, SchemaName, normal};
 /// 3F000, 3D000 and 42601 where a relation's qualifier means nothing, at its place.
 pub(crate) fn resolve(query: &mut Query) -> Result<()> {
     let mut given = Given::default();
-    let _ = query.visit(&mut given);
-    match query.visit(&mut Resolve(given)) {
+    let _ = walk_mut(query, &mut given);
+    match walk_mut(query, &mut Resolve(given)) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -36,9 +37,9 @@ pub(crate) fn placed(error: Error, query: &Query) -> Error {
     }
     let missing = |before: &str| error.message().strip_prefix(before)?.split('"').next()?.rsplit('.').next();
     let at = if let Some(missing) = missing("relation \"") {
-        ast::visit_relations(query, |name| stop_at(name.0.last().and_then(|part| part.as_ident()), missing))
+        relations(query, |name| stop_at(name.0.last().and_then(|part| part.as_ident()), missing))
     } else if let Some(missing) = missing("column \"") {
-        ast::visit_expressions(query, |expr| {
+        expressions(query, |expr| {
             let ident = match expr {
                 Expr::Identifier(ident) => Some(ident),
                 Expr::CompoundIdentifier(parts) => parts.last(),

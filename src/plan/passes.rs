@@ -26,8 +26,8 @@ use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lifted_condition, one_row, outer_reference, scalar, skipped_level, unequal_correlation,
-    value,
+    existence, join_condition, lifted_condition, one_row, outer_reference, parted_names, scalar, skipped_level,
+    unequal_correlation, value,
 };
 use crate::plan::rewrite::{
     asof, bind, canonical_values, checked_arithmetic, guards, root, settled_types, sorts, ties,
@@ -56,7 +56,7 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 27] = [
+pub(crate) const PASSES: [Pass; 28] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| bind::prepare(plan, context.parameters) },
     Pass { name: SHARED, run: shared::settle },
@@ -81,6 +81,7 @@ pub(crate) const PASSES: [Pass; 27] = [
     Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
     Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
     Pass { name: "guards", run: |plan, _| guards::guard(plan) },
+    Pass { name: "parted_names", run: |plan, context| parted_names::part(plan, context.aliases) },
     Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
     Pass { name: "time_zone", run: |plan, context| time::settle::settle(plan, context.zone) },
     Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },

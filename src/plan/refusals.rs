@@ -2,16 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
-use sqlparser::ast::{self, Visit, Visitor};
+use sqlparser::ast::{self, Visitor};
 
 use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::walk::{Walk, WalkDeep};
 use crate::sql::name::normal;
+use crate::sql::walk::{expressions, walk};
 
 /// Refuses what DataFusion would answer with an error about its own inside, or not at all.
 pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
@@ -35,7 +37,7 @@ pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
             ControlFlow::Continue(())
         }
     }
-    match query.visit(&mut Refuse) {
+    match walk(query, &mut Refuse) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -46,7 +48,7 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
     let is_scalar = |name: &str| {
         functions.scalar(name).is_some() && functions.aggregate(name).is_none() && functions.window(name).is_none()
     };
-    let refused = ast::visit_expressions(query, |expr| {
+    let refused = expressions(query, |expr| {
         let ast::Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
         let [ast::ObjectNamePart::Identifier(ident)] = call.name.0.as_slice() else {
             return ControlFlow::Continue(());
@@ -84,7 +86,7 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
 /// Refuses casts that Arrow takes for something else: to it, text as a list is a list of that one text.
 pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
     let mut found = None;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         let schema = merge_schema(&node.inputs());
         node.apply_expressions(|expr| {
             expr.apply(|expr| {

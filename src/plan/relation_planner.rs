@@ -15,7 +15,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::context::FILE;
 use crate::plan::optimizer::fold_constant;
 use crate::plan::rewrite::set_operations::{SetOperation, with_multiplicities};
-use crate::plan::rewrite::subquery::skipped_level::as_lateral;
+use crate::plan::rewrite::subquery::references::as_lateral;
 use crate::plan::rules::dependencies::forget;
 use crate::plan::shared;
 use crate::plan::windows::{Window, length_us};

@@ -13,11 +13,12 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins, Value, VisitMut, VisitorMut,
+    TableWithJoins, Value, VisitorMut,
 };
 
 use crate::plan::syntax::{ColumnsOf, columns_in, relation_name};
 use crate::sql::name::normal;
+use crate::sql::walk::walk_mut;
 
 /// The most grouping sets that are written out; DataFusion has a limit of its own below it.
 const SETS_MAX: usize = 4096;
@@ -25,9 +26,9 @@ const SETS_MAX: usize = 4096;
 /// Gives every GROUP BY of the query each key once; `columns_of` knows the relations of the catalog.
 pub(crate) fn once(query: &mut Query, columns_of: ColumnsOf<'_>) {
     let mut named = Named(BTreeSet::new());
-    let _ = query.visit(&mut named);
+    let _ = walk_mut(query, &mut named);
     let columns_of = &|name: &str| if named.0.contains(name) { None } else { columns_of(name) };
-    let _ = query.visit(&mut Once { columns_of });
+    let _ = walk_mut(query, &mut Once { columns_of });
 }
 
 /// The names that WITH gives to queries, which hide relations of the catalog.
@@ -275,7 +276,7 @@ impl<'a> Spelling<'a> {
             }
         }
         let mut spelled = expr.clone();
-        let _ = spelled.visit(&mut Qualify { spelling: self, depth: 0 });
+        let _ = walk_mut(&mut spelled, &mut Qualify { spelling: self, depth: 0 });
         spelled.to_string()
     }
 

@@ -12,12 +12,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Value, VisitMut, VisitorMut,
+    Value, VisitorMut,
 };
 
 use crate::base::decimal::{self, Parsed};
 use crate::base::error::{Error, Result};
 use crate::plan::rewrite::asof;
+use crate::sql::walk::walk_mut;
 
 /// The function around a cast that must not be called like its operand.
 pub(crate) const NAMED_CAST: &str = "eddy_cast";
@@ -31,12 +32,12 @@ pub(crate) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 /// Rewrites a query in place; `columns_of` knows the relations of the catalog.
 pub(crate) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<()> {
     let mut named = Named(BTreeMap::new());
-    let _ = query.visit(&mut named);
+    let _ = walk_mut(query, &mut named);
     let columns_of = &|name: &str| match named.0.get(name) {
         Some(columns) => columns.clone(),
         None => columns_of(name),
     };
-    match query.visit(&mut Rewrite { columns_of, named: Vec::new() }) {
+    match walk_mut(query, &mut Rewrite { columns_of, named: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -90,7 +91,8 @@ impl VisitorMut for Rewrite<'_> {
         };
         name_casts(select, keys);
         if !keys.is_empty() {
-            for (name, merged) in merged_columns(select) {
+            let shared = shared_columns(select, self.columns_of);
+            for (name, merged) in merged_columns(select).into_iter().chain(shared) {
                 // A key that names an output column means that one; it is merged already.
                 if !names_output(select, &name) {
                     keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged));
@@ -178,15 +180,15 @@ fn name_casts(select: &mut Select, order_by: &mut [ast::OrderByExpr]) {
 /// Visits the expressions that name columns of a SELECT's result or groups.
 fn visit_lists(select: &mut Select, order_by: &mut [ast::OrderByExpr], visitor: &mut CastUses) {
     if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
-        let _ = keys.visit(visitor);
+        let _ = walk_mut(keys, visitor);
     }
     for key in order_by {
-        let _ = key.visit(visitor);
+        let _ = walk_mut(key, visitor);
     }
-    let _ = select.projection.visit(visitor);
-    let _ = select.group_by.visit(visitor);
-    let _ = select.having.visit(visitor);
-    let _ = select.qualify.visit(visitor);
+    let _ = walk_mut(&mut select.projection, visitor);
+    let _ = walk_mut(&mut select.group_by, visitor);
+    let _ = walk_mut(&mut select.having, visitor);
+    let _ = walk_mut(&mut select.qualify, visitor);
 }
 
 /// Collects in which types expressions are used, or wraps the casts of those in `name`.
@@ -254,11 +256,8 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
     for (name, merged) in merged {
         replace_in_select(select, &name, &merged);
     }
-    if let Some(condition) = &mut select.selection {
-        shared.iter().for_each(|(name, left)| replace(condition, name, left));
-    }
-    for (name, left) in shared.iter().filter(|(name, _)| is_alias(select, name)).cloned().collect::<Vec<_>>() {
-        replace_in_groups(select, &name, &left);
+    for (name, left) in shared {
+        replace_in_select(select, &name, &left);
     }
     Ok(())
 }
@@ -563,26 +562,15 @@ fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
     if let Some(selection) = &mut select.selection {
         replace(selection, name, merged);
     }
-    replace_in_groups(select, name, merged);
-}
-
-fn replace_in_groups(select: &mut Select, name: &Ident, merged: &Expr) {
+    if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
+        keys.iter_mut().for_each(|key| replace(key, name, merged));
+    }
     if let ast::GroupByExpr::Expressions(keys, _) = &mut select.group_by {
         keys.iter_mut().for_each(|key| replace(key, name, merged));
     }
     for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
         replace(condition, name, merged);
     }
-}
-
-/// Whether an item is called so that is another thing than the column: there a column comes first.
-fn is_alias(select: &Select, name: &Ident) -> bool {
-    select.projection.iter().any(|item| match item {
-        SelectItem::ExprWithAlias { alias, expr } => {
-            same(alias, name) && !matches!(expr, Expr::Identifier(column) if same(column, name))
-        }
-        _ => false,
-    })
 }
 
 /// `*` as `* REPLACE (merged AS name)`, unless the user replaces the column.
@@ -621,7 +609,7 @@ fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
             ControlFlow::Continue(())
         }
     }
-    let _ = expr.visit(&mut Replace { name, merged, depth: 0 });
+    let _ = walk_mut(expr, &mut Replace { name, merged, depth: 0 });
 }
 
 fn call(function: &str, arguments: Vec<Expr>) -> Expr {

@@ -8,20 +8,19 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::alias::AliasGenerator;
-use sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, Query, SetExpr, SetOperator, TableFactor, VisitMut, VisitorMut,
-};
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Query, SetExpr, SetOperator, TableFactor, VisitorMut};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use crate::base::error::{Error, Result};
+use crate::sql::walk::walk_mut;
 
 /// The table function around a WITH query; its second argument is the name of the rows.
 pub(crate) const SHARED: &str = "eddy_shared";
 
 /// Marks all WITH queries of the query, those in its subqueries too.
 pub(crate) fn mark(query: &mut Query, aliases: &AliasGenerator) -> Result<()> {
-    match query.visit(&mut Mark { aliases }) {
+    match walk_mut(query, &mut Mark { aliases }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

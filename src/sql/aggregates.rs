@@ -5,7 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Query, Visit, Visitor};
+use sqlparser::ast::{Expr, Query, Visitor};
+
+use crate::sql::walk::walk;
 
 /// Names of aggregates, sorted: ours, DataFusion's and the usual ones of others.
 const AGGREGATES: &[&str] = &[
@@ -110,7 +112,7 @@ pub(super) struct Contents {
 /// Looks through an expression.
 pub(super) fn contents(expr: &Expr) -> Contents {
     let mut search = Search { found: Contents::default(), subqueries: 0 };
-    let ControlFlow::Continue(()) = expr.visit(&mut search);
+    let ControlFlow::Continue(()) = walk(expr, &mut search);
     search.found
 }
 

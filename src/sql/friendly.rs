@@ -27,6 +27,7 @@ use super::source::position;
 use super::tokens::{ASOF_LEFT_ON, ASOF_ON, NOW};
 use super::window_call;
 use crate::base::error::{Error, Result};
+use crate::sql::walk::walk_mut;
 
 /// The table function that `EXCEPT ALL` becomes.
 const EXCEPT_ALL: &str = "eddy_except_all";
@@ -40,7 +41,7 @@ const NAME_BYTES_MAX: usize = 250;
 
 /// Rewrites a query or expression in place.
 pub(super) fn rewrite(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Friendly) {
+    match walk_mut(node, &mut Friendly) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -11,6 +11,7 @@
 
 mod aggregates;
 mod alter;
+mod control;
 mod copy;
 mod create;
 mod dialect;
@@ -24,7 +25,6 @@ pub mod options;
 mod parser;
 mod reader;
 mod reserved;
-mod session;
 mod source;
 mod split;
 pub mod statement;
@@ -35,6 +35,7 @@ mod tests;
 mod tokens;
 pub mod types;
 mod update;
+pub mod walk;
 mod window_call;
 
 pub use parser::{parse, parse_expression, parse_name, parse_query, parse_type, type_named};

@@ -15,7 +15,7 @@ use super::source::{Source, advance, position};
 use super::split::{Open, Piece, pieces};
 use super::statement::{Emit, RelationOrQuery, Statement};
 use super::types::column_type;
-use super::{alter, copy, create, drop, insert, session, subscribe, suggest, tokens, update};
+use super::{alter, control, copy, create, drop, insert, subscribe, suggest, tokens, update};
 use crate::base::error::{Error, ErrorKind, Position, Result};
 
 /// The stack on which texts are parsed, in bytes.
@@ -188,14 +188,14 @@ pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
         "REFRESH" => subscribe::refresh(reader),
         "ADVANCE" => subscribe::advance_watermark(reader),
         "FLUSH" => subscribe::flush(reader),
-        "EXPLAIN" => session::explain(reader),
-        "DESCRIBE" | "DESC" | "SUMMARIZE" => session::describe(reader),
-        "SHOW" => session::show(reader),
-        "SET" | "RESET" => session::set(reader),
-        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(reader),
-        "PREPARE" => session::prepare(reader),
-        "EXECUTE" => session::execute(reader),
-        "DEALLOCATE" => session::deallocate(reader),
+        "EXPLAIN" => control::explain(reader),
+        "DESCRIBE" | "DESC" | "SUMMARIZE" => control::describe(reader),
+        "SHOW" => control::show(reader),
+        "SET" | "RESET" => control::set(reader),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => control::transaction(reader),
+        "PREPARE" => control::prepare(reader),
+        "EXECUTE" => control::execute(reader),
+        "DEALLOCATE" => control::deallocate(reader),
         "CHECKPOINT" => {
             reader.parser.advance_token();
             Ok(Statement::Checkpoint)

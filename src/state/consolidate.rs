@@ -1,6 +1,14 @@
 //! Equal rows of a change summed, zeros dropped.
 //!
 //! Rows are equal as keys are: NULL equals NULL, one zero, one NaN. The order is that of first occurrence.
+//!
+//! # The law
+//!
+//! A change says of every row how often it comes or goes: a function from rows to weights, zero almost everywhere. Batches
+//! are one of many ways to write it as a sum. Consolidated, it is written in the one way in which each row stands once and
+//! no weight is zero. So batches of equal changes, however they were cut and in whatever order they came, consolidate to
+//! equal rows; a change and its negation consolidate to nothing; and to consolidate twice is to do it once. A net
+//! difference for a subscriber and the comparison of VERIFY are this law and no more.
 
 use arrow::array::RecordBatch;
 
@@ -25,7 +33,7 @@ pub fn consolidate(batches: &[ChangeBatch]) -> Result<Vec<ChangeBatch>> {
     let types: Vec<_> = rows.columns().iter().map(|column| column.data_type().clone()).collect();
     let mut groups = vec![];
     KeyTable::new(&types)?.intern(rows.columns(), rows.num_rows(), &mut groups)?;
-    // Ids of a fresh table run from 0 in order of first occurrence.
+    // Ids of a fresh table run from 0 in order of first occurrence: a new id is the next total.
     let mut totals: Vec<i64> = Vec::with_capacity(rows.num_rows());
     let mut occurrences: Vec<u32> = Vec::with_capacity(rows.num_rows());
     for ((row, group), weight) in groups.into_iter().enumerate().zip(weights) {

@@ -2,6 +2,24 @@
 //!
 //! A snapshot sees the rows with an id below its high mark that did not die at or before its epoch. It shares chunks
 //! with the arena; later appends, deaths and compactions do not change what it sees. It counts its rows when taken.
+//!
+//! ```text
+//! epoch   writes        rows of the arena, with ids and epochs of death    its snapshot sees
+//!   1     +a +b         a0      b1                                         id < 2, death > 1:   a b
+//!   2     -a +c         a0 †2   b1      c2                                 id < 3, death > 2:   b c
+//!   3     -b            a0 †2   b1 †3   c2                                 id < 3, death > 3:   c
+//!         compact(2)            b1 †3   c2      in a chunk of its own      snapshot 1 has the old chunk still
+//! ```
+//!
+//! # Why it stands still
+//!
+//! Whatever the one writer does after a snapshot was taken is beyond both of its marks: what is appended has an id from
+//! the high mark on, what dies has a later epoch of death, and a compaction makes new chunks and leaves the old ones to
+//! who holds them. So a reader needs no lock and no copy. That is multiversion concurrency with a single writer, where
+//! the epoch is the timestamp (Bernstein and Goodman 1983).
+//!
+//! Ids are never used twice, so the difference of two snapshots of one arena needs no comparison of rows: what only the
+//! newer one sees came, what only the older one sees went, and a row that both see is one row ([`Snapshot::changes_since`]).
 
 use std::sync::Arc;
 

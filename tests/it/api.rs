@@ -1,6 +1,6 @@
 //! The library as a program uses it: transactions, subscriptions, limits, functions, replay.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use eddydb::arrow::array::{Array, AsArray, Int64Array, RecordBatch};
@@ -271,6 +271,32 @@ fn a_statement_ends_at_its_timeout_and_at_an_interrupt() -> Result<()> {
     assert_eq!(integers(&connection, slow).unwrap_err().kind(), ErrorKind::Cancelled);
     interrupter.join().expect("the interrupter ran");
     assert_eq!(integers(&connection, "SELECT 1")?, [1], "the connection goes on");
+    Ok(())
+}
+
+#[test]
+fn a_function_that_waits_for_its_own_connection_ends_at_the_timeout() -> Result<()> {
+    let database = Database::in_memory()?;
+    let own: Arc<OnceLock<Connection>> = Arc::default();
+    let asked = own.clone();
+    database.register_scalar_function(UserFunction {
+        name: "ask".into(),
+        arguments: vec![DataType::Int64],
+        result: DataType::Int64,
+        deterministic: true,
+        function: Arc::new(move |columns| {
+            // One statement at a time uses a connection, so this waits for the statement that waits for it.
+            asked.get().map_or(Ok(()), |connection| connection.execute_batch("SELECT 1"))?;
+            Ok(columns[0].clone())
+        }),
+    })?;
+    let connection = own.get_or_init(|| database.connect().expect("a database in memory can be connected to"));
+    connection.execute_batch("CREATE TABLE t (v BIGINT); SET statement_timeout = '300 ms'")?;
+    let start = Instant::now();
+    let error = connection.execute("INSERT INTO t SELECT ask(value) FROM range(3)", ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(integers(connection, "SELECT count(*) FROM t")?, [0], "the connection goes on");
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use crate::connector::csv::guess::Guess;
 use crate::connector::csv::tokens::{Dialect, Records, Tokenizer};
 use crate::connector::input::{Bytes, Input};
 use crate::connector::options::{ColumnTypes, ReadOptions};
-use crate::connector::relation::{Batches, Source, Wanted};
+use crate::connector::source::{Batches, Source, Wanted, bad_file};
 
 /// Records looked at in one go while types are found.
 const PASS_ROWS: usize = 4096;
@@ -236,11 +236,6 @@ impl Source for CsvSource {
         let rows = Rows::start(&self, width)?;
         Ok(Box::new(CsvBatches { source: self, rows, wanted, batch_rows: batch_rows.max(1), done: false }))
     }
-}
-
-/// The error of a file that is not well formed.
-pub(crate) fn bad_file(message: impl Into<String>) -> Error {
-    Error::data(message).with_sqlstate("22P04")
 }
 
 fn column_name(column: usize, width: usize) -> String {

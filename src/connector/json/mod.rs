@@ -20,13 +20,12 @@ use crate::base::time::convert::convert;
 use crate::base::time::kind::Kind;
 use crate::base::time::zone::Zone;
 use crate::base::types::canonical_floats;
-use crate::connector::csv::bad_file;
 use crate::connector::format::FileFormat;
 use crate::connector::input::{Bytes, Input};
 use crate::connector::json::infer::Shape;
 use crate::connector::json::split::Splitter;
 use crate::connector::options::{ColumnTypes, ReadOptions};
-use crate::connector::relation::{Batches, Source, Wanted};
+use crate::connector::source::{Batches, Source, Wanted, bad_file};
 
 /// A JSON file, looked through.
 #[derive(Debug)]

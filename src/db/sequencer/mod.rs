@@ -308,6 +308,7 @@ impl Sequencer {
             return Err(poisoned(reason));
         }
         let published = guarded(|| {
+            self.check_order(group)?;
             let ticket = self.log.write(&group.records)?;
             for (fate, (_, committed)) in group.fates.iter().zip(&group.passed) {
                 fate.pass(*committed);
@@ -328,6 +329,15 @@ impl Sequencer {
                 Err(Error::new(error.kind(), format!("whether the commit lasts is unknown: {}", error.message()))
                     .with_sqlstate("08007"))
             }
+        }
+    }
+
+    /// The contract of the log: the records of one epoch, which is the next one.
+    fn check_order(&self, group: &Group) -> Result<()> {
+        let next = self.shared.version().epoch + 1;
+        match group.epoch == next && group.records.iter().all(|record| record.epoch() == next) {
+            true => Ok(()),
+            false => Err(Error::internal(format!("the records of epoch {} were made for epoch {next}", group.epoch))),
         }
     }
 

@@ -4,7 +4,6 @@
 //! it again when what it read has changed. It never touches state.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -13,35 +12,33 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use sqlparser::ast;
 
 use crate::base::change::Weights;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::time::zone::Zone;
 use crate::base::types::sql_type_name;
 use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
-use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::catalog::suggest::nearest;
+use crate::catalog::relation::{Relation, RelationId};
 use crate::db::commit::Payload;
+use crate::db::names::{column_of, mutable, writable};
 use crate::db::read::Reader;
 use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
-use crate::db::table::{append_only, not_null_violation};
+use crate::db::table::not_null_violation;
 use crate::db::transaction::Overlays;
 use crate::db::value::assign_in;
 use crate::db::version::Version;
-use crate::db::write::{ConflictAction, Upsert, Write};
+use crate::db::write::{Replacer, Upsert, Write};
 use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::name::Name;
-use crate::sql::statement::{
-    Assignment, ConflictAction as ConflictClause, CopyFrom, Delete, Insert, InsertSource, OnConflict, Update,
-    is_default,
-};
+use crate::sql::statement::{Assignment, ConflictAction, Delete, Insert, InsertSource, OnConflict, Update, is_default};
+use crate::sql::walk::expressions_mut;
 use crate::state::row_arena::RowArena;
 
 /// A statement that changes rows.
 #[derive(Clone)]
-pub enum Change {
+pub enum Dml {
     /// INSERT.
     Insert(Insert),
     /// UPDATE.
@@ -59,7 +56,7 @@ pub enum Change {
 pub struct Modification {
     /// The database.
     pub shared: Arc<Shared>,
-    pub change: Change,
+    pub statement: Dml,
     pub parameters: Parameters,
     pub interrupt: Interrupt,
     /// The time of the statement, or of its transaction: what `now()` is, also when it is run again.
@@ -94,12 +91,12 @@ impl Modification {
     }
 
     fn modified_by(&self, reader: &Reader<'_>) -> Result<Modified> {
-        match &self.change {
-            Change::Insert(insert) => self.insert(insert, reader),
-            Change::Update(update) => self.update(update, reader),
-            Change::Delete(delete) => self.delete(delete, reader),
-            Change::Truncate(names) => self.truncate(names, reader),
-            Change::Copy(name, columns, batches) => self.copy(name, columns, batches, reader),
+        match &self.statement {
+            Dml::Insert(insert) => self.insert(insert, reader),
+            Dml::Update(update) => self.update(update, reader),
+            Dml::Delete(delete) => self.delete(delete, reader),
+            Dml::Truncate(names) => self.truncate(names, reader),
+            Dml::Copy(name, columns, batches) => self.copy(name, columns, batches, reader),
         }
     }
 
@@ -288,9 +285,9 @@ impl Modification {
     fn upsert(&self, relation: &Arc<Relation>, clause: &OnConflict, rows: Vec<RecordBatch>) -> Result<Write> {
         let columns = clause.columns.iter().map(|name| column_of(relation, name)).collect::<Result<Vec<_>>>()?;
         let update = match &clause.action {
-            ConflictClause::Nothing => None,
-            ConflictClause::Update { assignments, selection } => {
-                Some(self.conflict_action(relation, assignments, selection.as_ref())?)
+            ConflictAction::Nothing => None,
+            ConflictAction::Update { assignments, selection } => {
+                Some(self.replacer(relation, assignments, selection.as_ref())?)
             }
         };
         let rows = compute::concat_batches(&relation.schema, &rows)?;
@@ -302,12 +299,12 @@ impl Modification {
     }
 
     /// `DO UPDATE SET ..` as a query over the existing rows with the offered ones beside them.
-    fn conflict_action(
+    fn replacer(
         &self,
         relation: &Arc<Relation>,
         assignments: &[Assignment],
         selection: Option<&ast::Expr>,
-    ) -> Result<ConflictAction> {
+    ) -> Result<Replacer> {
         let beside = Arc::new(beside(relation));
         let mut catalog = Catalog::default();
         catalog.insert(beside.clone())?;
@@ -366,7 +363,7 @@ fn conflict_query(
     }
     values.push(selection.cloned().map_or_else(|| sql::parse_expression("true"), Ok)?);
     values.push(sql::parse_expression("__row")?);
-    let _ = ast::visit_expressions_mut(&mut values, |expr| {
+    expressions_mut(&mut values, |expr| {
         if let ast::Expr::CompoundIdentifier(parts) = expr
             && let [scope, column] = parts.as_slice()
             && scope.value.eq_ignore_ascii_case("excluded")
@@ -374,7 +371,6 @@ fn conflict_query(
             let name = if column.quote_style.is_some() { column.value.clone() } else { column.value.to_lowercase() };
             *expr = ast::Expr::Identifier(ast::Ident::with_quote('"', format!("__excluded_{name}")));
         }
-        ControlFlow::<()>::Continue(())
     });
     let mut query = sql::parse_query(&format!("SELECT 1 FROM \"{}\"", relation.name.replace('"', "\"\"")))?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
@@ -473,55 +469,4 @@ fn shape_batch(
 /// What the keyword DEFAULT stands for in a column.
 fn default_of(relation: &Relation, column: usize) -> Result<ast::Expr> {
     sql::parse_expression(relation.defaults.get(column).and_then(Option::as_deref).unwrap_or("NULL"))
-}
-
-/// The position of a column of `relation`, or an error with the nearest name.
-pub fn column_of(relation: &Relation, name: &str) -> Result<usize> {
-    relation.schema.index_of(name).map_err(|_| {
-        let error =
-            Error::new(ErrorKind::NotFound, format!("column \"{name}\" of \"{}\" does not exist", relation.name))
-                .with_sqlstate("42703");
-        match nearest(name, relation.schema.fields().iter().map(|field| field.name().as_str())) {
-            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
-            None => error,
-        }
-    })
-}
-
-/// A relation that takes inserts.
-pub fn writable(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
-    let relation = resolve(catalog, name)?;
-    match relation.kind {
-        RelationKind::Table | RelationKind::Stream => Ok(relation),
-        kind => Err(Error::invalid(format!("\"{}\" is a {}: it cannot be written", relation.name, kind.name()))
-            .with_sqlstate("42809")
-            .with_hint("write to the relations its query reads")),
-    }
-}
-
-/// A relation whose rows can be changed.
-fn mutable(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
-    let relation = writable(catalog, name)?;
-    match relation.kind {
-        RelationKind::Stream => Err(append_only(&relation.name)),
-        _ => Ok(relation),
-    }
-}
-
-/// The relation of that name, with the place in the error.
-pub fn resolve(catalog: &Catalog, name: &Name) -> Result<Arc<Relation>> {
-    catalog.expect(name.in_main()?).cloned().map_err(|error| match name.position {
-        Some(position) => error.at(position),
-        None => error,
-    })
-}
-
-/// The target of COPY FROM as a file reader wants it.
-pub fn copy_target(catalog: &Catalog, copy: &CopyFrom) -> Result<Arc<Schema>> {
-    let relation = writable(catalog, &copy.relation)?;
-    if copy.columns.is_empty() {
-        return Ok(relation.schema.clone());
-    }
-    let columns = copy.columns.iter().map(|name| column_of(&relation, name)).collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(relation.schema.project(&columns)?))
 }

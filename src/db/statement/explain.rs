@@ -9,25 +9,23 @@ use crate::base::error::{Error, Result};
 use crate::catalog::relation::RelationKind;
 use crate::continuous::lower::lower;
 use crate::continuous::network::Upkeep;
-use crate::db::connection::Connection;
-use crate::db::read::Reader;
-use crate::db::statement::dml::resolve;
-use crate::db::transaction::Overlays;
+use crate::db::names::resolve;
+use crate::db::session::Session;
 use crate::plan::context::Parameters;
 use crate::sql::name::Name;
 use crate::sql::statement::{Explain, ExplainTarget, Statement};
 
 /// Runs an EXPLAIN; one row a line.
-pub fn explain(connection: &Connection, explain: &Explain, parameters: &Parameters) -> Result<RecordBatch> {
+pub fn explain(session: &mut Session, explain: &Explain, parameters: &Parameters) -> Result<RecordBatch> {
     for option in &explain.ignored {
-        connection.notice(format!("EXPLAIN shows the same with {option} as without"));
+        session.notice(format!("EXPLAIN shows the same with {option} as without"));
     }
     let text = match &explain.target {
-        ExplainTarget::MaterializedView(name) => explain_view(connection, name, explain.analyze)?,
+        ExplainTarget::MaterializedView(name) => explain_view(session, name, explain.analyze)?,
         ExplainTarget::Window(_) => {
             return Err(Error::unsupported("EXPLAIN WINDOW does not exist yet: watermarks do not move"));
         }
-        ExplainTarget::Statement(statement) => explain_statement(connection, statement, explain, parameters)?,
+        ExplainTarget::Statement(statement) => explain_statement(session, statement, explain, parameters)?,
     };
     let lines: Vec<&str> = text.lines().collect();
     let schema = Schema::new(vec![Field::new("plan", DataType::Utf8View, false)]);
@@ -35,18 +33,17 @@ pub fn explain(connection: &Connection, explain: &Explain, parameters: &Paramete
 }
 
 fn explain_statement(
-    connection: &Connection,
+    session: &Session,
     statement: &Statement,
     explain: &Explain,
     parameters: &Parameters,
 ) -> Result<String> {
     let continuous = |query| {
-        let version = connection.version();
-        let shared = &connection.database.shared;
-        let reader = Reader::new(shared, version, Overlays::new(), parameters, &connection.interrupt);
+        let reader = session.reader_of(&session.version(), parameters);
         lower(&reader.continuous().plan(query)?).map(|spec| spec.explain())
     };
-    connection.with_reader(parameters, |reader| match statement {
+    let reader = session.reader(parameters);
+    match statement {
         Statement::Query { query, .. } => reader.explain(&reader.plan(query)?, explain.analyze),
         Statement::Update(update) if !explain.analyze => {
             let relation = resolve(&reader.version.catalog, &update.relation)?;
@@ -59,11 +56,11 @@ fn explain_statement(
         Statement::CreateView(create) if create.materialized => continuous(&create.query),
         Statement::Subscribe(clause) => continuous(&clause.query),
         _ => Err(Error::unsupported("EXPLAIN shows queries, UPDATE, DELETE, views and subscriptions")),
-    })
+    }
 }
 
-fn explain_view(connection: &Connection, name: &Name, analyze: bool) -> Result<String> {
-    let version = connection.version();
+fn explain_view(session: &Session, name: &Name, analyze: bool) -> Result<String> {
+    let version = session.version();
     let relation = resolve(&version.catalog, name)?;
     if relation.kind != RelationKind::MaterializedView {
         return Err(Error::invalid(format!("\"{}\" is a {}", relation.name, relation.kind.name()))
@@ -71,7 +68,7 @@ fn explain_view(connection: &Connection, name: &Name, analyze: bool) -> Result<S
             .with_hint("EXPLAIN SELECT * FROM it shows how it is read"));
     }
     let id = relation.id;
-    connection.database.sequencer.task(&connection.interrupt, move |sequencer| {
+    session.sequencer.task(&session.interrupt, move |sequencer| {
         let view = sequencer.network.get(id).ok_or_else(|| Error::internal("a view without state"))?;
         let mut text = match (&view.upkeep, analyze) {
             (Upkeep::Maintained(maintained), true) => view.spec.explain_with(&maintained.circuit.stats()),

@@ -3,16 +3,24 @@
 //! A statement is computed on the caller's thread from one version; what changes something ends in a
 //! [`crate::db::commit::Commit`] that the sequencer lets through or not.
 //!
-//! - [`dml`]: INSERT, UPDATE, DELETE, TRUNCATE, COPY FROM as writes of rows.
+//! - [`dispatch`]: which file runs which statement.
+//! - [`query`]: SELECT and its like.
+//! - [`dml`], [`modify`]: INSERT, UPDATE, DELETE, TRUNCATE, COPY FROM as writes of rows, and where these go.
 //! - [`ddl`]: CREATE, ALTER, DROP, REFRESH as catalog deltas.
 //! - [`copy`]: files in both directions.
 //! - [`subscribe`]: changes from now on.
-//! - [`explain`], [`verify`], [`system`]: looking at plans, views and the catalog.
+//! - [`transaction`], [`prepared`]: BEGIN to COMMIT, PREPARE to DEALLOCATE.
+//! - [`show`], [`explain`], [`verify`]: looking at the catalog, plans and views.
 
-pub mod copy;
+mod copy;
 pub mod ddl;
-pub mod dml;
-pub mod explain;
-pub mod subscribe;
-pub mod system;
-pub mod verify;
+pub mod dispatch;
+mod dml;
+mod explain;
+mod modify;
+mod prepared;
+mod query;
+mod show;
+mod subscribe;
+mod transaction;
+mod verify;

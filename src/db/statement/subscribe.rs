@@ -17,24 +17,22 @@ use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
 use crate::continuous::network::{Built, Moment, circuit_failure, same_columns};
 use crate::continuous::spec::CircuitSpec;
-use crate::db::connection::Connection;
-use crate::db::read::Reader;
 use crate::db::sequencer::Sequencer;
 use crate::db::sequencer::subscriber::{Subscriber, Target};
+use crate::db::session::Session;
+use crate::db::shared::Shared;
 use crate::db::statement::ddl::{build, dependencies, refuse_emit};
 use crate::db::subscription::{EventKind, Queue, Subscription, SubscriptionEvent, concat_changes};
-use crate::db::transaction::Overlays;
 use crate::db::version::{Contents, Version};
 use crate::plan::context::Parameters;
 use crate::sql::statement::Subscribe;
 use crate::state::consolidate::consolidate;
 
 /// Runs a SUBSCRIBE statement.
-pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Parameters) -> Result<Subscription> {
+pub fn subscribe(session: &Session, clause: &Subscribe, parameters: &Parameters) -> Result<Subscription> {
     refuse_emit(clause.emit)?;
-    let shared = &connection.database.shared;
-    let version = shared.version();
-    let reader = Reader::new(shared, version.clone(), Overlays::new(), parameters, &connection.interrupt).continuous();
+    let version = session.shared.version();
+    let reader = session.reader_of(&version, parameters).continuous();
     let planned = reader.plan(&clause.query)?;
     if let Some(function) = &planned.volatile {
         return Err(Error::invalid(format!("{function}() gives another value each time: it cannot be followed"))
@@ -42,7 +40,7 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
     }
     let schema = planned.schema.clone();
     let first = match clause.as_of {
-        Some(epoch) => First::Since(past_version(connection, epoch)?),
+        Some(epoch) => First::Since(past_version(&session.shared, epoch)?),
         None if clause.snapshot.unwrap_or(true) => First::Snapshot,
         None => First::Nothing,
     };
@@ -53,20 +51,20 @@ pub fn subscribe(connection: &Connection, clause: &Subscribe, parameters: &Param
         Some(relation) => Plan::Relation(relation.clone()),
         None => {
             let spec = Arc::new(lower(&planned)?);
-            let built = build(shared, &connection.interrupt, &version, &unnamed(&schema), &spec)?;
+            let built = build(&session.shared, &session.interrupt, &version, &unnamed(&schema), &spec)?;
             let named = run_by(&version, dependencies(&reader, &clause.query, &planned));
             Plan::Query { spec, built: Box::new(built), named, base: version.catalog.clone() }
         }
     };
     let since = match &first {
-        First::Since(past) => Some(evaluate(connection, past, clause, parameters, &schema)?),
+        First::Since(past) => Some(evaluate(session, past, clause, parameters, &schema)?),
         _ => None,
     };
     let progress = clause.progress.unwrap_or(false);
     let with_snapshot = !matches!(first, First::Nothing);
     let (queue, schema_of) = (Queue::new(version.epoch), schema.clone());
     let handed = queue.clone();
-    connection.database.sequencer.task(&connection.interrupt, move |sequencer| {
+    session.sequencer.task(&session.interrupt, move |sequencer| {
         let (target, now) = sequencer.follow(plan, with_snapshot)?;
         let epoch = sequencer.shared.version().epoch;
         let (kind, batches) = match since {
@@ -181,8 +179,7 @@ fn reschema(batch: &ChangeBatch, schema: &SchemaRef) -> Result<ChangeBatch> {
 }
 
 /// The version of a past epoch, or an error that names the oldest there is.
-fn past_version(connection: &Connection, epoch: u64) -> Result<Arc<Version>> {
-    let shared = &connection.database.shared;
+fn past_version(shared: &Shared, epoch: u64) -> Result<Arc<Version>> {
     let history = shared.history.lock();
     let current = shared.version().epoch;
     if epoch > current {
@@ -199,14 +196,13 @@ fn past_version(connection: &Connection, epoch: u64) -> Result<Arc<Version>> {
 
 /// The rows of the query at a past version.
 fn evaluate(
-    connection: &Connection,
+    session: &Session,
     version: &Arc<Version>,
     clause: &Subscribe,
     parameters: &Parameters,
     schema: &SchemaRef,
 ) -> Result<Vec<ChangeBatch>> {
-    let shared = &connection.database.shared;
-    let reader = Reader::new(shared, version.clone(), Overlays::new(), parameters, &connection.interrupt);
+    let reader = session.reader_of(version, parameters);
     let planned = reader.plan(&clause.query)?;
     if !same_columns(&planned.schema, schema) {
         let message = format!("the query had other columns at epoch {}", version.epoch);

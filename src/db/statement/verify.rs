@@ -12,10 +12,8 @@ use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_batch;
 use crate::catalog::relation::RelationKind;
-use crate::db::connection::Connection;
-use crate::db::read::Reader;
-use crate::db::statement::dml::resolve;
-use crate::db::transaction::Overlays;
+use crate::db::names::resolve;
+use crate::db::session::Session;
 use crate::db::value::display;
 use crate::db::version::Contents;
 use crate::plan::context::Parameters;
@@ -27,9 +25,8 @@ const SHOWN: usize = 100;
 
 /// Compares a view with its query. One row (view, epoch, rows, differing) if they are equal; an error that shows the
 /// differing rows if they are not.
-pub fn verify(connection: &Connection, name: &Name) -> Result<RecordBatch> {
-    let shared = &connection.database.shared;
-    let version = shared.version();
+pub fn verify(session: &Session, name: &Name) -> Result<RecordBatch> {
+    let version = session.shared.version();
     let relation = resolve(&version.catalog, name)?;
     if relation.kind != RelationKind::MaterializedView {
         return Err(Error::invalid(format!(
@@ -44,7 +41,7 @@ pub fn verify(connection: &Connection, name: &Name) -> Result<RecordBatch> {
         return Err(failure.to_error(&relation.name));
     }
     let none = Parameters::default();
-    let reader = || Reader::new(shared, version.clone(), Overlays::new(), &none, &connection.interrupt);
+    let reader = || session.reader_of(&version, &none);
     let held = match &entry.contents {
         Contents::Kept(snapshot) => snapshot.clone(),
         Contents::Lazy(_) => reader().materialize(&relation)?,

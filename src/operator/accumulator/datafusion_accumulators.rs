@@ -10,7 +10,8 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::Accumulator;
-use super::function::{AggregateCall, create};
+use super::create::create;
+use super::function::AggregateCall;
 use crate::base::change::Weights;
 use crate::base::error::Error;
 use crate::operator::error::to_datafusion;

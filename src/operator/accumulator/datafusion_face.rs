@@ -18,17 +18,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::create::create;
 use super::datafusion_accumulators::{AllGroups, OneGroup};
-use super::function::{AggregateCall, AggregateFunction, coerced_types, create, result_type};
-use super::moving_text::string_agg;
+use super::function::{AggregateCall, AggregateFunction, coerced_types, result_type};
+use super::kept_order;
 use super::percentile::Fraction;
 use crate::base::error::Error;
 use crate::operator::error::to_datafusion;
 
 /// Every aggregate function of this folder, to be registered in a DataFusion session.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    let ours = AggregateFunction::ALL.into_iter().map(|function| Arc::new(AggregateUDF::from(Function::new(function))));
-    ours.chain([string_agg()]).collect()
+    let ours = AggregateFunction::ALL.map(|function| Arc::new(AggregateUDF::from(Function::new(function))));
+    ours.into_iter().chain(kept_order::functions()).collect()
 }
 
 /// Which function of this folder a DataFusion function is.

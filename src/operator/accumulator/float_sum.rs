@@ -1,25 +1,29 @@
 //! `sum` and `avg` of REAL and DOUBLE: exact, rounded once when read.
 //!
-//! A double is an integer times a power of two. All groups of a call share a [`Window`]: a unit, a power of two that
-//! suits the first rows. A double within the window is a sum of two integers of 50 bits, found with six float
+//! A double is an integer times a power of two. All groups of a call share a [`Band`]: a unit, a power of two that
+//! suits the first rows. A double within the band is a sum of two integers of 50 bits, found with six float
 //! operations that the compiler turns into vector code; adding it to a group is two integer additions. What does not
-//! fit - a carry beyond 64 bits, a double outside the window - goes to an integer of 2176 bits over 2^-1074 of that
-//! group, which holds every sum of 2^77 doubles. Infinities and NaNs are counted, so that deleting them restores the
-//! finite sum.
+//! fit - a carry beyond 64 bits, a double outside the band - goes to an integer of 2176 bits over 2^-1074 of that
+//! group. Infinities and NaNs are counted, so that deleting them restores the finite sum.
+//!
+//! The wide integer is Kulisch's long accumulator (Kulisch and Miranker 1986): a double has its bits between 2^-1074 and
+//! 2^1023, which is 2098 places; 77 more let 2^77 of the largest double be added, and one is the sign. What is added
+//! can be taken away bit for bit, so a sum is a function of the rows that are there and of nothing else: not of their
+//! order, not of rows that came and went, not of how they were cut into batches or partitions.
 //!
 //! # Invariants
 //! - A group's value is `(high * 2^50 + low) * 2^unit` plus its wide integer, always exactly.
-//! - The window only matters for speed: equal sums read equal, whatever the order of the rows was.
+//! - The band only matters for speed: equal sums read equal, whatever the order of the rows was.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 
+use super::band::{Band, CHUNK, SPLIT, decompose, significant_bits};
 use super::ratio::Scaled;
 use super::rows::Rows;
 use super::wide::{Wide, round_to_f64};
-use super::window::{CHUNK, SPLIT, Window, decompose, significant_bits};
 use super::{Accumulator, argument, foreign_state, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
@@ -71,11 +75,11 @@ struct Side {
 /// The exact float sums of all groups.
 pub(super) struct FloatSum {
     average: bool,
-    window: Option<Window>,
+    band: Option<Band>,
     states: Vec<State>,
     sides: Vec<Side>,
     free_sides: Vec<u32>,
-    /// Rows since the window was chosen, and how many of them were outside it.
+    /// Rows since the band was chosen, and how many of them were outside it.
     rows: usize,
     misfits: usize,
 }
@@ -85,7 +89,7 @@ impl FloatSum {
     pub(super) fn new(average: bool) -> Self {
         FloatSum {
             average,
-            window: None,
+            band: None,
             states: Vec::new(),
             sides: Vec::new(),
             free_sides: Vec::new(),
@@ -109,20 +113,20 @@ impl FloatSum {
     }
 
     fn unit(&self) -> i32 {
-        self.window.as_ref().map_or(0, |window| window.unit)
+        self.band.as_ref().map_or(0, |band| band.unit)
     }
 
     /// Adds rows `CHUNK` at a time: split all doubles, then add the parts to the groups.
     pub(super) fn add_rows(&mut self, values: &[f64], rows: &Rows<'_>) {
-        if self.window.is_none() {
-            self.window = Window::suiting(values);
+        if self.band.is_none() {
+            self.band = Band::suiting(values);
         }
         let uniform = rows.uniform_group();
         let (mut highs, mut lows) = ([0; CHUNK], [0; CHUNK]);
         for start in (0..rows.len()).step_by(CHUNK) {
             let range = start..rows.len().min(start + CHUNK);
-            let fit = match &self.window {
-                Some(window) => window.split_all(&values[range.clone()], &mut highs, &mut lows),
+            let fit = match &self.band {
+                Some(band) => band.split_all(&values[range.clone()], &mut highs, &mut lows),
                 None => false,
             };
             match uniform {
@@ -140,11 +144,11 @@ impl FloatSum {
         }
         self.rows = self.rows.saturating_add(rows.len());
         if self.misfits > self.rows / 2 && self.rows >= self.states.len() {
-            self.choose_window_again(values);
+            self.choose_band_again(values);
         }
     }
 
-    /// Adds a double within the window.
+    /// Adds a double within the band.
     #[inline(always)]
     fn add_split(&mut self, group: usize, high: i64, low: i64, weight: i64) {
         let state = &mut self.states[group];
@@ -161,6 +165,8 @@ impl FloatSum {
     #[cold]
     #[inline(never)]
     fn add_parts(&mut self, group: usize, high: i64, low: i64) {
+        // Such parts always fit once what the group held has gone to its wide integer.
+        debug_assert!(high.unsigned_abs() < 1 << 62 && low.unsigned_abs() < 1 << 62, "parts of more than 62 bits");
         if !self.states[group].add(high, low) {
             let packed = self.states[group].packed();
             (self.states[group].high, self.states[group].low) = (high, low);
@@ -170,7 +176,7 @@ impl FloatSum {
 
     /// Adds any double.
     fn add_any(&mut self, group: usize, value: f64, weight: i64) {
-        if let Some((high, low)) = self.window.as_ref().and_then(|window| window.split(value)) {
+        if let Some((high, low)) = self.band.as_ref().and_then(|band| band.split(value)) {
             return self.add_split(group, high, low, weight);
         }
         self.states[group].count = self.states[group].count.wrapping_add(weight);
@@ -207,7 +213,7 @@ impl FloatSum {
         wide.add_shifted((i128::from(high as i64) << 64) | i128::from(middle), bit + 64);
     }
 
-    /// Adds an exact number: within the window if it fits, else to the wide integer.
+    /// Adds an exact number: within the band if it fits, else to the wide integer.
     fn add_term(&mut self, group: usize, mut term: i128, mut exponent: i32) {
         if term == 0 {
             return;
@@ -215,8 +221,8 @@ impl FloatSum {
         let zeros = term.trailing_zeros();
         term >>= zeros;
         exponent = exponent.saturating_add(zeros as i32);
-        let window = self.window.get_or_insert_with(|| Window::with_unit(exponent));
-        let up = exponent.saturating_sub(window.unit);
+        let band = self.band.get_or_insert_with(|| Band::with_unit(exponent));
+        let up = exponent.saturating_sub(band.unit);
         if up >= 0 && up.saturating_add(significant_bits(term) as i32) <= PACKED_BITS as i32 {
             let packed = term << up;
             self.add_parts(group, (packed >> SPLIT) as i64, (packed & ((1 << SPLIT) - 1)) as i64);
@@ -225,15 +231,15 @@ impl FloatSum {
         }
     }
 
-    /// Chooses a window that suits `values`, where most rows were outside the present one.
+    /// Chooses a band that suits `values`, where most rows were outside the present one.
     #[cold]
-    fn choose_window_again(&mut self, values: &[f64]) {
+    fn choose_band_again(&mut self, values: &[f64]) {
         (self.rows, self.misfits) = (0, 0);
         let unit = self.unit();
-        let Some(window) = Window::suiting(values).filter(|window| window.unit != unit) else {
+        let Some(band) = Band::suiting(values).filter(|band| band.unit != unit) else {
             return;
         };
-        self.window = Some(window);
+        self.band = Some(band);
         for group in 0..self.states.len() {
             let packed = self.states[group].packed();
             (self.states[group].high, self.states[group].low) = (0, 0);

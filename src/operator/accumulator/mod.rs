@@ -4,6 +4,7 @@
 //! functions of [`aggregate_functions`]. Values come with weights, reading does not disturb, and the answer does not
 //! depend on the order in which rows came, were merged or were deleted.
 //!
+//! - [`function`], [`create`]: the functions by name, and the accumulator of a call
 //! - [`count`], [`sum`], [`float_sum`], [`boolean`]: states of fixed size
 //! - [`interval`]: sums, averages and keys of intervals
 //! - [`bits`]: `bit_and` and the like
@@ -12,13 +13,15 @@
 //! - [`percentile`]: percentiles, medians and modes, exact and `approx_`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
 //! - [`in_order`]: window aggregates that depend on order
-//! - [`rows`], [`wide`], [`window`]: the walk over an update; wide integers and exact rounding; doubles as integers
-//! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions; [`moving_text`]:
-//!   its `string_agg` over moving frames
+//! - [`rows`], [`wide`], [`band`]: the walk over an update; wide integers and exact rounding; doubles as integers
+//! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions;
+//!   [`kept_order`]: those that are DataFusion's own
 
+mod band;
 mod bits;
 mod boolean;
 mod count;
+mod create;
 mod datafusion_accumulators;
 mod datafusion_face;
 mod distinct;
@@ -27,8 +30,8 @@ mod float_sum;
 mod function;
 mod in_order;
 mod interval;
+mod kept_order;
 mod keys;
-mod moving_text;
 mod multiset;
 mod ordered;
 mod percentile;
@@ -39,7 +42,6 @@ mod rows;
 mod sum;
 mod variance;
 mod wide;
-mod window;
 
 #[cfg(test)]
 mod tests;
@@ -51,8 +53,9 @@ use arrow::datatypes::DataType;
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 
+pub use create::create;
 pub use datafusion_face::{aggregate_functions, from_udf};
-pub use function::{AggregateCall, AggregateFunction, create};
+pub use function::{AggregateCall, AggregateFunction};
 pub use in_order::{InOrder, Ordered};
 pub use percentile::Fraction;
 pub use sum::average_of_integers;

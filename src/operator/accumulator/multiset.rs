@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field, Int64Type};
 use hashbrown::HashTable;
@@ -208,6 +208,24 @@ impl<C: Codec> Multisets<C> {
     /// The values of a group.
     pub(super) fn group(&self, group: u32) -> Option<&Multiset<C::Key>> {
         self.groups.get(group as usize)
+    }
+
+    /// Adds the rows of an update.
+    pub(super) fn update(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[u32],
+        weights: &Weights,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let rows = Rows::new(values, groups, weights, filter, self.capacity())?;
+        self.add(values, &rows, |_, _, _| {})
+    }
+
+    /// Adds what [`Multisets::save`] gave.
+    pub(super) fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, groups, weights) = saved_rows(groups, state)?;
+        self.update(&values, &groups, &weights, None)
     }
 
     /// Adds the rows; calls `seen(row, before, after)` with the value's weight for each.

@@ -8,8 +8,7 @@ use arrow::datatypes::DataType;
 
 use super::Accumulator;
 use super::keys::{Codec, RowKeys};
-use super::multiset::{Multiset, Multisets, saved_rows};
-use super::rows::Rows;
+use super::multiset::{Multiset, Multisets};
 use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 
@@ -38,8 +37,7 @@ impl<C: Codec> Accumulator for OrderedExtreme<C> {
         weights: &Weights,
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
-        let rows = Rows::new(values, groups, weights, filter, self.values.capacity())?;
-        self.values.add(values, &rows, |_, _, _| {})
+        self.values.update(values, groups, weights, filter)
     }
 
     fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
@@ -57,8 +55,7 @@ impl<C: Codec> Accumulator for OrderedExtreme<C> {
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let (values, groups, weights) = saved_rows(groups, state)?;
-        self.update(&values, &groups, &weights, None)
+        self.values.load(groups, state)
     }
 
     fn size(&self) -> usize {
@@ -93,9 +90,8 @@ impl Accumulator for ArgExtreme {
         weights: &Weights,
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
-        let rows = Rows::new(values, groups, weights, filter, self.pairs.capacity())?;
         let pairs: Vec<ArrayRef> = values.iter().rev().cloned().collect();
-        self.pairs.add(&pairs, &rows, |_, _, _| {})
+        self.pairs.update(&pairs, groups, weights, filter)
     }
 
     fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
@@ -113,9 +109,7 @@ impl Accumulator for ArgExtreme {
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let (pairs, groups, weights) = saved_rows(groups, state)?;
-        let rows = Rows::new(&pairs, &groups, &weights, None, self.pairs.capacity())?;
-        self.pairs.add(&pairs, &rows, |_, _, _| {})
+        self.pairs.load(groups, state)
     }
 
     fn size(&self) -> usize {
@@ -151,8 +145,7 @@ impl<C: Codec> Accumulator for SingleValue<C> {
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
         self.rows.update(&[], groups, weights, filter)?;
-        let rows = Rows::new(values, groups, weights, filter, self.values.capacity())?;
-        self.values.add(values, &rows, |_, _, _| {})
+        self.values.update(values, groups, weights, filter)
     }
 
     fn read(&self, groups: &[u32], errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
@@ -182,9 +175,7 @@ impl<C: Codec> Accumulator for SingleValue<C> {
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
         let (rows, values) = state.split_at_checked(1).ok_or_else(super::foreign_state)?;
         self.rows.load(groups, rows)?;
-        let (values, groups, weights) = saved_rows(groups, values)?;
-        let rows = Rows::new(&values, &groups, &weights, None, self.values.capacity())?;
-        self.values.add(&values, &rows, |_, _, _| {})
+        self.values.load(groups, values)
     }
 
     fn size(&self) -> usize {

@@ -170,7 +170,6 @@ impl<C: Codec> Percentile<C> {
     }
 }
 
-/// The value of the row at `place`, counted from 0.
 /// `fraction * last` as a whole place and the rest, computed on the digits of the fraction: 0.95 of 9 is 8 and 0.55, where
 /// a product of doubles would be a little less.
 fn place(fraction: f64, last: i128) -> Option<(f64, f64)> {
@@ -188,6 +187,7 @@ fn place(fraction: f64, last: i128) -> Option<(f64, f64)> {
     }
 }
 
+/// The value of the row at `place`, counted from 0.
 fn nth<'a, K>(entries: &[(&'a K, i64)], place: f64) -> Option<&'a K> {
     let place = place as i128;
     let mut passed = 0;
@@ -398,8 +398,7 @@ impl Accumulator for WeightedPercentile {
         let counts: Float64Array =
             counts.iter().map(|count| count.filter(|count| count.is_finite() && *count > 0.0)).collect();
         let pairs: [ArrayRef; 2] = [Arc::new(doubles.unary::<_, Float64Type>(rounded)), Arc::new(counts)];
-        let rows = Rows::new(&pairs, groups, weights, filter, self.pairs.capacity())?;
-        self.pairs.add(&pairs, &rows, |_, _, _| {})
+        self.pairs.update(&pairs, groups, weights, filter)
     }
 
     fn read(&self, groups: &[u32], _errors: &mut Vec<(usize, Error)>) -> Result<ArrayRef> {
@@ -416,9 +415,7 @@ impl Accumulator for WeightedPercentile {
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let (values, groups, weights) = saved_rows(groups, state)?;
-        let rows = Rows::new(&values, &groups, &weights, None, self.pairs.capacity())?;
-        self.pairs.add(&values, &rows, |_, _, _| {})
+        self.pairs.load(groups, state)
     }
 
     fn size(&self) -> usize {

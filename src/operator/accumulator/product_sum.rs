@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder};
 
+use super::band::decompose;
 use super::foreign_state;
 use super::ratio::Scaled;
 use super::wide::Wide;
-use super::window::decompose;
 use crate::base::error::Result;
 
 /// The square of the smallest double, and so the smallest product, is 2^-2148.

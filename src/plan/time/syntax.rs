@@ -7,15 +7,16 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{self, BinaryOperator, DateTimeField, Expr, UnaryOperator, Value, VisitMut, VisitorMut};
+use sqlparser::ast::{self, BinaryOperator, DateTimeField, Expr, UnaryOperator, Value, VisitorMut};
 
 use crate::base::error::{Error, Position, Result};
 use crate::base::time::interval::{self, Interval, Unit};
 use crate::base::time::zone::Zone;
+use crate::sql::walk::walk_mut;
 
 /// Rewrites a query in place; what cannot be read is an error with its place.
 pub(crate) fn rewrite(query: &mut ast::Query) -> Result<()> {
-    match query.visit(&mut Rewrite) {
+    match walk_mut(query, &mut Rewrite) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

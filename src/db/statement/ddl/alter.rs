@@ -15,7 +15,7 @@ use crate::base::types::sql_type_name;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::{Relation, RelationKind};
-use crate::db::statement::dml::{column_of, resolve};
+use crate::db::names::{column_of, resolve};
 use crate::db::value::{assign, assign_in};
 use crate::db::version::Version;
 use crate::sql::name::Name;

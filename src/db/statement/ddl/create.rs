@@ -14,7 +14,7 @@ use crate::base::types::canonical_schema;
 use crate::base::wording::reword;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
-use crate::db::statement::dml::{column_of, resolve};
+use crate::db::names::{column_of, resolve};
 use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::Write;

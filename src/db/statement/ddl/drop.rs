@@ -8,7 +8,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::db::statement::dml::resolve;
+use crate::db::names::resolve;
 use crate::db::version::Version;
 use crate::sql::name::Name;
 use crate::sql::statement::{Drop, DropKind};

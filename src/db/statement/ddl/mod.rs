@@ -28,8 +28,8 @@ use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::commit::{Again, Commit, Payload};
-use crate::db::connection::Connection;
 use crate::db::read::Reader;
+use crate::db::session::Session;
 use crate::db::shared::Shared;
 use crate::db::transaction::Overlays;
 use crate::db::version::Version;
@@ -66,22 +66,22 @@ pub struct Definer {
 }
 
 /// Runs a DDL statement.
-pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
+pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
     let definer = Definer {
-        shared: connection.database.shared.clone(),
-        interrupt: connection.interrupt.clone(),
-        parameters: connection.no_parameters(),
-        settings: connection.settings().binding(),
+        shared: session.shared.clone(),
+        interrupt: session.interrupt.clone(),
+        parameters: session.no_parameters(),
+        settings: session.settings.binding(),
     };
     let statement = Arc::new(statement.clone());
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let version = connection.version();
+        let version = session.version();
         let mut proposal = definer.propose(&version, &statement)?;
         let notices = std::mem::take(&mut proposal.notices);
         if proposal.delta.is_empty() {
-            notices.into_iter().for_each(|notice| connection.notice(notice));
+            notices.into_iter().for_each(|notice| session.notice(notice));
             return Ok(());
         }
         let (reads, read_epoch) = (proposal.reads.clone(), version.epoch);
@@ -91,11 +91,11 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<()> {
             Box::new(move |version| definer.payload(version, definer.propose(version, &statement)?))
         };
         let again = (attempt == ATTEMPTS).then_some(again);
-        let interrupt = connection.interrupt.clone();
-        match connection.database.sequencer.commit(Commit { read_epoch, reads, payload, again, interrupt }) {
+        let interrupt = session.interrupt.clone();
+        match session.sequencer.commit(Commit { read_epoch, reads, payload, again, interrupt }) {
             Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => continue,
             Err(error) => return Err(error),
-            Ok(_) => notices.into_iter().for_each(|notice| connection.notice(notice)),
+            Ok(_) => notices.into_iter().for_each(|notice| session.notice(notice)),
         }
         return Ok(());
     }

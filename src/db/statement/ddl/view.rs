@@ -20,13 +20,14 @@ use crate::continuous::lower::lower;
 use crate::continuous::network::{Built, Maintained, recompute, same_columns};
 use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
+use crate::db::names::resolve;
 use crate::db::read::Reader;
 use crate::db::shared::Shared;
-use crate::db::statement::dml::resolve;
 use crate::db::version::{Contents, Version};
 use crate::plan::query::Query;
 use crate::sql::name::Name;
 use crate::sql::statement::CreateView;
+use crate::sql::walk::relations;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
@@ -158,7 +159,7 @@ fn snapshots_of(version: &Version, spec: &CircuitSpec) -> Result<Vec<(RelationId
 /// The relations and views that a query names, plain views included, and all that its plan reads.
 pub fn dependencies(reader: &Reader<'_>, query: &sqlparser::ast::Query, planned: &Query) -> Vec<RelationId> {
     let mut found: BTreeSet<RelationId> = planned.relations.clone();
-    let _ = sqlparser::ast::visit_relations(query, |name| {
+    let _ = relations(query, |name| {
         if let Some(name) = Name::of_object(name)
             && let Some(relation) = name.in_main().ok().and_then(|name| reader.version.catalog.get(name))
         {

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, Exists};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
@@ -18,6 +18,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::has_row;
 use crate::plan::rewrite::rewrite_expressions;
+use crate::plan::walk::Walk;
 
 /// Answers or restates every EXISTS that DataFusion would take for another question.
 pub(crate) fn decide(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
@@ -82,8 +83,12 @@ fn without_order(plan: &LogicalPlan) -> &LogicalPlan {
 fn count(subquery: Subquery, functions: &FunctionRegistry) -> DataFusionResult<Expr> {
     let function = functions.expect_aggregate("count").map_err(to_datafusion)?;
     let call = AggregateFunction::new_udf(function, vec![lit(1i64)], false, None, vec![], None);
+    let call = Expr::AggregateFunction(call);
+    // The query around may have an aggregate of that name.
+    let value = Expr::Column(Column::new_unqualified(call.schema_name().to_string())).alias("__value");
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
-        .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(call)])?
+        .aggregate(Vec::<Expr>::new(), vec![call])?
+        .project([value])?
         .build()?;
     Ok(Expr::ScalarSubquery(subquery.with_plan(Arc::new(plan))))
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder};
@@ -15,10 +15,11 @@ use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuild
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::asof;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Takes subqueries out of the conditions of joins.
 pub(crate) fn part(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| match node {
+    plan.transform_up_deep(|node| match node {
         LogicalPlan::Join(join) if join.filter.as_ref().is_some_and(holds_subquery) => {
             part_join(join).map(Transformed::yes)
         }
@@ -189,7 +190,7 @@ fn collect_columns(expr: &Expr, columns: &mut Vec<Column>) -> DataFusionResult<(
 }
 
 fn collect_references(plan: &LogicalPlan, columns: &mut Vec<Column>) -> DataFusionResult<()> {
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::OuterReferenceColumn(_, column) = expr {

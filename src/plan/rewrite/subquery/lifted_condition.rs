@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{Sort as SortKey, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
@@ -24,12 +24,13 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::refusals::not_decorrelated;
 use crate::plan::rewrite::rewrite_node;
-use crate::plan::rewrite::subquery::skipped_level::{free_references, lateral_query};
+use crate::plan::rewrite::subquery::references::{free_references, lateral_query};
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Lifts conditions on outer rows over the nodes that they may not simply be pulled through.
 pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &AliasGenerator) -> Result<LogicalPlan> {
     let lifter = Lifter { functions, aliases };
-    let lifted = plan.transform_up_with_subqueries(|node| match node {
+    let lifted = plan.transform_up_deep(|node| match node {
         // LATERAL: here the subquery is a node.
         LogicalPlan::Subquery(subquery) => lifter.make_all_plain(LogicalPlan::Subquery(subquery)),
         node => node.map_subqueries(|plan| lifter.make_all_plain(plan)),
@@ -43,7 +44,7 @@ pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &Al
 /// joined by, and makes up for the missing rows only where a scalar subquery is the aggregate alone.
 fn refuse_inner_aggregates(plan: &LogicalPlan) -> Result<()> {
     let mut left = false;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 let (plan, known) = match expr {
@@ -123,9 +124,6 @@ impl Lifter<'_> {
 
     /// A node of a subquery with its conditions above it, if it is one that they may not be pulled through.
     fn make_plain(&self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
-        if let LogicalPlan::Projection(projection) = node {
-            return self.part_names(projection);
-        }
         if !is_barrier(&node) {
             return Ok(Transformed::no(node));
         }
@@ -136,59 +134,6 @@ impl Lifter<'_> {
         let filter = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(lifted.plan))?);
         let plan = LogicalPlanBuilder::from(filter).project(outputs)?.build()?;
         // Below there is nothing left that depends on the outer row.
-        Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
-    }
-
-    /// `SELECT q.c AS o FROM q WHERE q.o < outer.k`: DataFusion adds q.o to the list, where that name is taken. So the
-    /// condition uses it under a name of its own.
-    fn part_names(&self, projection: Projection) -> DataFusionResult<Transformed<LogicalPlan>> {
-        let is_own = |expr: &Expr| matches!(expr, Expr::Column(_));
-        let list = projection.expr.iter().filter(|expr| !is_own(expr));
-        let taken: Vec<String> = list.map(|expr| expr.qualified_name().1).collect();
-        let mut parted = false;
-        let input = Arc::unwrap_or_clone(projection.input).transform_down(|node| match node {
-            LogicalPlan::Filter(filter) => {
-                let renamed = self.rename(filter, &taken)?;
-                parted |= renamed.transformed;
-                Ok(renamed)
-            }
-            LogicalPlan::Join(_) | LogicalPlan::Sort(_) | LogicalPlan::Aggregate(_) => Ok(Transformed::no(node)),
-            other => Ok(Transformed::new(other, false, TreeNodeRecursion::Jump)),
-        })?;
-        let plan = LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input.data))?);
-        Ok(Transformed::new_transformed(plan, parted))
-    }
-
-    /// A filter whose conditions on the outer row use none of the names.
-    fn rename(&self, filter: Filter, names: &[String]) -> DataFusionResult<Transformed<LogicalPlan>> {
-        let mut renamed: Vec<(Column, Column)> = vec![];
-        let conditions = split_conjunction_owned(filter.predicate).into_iter().map(|condition| {
-            if !condition.contains_outer() {
-                return Ok(condition);
-            }
-            let condition = condition.transform_up(|expr| match expr {
-                Expr::Column(column) if names.contains(&column.name) => {
-                    let known = renamed.iter().find(|(old, _)| *old == column).map(|(_, new)| new.clone());
-                    let new = known.unwrap_or_else(|| {
-                        let new = Column::new_unqualified(self.aliases.next("__named"));
-                        renamed.push((column, new.clone()));
-                        new
-                    });
-                    Ok(Transformed::yes(Expr::Column(new)))
-                }
-                other => Ok(Transformed::no(other)),
-            });
-            condition.data()
-        });
-        let predicate = conjunction(conditions.collect::<DataFusionResult<Vec<_>>>()?).unwrap_or_else(|| lit(true));
-        if renamed.is_empty() {
-            return Ok(Transformed::no(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)));
-        }
-        let columns = filter.input.schema().columns().into_iter().map(Expr::Column);
-        let added = renamed.into_iter().map(|(old, new)| Expr::Column(old).alias(new.name));
-        let list: Vec<Expr> = columns.chain(added).collect();
-        let input = LogicalPlanBuilder::from(filter.input.as_ref().clone()).project(list)?.build()?;
-        let plan = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?);
         Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
     }
 

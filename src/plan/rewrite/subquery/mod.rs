@@ -8,10 +8,12 @@
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
 //! - [`value`]: IN, EXISTS, ANY and ALL as values.
+//! - [`references`]: what a plan refers to outside it.
 //! - [`skipped_level`]: references past the query around.
 //! - [`scalar`]: one row, by construction.
 //! - [`unequal_correlation`]: correlation by more than equality.
 //! - [`lifted_condition`]: correlation below windows, limits, unions and outer joins.
+//! - [`parted_names`]: names of correlated columns that the select list does not take.
 //! - [`compute_below`]: parts of a node's expressions in a projection below it.
 
 pub mod compute_below;
@@ -20,6 +22,8 @@ pub mod join_condition;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
+pub mod parted_names;
+pub mod references;
 pub mod scalar;
 pub mod skipped_level;
 pub mod unequal_correlation;

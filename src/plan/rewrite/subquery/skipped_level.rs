@@ -6,24 +6,44 @@
 //! only the one equal to the outer row's counts, and the inner query refers to that. A reference
 //! past two queries is brought near twice. LATERAL is such a query too: it lies over the left side of its join, and
 //! what its own subqueries and laterals use of that is brought into it.
+//!
+//! # Why the answer is the same
+//!
+//! For a row `o` of the outer query the middle query is a function of the value `v = o.id` alone: `M(v)`. Over the
+//! distinct values `D` of `o.id` it becomes `{(d, m) : d in D, m in M(d)}`, of which `d = v` is kept. `D` holds `v`, and
+//! holds it once, so what is kept is `M(v)` with every row as often as before. Three things make it so:
+//!
+//! ```text
+//! D holds every v of an outer row    it is read from what lies below the outer node; conditions left out, because they
+//!                                    refer further out, only make it larger, and a value too many meets no outer row
+//! D holds each v once                DISTINCT, and NULL is a value: it is found by `n = (v IS NULL)` and `k = v or a
+//!                                    default`, since only equalities can be pulled out of an aggregate later on
+//! both readings are the same rows    what may differ from reading to reading (a LIMIT, a window, random()) is pinned
+//!                                    first: computed once, read by the outer query and by D
+//! ```
+//!
+//! The set of outer values is the domain of Neumann and Kemper (Unnesting Arbitrary Queries, BTW 2015), who push it down
+//! to where it is used; here it goes no deeper than the query that skips a level, and DataFusion decorrelates the rest.
 
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue, Spans};
-use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType, Result as DataFusionResult, ScalarValue};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias, lit, when};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::passes::PassContext;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::rewrite::subquery::references::{References, free_references, lateral_query, subquery_of};
 use crate::plan::shared;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| match node {
+    plan.transform_down_deep(|node| match node {
         LogicalPlan::Join(join) => lateral(join, context),
         node => {
             let wanted = |expr: &Expr| subquery_of(expr).is_some();
@@ -32,67 +52,6 @@ pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result
     })
     .data()
     .map_err(from_datafusion)
-}
-
-/// The query of LATERAL on the right of a join.
-pub(crate) fn lateral_query(right: &LogicalPlan) -> Option<&Subquery> {
-    match right {
-        LogicalPlan::Subquery(subquery) => Some(subquery),
-        LogicalPlan::SubqueryAlias(alias) => match alias.input.as_ref() {
-            LogicalPlan::Subquery(subquery) => Some(subquery),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The references of a plan to what is outside it. Those of its subqueries in expressions are not looked at.
-pub(crate) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
-    match plan {
-        LogicalPlan::Join(join) if lateral_query(&join.right).is_some() => {
-            let (mut free, right) = (free_references(&join.left), free_references(&join.right));
-            let is_free = |reference: &Expr| match reference {
-                Expr::OuterReferenceColumn(_, column) => !join.left.schema().has_column(column),
-                _ => true,
-            };
-            free.extend(right.into_iter().filter(is_free));
-            free
-        }
-        plan if plan.inputs().is_empty() => plan.all_out_ref_exprs(),
-        plan => {
-            let mut free = own_references(plan);
-            free.extend(plan.inputs().into_iter().flat_map(free_references));
-            free
-        }
-    }
-}
-
-fn own_references(node: &LogicalPlan) -> Vec<Expr> {
-    let mut found = vec![];
-    let visited = node.apply_expressions(|expr| {
-        expr.apply(|expr| {
-            if matches!(expr, Expr::OuterReferenceColumn(..)) {
-                found.push(expr.clone());
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    });
-    debug_assert!(visited.is_ok(), "the visitor never fails");
-    found
-}
-
-/// A query of LATERAL whose references to what is outside stand in its own subqueries alone, as a subquery: the binder
-/// sees only the others.
-pub(crate) fn as_lateral(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
-    if matches!(plan, LogicalPlan::Subquery(_)) || !plan.all_out_ref_exprs().is_empty() {
-        return Ok(plan);
-    }
-    let mut references = References { scopes: vec![], far: vec![], near: vec![] };
-    references.collect_below(&plan)?;
-    if references.far.is_empty() {
-        return Ok(plan);
-    }
-    Ok(LogicalPlan::Subquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans: Spans::new() }))
 }
 
 /// A join with LATERAL on its right: brings near what the subqueries of that use of the left side.
@@ -231,7 +190,7 @@ fn middle(
     outer: &LogicalPlan,
     aliases: &AliasGenerator,
 ) -> DataFusionResult<Transformed<LogicalPlan>> {
-    let mut references = References { scopes: vec![], far: vec![], near: vec![] };
+    let mut references = References::default();
     let inputs = node.inputs();
     let input = match (&node, inputs.as_slice()) {
         (LogicalPlan::Join(join), _) if lateral_query(&join.right).is_some() => {
@@ -288,7 +247,7 @@ fn refer_to(node: LogicalPlan, far: &[Column], alias: &str) -> DataFusionResult<
     };
     let mut inside = |subquery: Subquery| {
         let plan = subquery.subquery.as_ref().clone();
-        let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut refer)).data()?;
+        let plan = plan.transform_up_deep(|node| rewrite_node(node, &mut refer)).data()?;
         let references = subquery.outer_ref_columns.into_iter().map(|expr| refer(expr).data());
         let outer_ref_columns = references.collect::<DataFusionResult<_>>()?;
         Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans }))
@@ -339,74 +298,6 @@ pub(super) fn brought(alias: &str, index: usize) -> Column {
     Column::new(Some(alias), format!("{alias}_c{index}"))
 }
 
-/// The outer references below a node.
-struct References {
-    /// The inputs of the nodes around, from the node on.
-    scopes: Vec<DFSchema>,
-    /// Those that none of the scopes has.
-    far: Vec<Column>,
-    /// Those that one of the scopes has.
-    near: Vec<Column>,
-}
-
-impl References {
-    fn collect_in_subqueries(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
-        let mut scope = Some(merge_schema(&node.inputs()));
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Some(subquery) = subquery_of(expr) {
-                    self.scopes.extend(scope.take());
-                    self.collect_in(&subquery.subquery)?;
-                    scope = self.scopes.pop();
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-        .map(|_| ())
-    }
-
-    /// The right side of a join with LATERAL.
-    fn collect_in_lateral(&mut self, join: &Join) -> DataFusionResult<()> {
-        self.scopes.push(join.left.schema().as_ref().clone());
-        self.collect_in(&join.right)?;
-        self.scopes.pop();
-        Ok(())
-    }
-
-    fn collect_in(&mut self, plan: &LogicalPlan) -> DataFusionResult<()> {
-        self.collect_here(plan)?;
-        self.collect_below(plan)
-    }
-
-    /// All of a plan but the references of its own nodes: those of its subqueries.
-    fn collect_below(&mut self, plan: &LogicalPlan) -> DataFusionResult<()> {
-        self.collect_in_subqueries(plan)?;
-        match plan {
-            LogicalPlan::Join(join) if lateral_query(&join.right).is_some() => {
-                self.collect_in(&join.left)?;
-                self.collect_in_lateral(join)
-            }
-            plan => plan.inputs().into_iter().try_for_each(|input| self.collect_in(input)),
-        }
-    }
-
-    fn collect_here(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::OuterReferenceColumn(_, column) = expr {
-                    let is_near = self.scopes.iter().any(|scope| scope.has_column(column));
-                    let found = if is_near { &mut self.near } else { &mut self.far };
-                    if !found.contains(column) {
-                        found.push(column.clone());
-                    }
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-        .map(|_| ())
-    }
-}
-
 fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
     let mut found = false;
     node.apply_expressions(|expr| {
@@ -414,16 +305,6 @@ fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
-}
-
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(condition) => Some(&condition.subquery),
-        Expr::SetComparison(comparison) => Some(&comparison.subquery),
-        _ => None,
-    }
 }
 
 /// Applies `change` to the subquery of an expression that is one.

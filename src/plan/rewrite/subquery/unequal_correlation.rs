@@ -3,9 +3,14 @@
 //! DataFusion turns `(SELECT count(*) FROM b WHERE b.x = a.x)` into a join with groups of `b.x`; with `b.x < a.x` there
 //! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends
 //! on the outer row only by being about its value: `FROM b, (SELECT DISTINCT x FROM a) d WHERE b.x < d.x AND d.x = a.x`.
+//!
+//! The law is that of [`skipped_level`](super::skipped_level): the subquery is a function of `a.x`, it is computed for
+//! every value there is, and the equality, which can be grouped by, picks the value of the outer row. A value for which
+//! `b` has no row has no group; that the count is then 0 and not NULL is what DataFusion puts where its join finds
+//! no partner, here as with equalities.
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
@@ -14,10 +19,11 @@ use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::passes::PassContext;
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
 pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| {
+    plan.transform_down_deep(|node| {
         let is_scalar = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_));
         map_inner_nodes(node, context, &is_scalar, &|node, outer| inner(node, outer, context.aliases))
     })

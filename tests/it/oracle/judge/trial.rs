@@ -161,8 +161,10 @@ impl Trial<'_> {
     fn apply(&mut self, epoch: &[Statement]) -> Result<(), Failure> {
         let before = self.tables.clone();
         let mut meanings = Vec::new();
+        let mut risks = Vec::new();
         for statement in epoch {
             let evaluator = Evaluator::new(&self.tables);
+            risks.push(evaluator.statement_may_fail(statement));
             let changed = evaluator.statement(statement).and_then(|(table, rows)| {
                 let types = &self.types[&table];
                 let rows = rows.into_iter().map(|row| assign(row, types)).collect::<Result<Vec<_>, _>>()?;
@@ -192,7 +194,7 @@ impl Trial<'_> {
             self.tables = before.clone();
         }
         // What is refused or fails leaves no trace.
-        if !self.apply_to_engine(epoch, &meanings)? {
+        if !self.apply_to_engine(epoch, &meanings, &risks)? {
             self.tables = before;
         }
         for (name, relation) in &self.tables {
@@ -221,15 +223,27 @@ impl Trial<'_> {
     }
 
     /// Whether the engine took the commit; it may refuse a statement as unsupported, or must because of its meaning.
-    fn apply_to_engine(&mut self, epoch: &[Statement], meanings: &[Result<(), &'static str>]) -> Result<bool, Failure> {
+    fn apply_to_engine(
+        &mut self,
+        epoch: &[Statement],
+        meanings: &[Result<(), &'static str>],
+        risks: &[Option<&'static str>],
+    ) -> Result<bool, Failure> {
         let transaction = epoch.len() != 1;
         let run = |sql: &str| execute(&self.connection, sql);
         if transaction {
             run("BEGIN").map_err(|error| failure("begin fails", None, error.text()))?;
         }
-        for (statement, meaning) in epoch.iter().zip(meanings) {
+        for ((statement, meaning), risk) in epoch.iter().zip(meanings).zip(risks) {
             match (run(&statement.to_string()), meaning) {
                 (Ok(()), Ok(())) => {}
+                (Err(error), Ok(())) if risk.is_some_and(|state| self.history.is_meant(state, &error)) => {
+                    self.tally.open += 1;
+                    if transaction {
+                        run("ROLLBACK").map_err(|error| failure("rollback fails", None, error.text()))?;
+                    }
+                    return Ok(false);
+                }
                 (Err(error), _) if error.unsupported => {
                     self.tally.refused += 1;
                     *self.tally.reasons.entry(format!("{}\n  in {statement}", error.message)).or_default() += 1;

@@ -143,6 +143,15 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The same for a statement.
+    pub fn statement_may_fail(&self, statement: &Statement) -> Option<&'static str> {
+        let evaluator = Evaluator { eager: true, ..Evaluator::new(self.tables) };
+        match evaluator.statement(statement) {
+            Err(Fault::Sql(state)) => Some(state),
+            _ => None,
+        }
+    }
+
     /// The rows of a query, sorted and not cut.
     pub fn query(&self, query: &Query) -> Answer<Sorted> {
         self.choices.borrow_mut().next = 0;

@@ -1,73 +1,25 @@
-//! What the database says about itself: SHOW, DESCRIBE, SUMMARIZE, `eddy.*` and `information_schema.*`.
+//! SHOW, DESCRIBE and SUMMARIZE: what the database says about itself, one statement at a time.
 //!
-//! Everything here is read from a version, so it agrees with what queries see. Nothing here is stored.
+//! What a system table tells too is asked of [`crate::db::system`].
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::catalog::relation::{Relation, RelationKind};
+use crate::db::names::resolve;
 use crate::db::read::Reader;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
-use crate::db::statement::dml::resolve;
-use crate::db::version::{Contents, Version};
-use crate::plan::source::{BatchSource, RowSource};
+use crate::db::system::{Table, columns, relations, settings};
+use crate::db::version::Version;
 use crate::sql;
-use crate::sql::name::{CATALOG, Name, PUBLIC, SchemaName};
+use crate::sql::name::{Name, SchemaName};
 use crate::sql::statement::{RelationOrQuery, Show, ShowWhat};
-
-/// A small table built column by column.
-struct Table {
-    fields: Vec<Field>,
-    columns: Vec<ArrayRef>,
-}
-
-impl Table {
-    fn new() -> Self {
-        Table { fields: Vec::new(), columns: Vec::new() }
-    }
-
-    fn text<T: AsRef<str>>(mut self, name: &str, values: impl IntoIterator<Item = Option<T>>) -> Self {
-        self.fields.push(Field::new(name, DataType::Utf8View, true));
-        self.columns.push(Arc::new(StringViewArray::from_iter(values)));
-        self
-    }
-
-    fn integer(mut self, name: &str, values: impl IntoIterator<Item = Option<i64>>) -> Self {
-        self.fields.push(Field::new(name, DataType::Int64, true));
-        self.columns.push(Arc::new(Int64Array::from_iter(values)));
-        self
-    }
-
-    fn boolean(mut self, name: &str, values: impl IntoIterator<Item = bool>) -> Self {
-        self.fields.push(Field::new(name, DataType::Boolean, false));
-        self.columns.push(Arc::new(BooleanArray::from_iter(values.into_iter().map(Some))));
-        self
-    }
-
-    fn build(self) -> Result<RecordBatch> {
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.columns)?)
-    }
-}
-
-/// The rows of a system table; `None` if there is none of that name.
-pub fn table(shared: &Arc<Shared>, version: &Version, schema: &str, name: &str) -> Option<Arc<dyn RowSource>> {
-    let batch = match (schema, name) {
-        ("eddy", "tables" | "relations") => relations(version, |_| true),
-        ("eddy", "views") => views(version),
-        ("eddy", "settings") => settings(shared, &Settings::default()),
-        ("eddy", "state") => state(version),
-        ("information_schema", "tables") => information_tables(version),
-        ("information_schema", "columns") => columns(version, |_| true),
-        _ => return None,
-    };
-    batch.ok().map(|batch| Arc::new(BatchSource(batch)) as Arc<dyn RowSource>)
-}
 
 /// SHOW.
 pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, show: &Show) -> Result<RecordBatch> {
@@ -114,10 +66,7 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
         }
         ShowWhat::Create(name) => {
             let relation = resolve(&version.catalog, name)?;
-            Table::new()
-                .text("name", [Some(&relation.name)])
-                .text("sql", [Some(create_text(version, &relation))])
-                .build()
+            Table::new().text("name", [Some(&relation.name)]).text("sql", [Some(create_text(&relation))]).build()
         }
     }
 }
@@ -134,57 +83,6 @@ fn matches_like(pattern: &str, text: &str) -> bool {
         }
     }
     matches(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
-}
-
-fn rows_of(version: &Version, relation: &Relation) -> Option<i64> {
-    match &version.entries.get(&relation.id)?.contents {
-        Contents::Kept(snapshot) => i64::try_from(snapshot.num_rows()).ok(),
-        Contents::Lazy(cell) => cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok()),
-    }
-}
-
-fn relations(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().filter(|relation| wanted(relation)).collect();
-    Table::new()
-        .text("name", found.iter().map(|relation| Some(&relation.name)))
-        .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
-        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
-        .integer("columns", found.iter().map(|relation| i64::try_from(relation.schema.fields().len()).ok()))
-        .build()
-}
-
-fn views(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().filter(|relation| relation.query.is_some()).collect();
-    let failure = |relation: &Relation| {
-        version
-            .entries
-            .get(&relation.id)
-            .and_then(|entry| entry.failure.as_ref())
-            .map(|failure| failure.message.clone())
-    };
-    let upkeep = |relation: &Relation| match version.entries.get(&relation.id).map(|entry| &entry.contents) {
-        None => "expanded where it is read",
-        Some(Contents::Kept(_)) => "maintained",
-        Some(Contents::Lazy(_)) => "recomputed when read",
-    };
-    Table::new()
-        .text("name", found.iter().map(|relation| Some(&relation.name)))
-        .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
-        .text("upkeep", found.iter().map(|relation| Some(upkeep(relation))))
-        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
-        .text("failure", found.iter().map(|relation| failure(relation)))
-        .text("query", found.iter().map(|relation| relation.query.as_ref()))
-        .build()
-}
-
-fn state(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
-    let changed = |relation: &Relation| i64::try_from(version.changed(relation.id)).ok();
-    Table::new()
-        .text("name", found.iter().map(|relation| Some(&relation.name)))
-        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
-        .integer("changed_epoch", found.iter().map(|relation| changed(relation)))
-        .build()
 }
 
 fn indexes(version: &Version, of: Option<&Name>) -> Result<RecordBatch> {
@@ -209,48 +107,6 @@ fn indexes(version: &Version, of: Option<&Name>) -> Result<RecordBatch> {
         .build()
 }
 
-fn settings(shared: &Shared, settings: &Settings) -> Result<RecordBatch> {
-    let list = settings.list(shared);
-    Table::new()
-        .text("name", list.iter().map(|(name, _, _)| Some(name)))
-        .text("value", list.iter().map(|(_, value, _)| Some(value)))
-        .text("description", list.iter().map(|(_, _, meaning)| Some(meaning)))
-        .build()
-}
-
-fn information_tables(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
-    let kind = |relation: &Relation| match relation.kind {
-        RelationKind::Table | RelationKind::Stream => "BASE TABLE",
-        RelationKind::View | RelationKind::MaterializedView => "VIEW",
-    };
-    Table::new()
-        .text("table_catalog", found.iter().map(|_| Some(CATALOG)))
-        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
-        .text("table_name", found.iter().map(|relation| Some(&relation.name)))
-        .text("table_type", found.iter().map(|relation| Some(kind(relation))))
-        .build()
-}
-
-fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
-    let found: Vec<(&Relation, usize)> = version
-        .catalog
-        .relations()
-        .filter(|relation| wanted(relation))
-        .flat_map(|relation| (0..relation.schema.fields().len()).map(move |column| (relation.as_ref(), column)))
-        .collect();
-    let yes_no = |yes: bool| if yes { "YES" } else { "NO" };
-    Table::new()
-        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
-        .text("table_name", found.iter().map(|(relation, _)| Some(&relation.name)))
-        .text("column_name", found.iter().map(|(relation, n)| Some(relation.schema.field(*n).name())))
-        .integer("ordinal_position", found.iter().map(|(_, n)| i64::try_from(n + 1).ok()))
-        .text("data_type", found.iter().map(|(r, n)| Some(r.type_name(*n))))
-        .text("is_nullable", found.iter().map(|(r, n)| Some(yes_no(r.schema.field(*n).is_nullable()))))
-        .text("column_default", found.iter().map(|(r, n)| r.defaults.get(*n).and_then(Option::as_ref)))
-        .build()
-}
-
 /// DESCRIBE: names, types and constraints of columns.
 pub fn describe(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<RecordBatch> {
     let relation = match target {
@@ -261,7 +117,7 @@ pub fn describe(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<RecordB
     };
     let schema = match &relation {
         Some(relation) => relation.schema.clone(),
-        None => reader.plan(&query_of(reader, target)?)?.schema,
+        None => reader.plan(&reader.query_of(target)?)?.schema,
     };
     let key = |column: usize| match &relation {
         Some(relation) if relation.primary_key.contains(&column) => Some("PRI"),
@@ -285,7 +141,7 @@ pub fn describe(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<RecordB
 
 /// SUMMARIZE as a query: one row a column of the target.
 pub fn summarize(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<ast::Query> {
-    let query = query_of(reader, target)?;
+    let query = reader.query_of(target)?;
     let schema = reader.plan(&query)?.schema;
     let parts: Vec<String> = schema
         .fields()
@@ -333,23 +189,8 @@ fn summary_of(position: usize, name: &str, data_type: &DataType) -> String {
     )
 }
 
-/// The query that reads a target.
-pub fn query_of(reader: &Reader<'_>, target: &RelationOrQuery) -> Result<ast::Query> {
-    let name = match target {
-        RelationOrQuery::Query(query) => return Ok(query.as_ref().clone()),
-        RelationOrQuery::Relation(name) => name,
-    };
-    let quote = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    let text = match name.resolve()? {
-        (SchemaName::System(schema), table) => format!("{}.{}", quote(schema), quote(table)),
-        (SchemaName::Main, _) => quote(&resolve(&reader.version.catalog, name)?.name),
-    };
-    sql::parse_query(&format!("SELECT * FROM {text}")).map(|query| *query)
-}
-
 /// A statement that makes the relation again.
-fn create_text(version: &Version, relation: &Relation) -> String {
-    let _ = version;
+fn create_text(relation: &Relation) -> String {
     if let Some(query) = &relation.query {
         return format!("CREATE {} {} AS {query};", relation.kind.name().to_uppercase(), relation.name);
     }

@@ -1,5 +1,5 @@
-//! What is said about the session rather than the data: transactions, settings, prepared statements, and the
-//! statements that look inside.
+//! What is said to the database rather than of its data: transactions, settings, prepared statements, and the statements
+//! that look inside.
 
 use sqlparser::tokenizer::Token;
 

@@ -1,0 +1,165 @@
+//! System tables: what the database says about itself, `eddy.*` and `information_schema.*`.
+//!
+//! Everything here is read from a version, so it agrees with what queries see. Nothing here is stored.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::base::error::Result;
+use crate::catalog::relation::{Relation, RelationKind};
+use crate::db::settings::Settings;
+use crate::db::shared::Shared;
+use crate::db::version::{Contents, Version};
+use crate::plan::source::{BatchSource, RowSource};
+use crate::sql::name::{CATALOG, PUBLIC};
+
+/// The rows of a system table; `None` if there is none of that name.
+pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Option<Arc<dyn RowSource>> {
+    let batch = match (schema, name) {
+        ("eddy", "tables" | "relations") => relations(version, |_| true),
+        ("eddy", "views") => views(version),
+        ("eddy", "settings") => settings(shared, &Settings::default()),
+        ("eddy", "state") => state(version),
+        ("information_schema", "tables") => information_tables(version),
+        ("information_schema", "columns") => columns(version, |_| true),
+        _ => return None,
+    };
+    batch.ok().map(|batch| Arc::new(BatchSource(batch)) as Arc<dyn RowSource>)
+}
+
+/// The relations that are wanted, with their kind and size.
+pub fn relations(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found: Vec<_> = version.catalog.relations().filter(|relation| wanted(relation)).collect();
+    Table::new()
+        .text("name", found.iter().map(|relation| Some(&relation.name)))
+        .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
+        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
+        .integer("columns", found.iter().map(|relation| i64::try_from(relation.schema.fields().len()).ok()))
+        .build()
+}
+
+fn views(version: &Version) -> Result<RecordBatch> {
+    let found: Vec<_> = version.catalog.relations().filter(|relation| relation.query.is_some()).collect();
+    let failure = |relation: &Relation| {
+        version
+            .entries
+            .get(&relation.id)
+            .and_then(|entry| entry.failure.as_ref())
+            .map(|failure| failure.message.clone())
+    };
+    let upkeep = |relation: &Relation| match version.entries.get(&relation.id).map(|entry| &entry.contents) {
+        None => "expanded where it is read",
+        Some(Contents::Kept(_)) => "maintained",
+        Some(Contents::Lazy(_)) => "recomputed when read",
+    };
+    Table::new()
+        .text("name", found.iter().map(|relation| Some(&relation.name)))
+        .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
+        .text("upkeep", found.iter().map(|relation| Some(upkeep(relation))))
+        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
+        .text("failure", found.iter().map(|relation| failure(relation)))
+        .text("query", found.iter().map(|relation| relation.query.as_ref()))
+        .build()
+}
+
+fn state(version: &Version) -> Result<RecordBatch> {
+    let found: Vec<_> = version.catalog.relations().collect();
+    let changed = |relation: &Relation| i64::try_from(version.changed(relation.id)).ok();
+    Table::new()
+        .text("name", found.iter().map(|relation| Some(&relation.name)))
+        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
+        .integer("changed_epoch", found.iter().map(|relation| changed(relation)))
+        .build()
+}
+
+/// The settings of a session.
+pub fn settings(shared: &Shared, settings: &Settings) -> Result<RecordBatch> {
+    let list = settings.list(shared);
+    Table::new()
+        .text("name", list.iter().map(|(name, _, _)| Some(name)))
+        .text("value", list.iter().map(|(_, value, _)| Some(value)))
+        .text("description", list.iter().map(|(_, _, meaning)| Some(meaning)))
+        .build()
+}
+
+fn information_tables(version: &Version) -> Result<RecordBatch> {
+    let found: Vec<_> = version.catalog.relations().collect();
+    let kind = |relation: &Relation| match relation.kind {
+        RelationKind::Table | RelationKind::Stream => "BASE TABLE",
+        RelationKind::View | RelationKind::MaterializedView => "VIEW",
+    };
+    Table::new()
+        .text("table_catalog", found.iter().map(|_| Some(CATALOG)))
+        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
+        .text("table_name", found.iter().map(|relation| Some(&relation.name)))
+        .text("table_type", found.iter().map(|relation| Some(kind(relation))))
+        .build()
+}
+
+/// The columns of the relations that are wanted.
+pub fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found: Vec<(&Relation, usize)> = version
+        .catalog
+        .relations()
+        .filter(|relation| wanted(relation))
+        .flat_map(|relation| (0..relation.schema.fields().len()).map(move |column| (relation.as_ref(), column)))
+        .collect();
+    let yes_no = |yes: bool| if yes { "YES" } else { "NO" };
+    Table::new()
+        .text("table_schema", found.iter().map(|_| Some(PUBLIC)))
+        .text("table_name", found.iter().map(|(relation, _)| Some(&relation.name)))
+        .text("column_name", found.iter().map(|(relation, n)| Some(relation.schema.field(*n).name())))
+        .integer("ordinal_position", found.iter().map(|(_, n)| i64::try_from(n + 1).ok()))
+        .text("data_type", found.iter().map(|(r, n)| Some(r.type_name(*n))))
+        .text("is_nullable", found.iter().map(|(r, n)| Some(yes_no(r.schema.field(*n).is_nullable()))))
+        .text("column_default", found.iter().map(|(r, n)| r.defaults.get(*n).and_then(Option::as_ref)))
+        .build()
+}
+
+fn rows_of(version: &Version, relation: &Relation) -> Option<i64> {
+    match &version.entries.get(&relation.id)?.contents {
+        Contents::Kept(snapshot) => i64::try_from(snapshot.num_rows()).ok(),
+        Contents::Lazy(cell) => cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok()),
+    }
+}
+
+/// A small table built column by column.
+pub struct Table {
+    fields: Vec<Field>,
+    columns: Vec<ArrayRef>,
+}
+
+impl Table {
+    /// A table without columns.
+    pub fn new() -> Self {
+        Table { fields: Vec::new(), columns: Vec::new() }
+    }
+
+    /// Adds a column of text.
+    pub fn text<T: AsRef<str>>(mut self, name: &str, values: impl IntoIterator<Item = Option<T>>) -> Self {
+        self.fields.push(Field::new(name, DataType::Utf8View, true));
+        self.columns.push(Arc::new(StringViewArray::from_iter(values)));
+        self
+    }
+
+    /// Adds a column of integers.
+    pub fn integer(mut self, name: &str, values: impl IntoIterator<Item = Option<i64>>) -> Self {
+        self.fields.push(Field::new(name, DataType::Int64, true));
+        self.columns.push(Arc::new(Int64Array::from_iter(values)));
+        self
+    }
+
+    /// Adds a column of truth values.
+    pub fn boolean(mut self, name: &str, values: impl IntoIterator<Item = bool>) -> Self {
+        self.fields.push(Field::new(name, DataType::Boolean, false));
+        self.columns.push(Arc::new(BooleanArray::from_iter(values.into_iter().map(Some))));
+        self
+    }
+
+    /// The table as a batch; an error if its columns are not equally long.
+    pub fn build(self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.columns)?)
+    }
+}
