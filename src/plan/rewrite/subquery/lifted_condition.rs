@@ -15,8 +15,8 @@ use datafusion::logical_expr::expr::{Sort as SortKey, WindowFunction, WindowFunc
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Distinct, Expr, Filter, Join, Limit, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    SubqueryAlias, Union, Window, WindowFrame, WindowFunctionDefinition, lit,
+    BinaryExpr, Distinct, Expr, Filter, Join, Limit, LogicalPlan, LogicalPlanBuilder, Operator, SubqueryAlias, Union,
+    Window, WindowFrame, WindowFunctionDefinition, lit,
 };
 
 use crate::base::error::{Error, Result};
