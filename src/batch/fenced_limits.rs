@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result as DataFusionResult;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{FetchType, Limit, LogicalPlan, SkipType, Sort};
 use datafusion::physical_expr::PhysicalExpr;
@@ -24,13 +24,14 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Stands for "all rows" where OFFSET has no LIMIT: a sort with a number of rows is never dropped.
 const ALL_ROWS: usize = 1 << 40;
 
 /// The plan with every sort below a limit told how many rows are wanted.
 pub(crate) fn keep_sorts(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let kept = plan.transform_down_with_subqueries(|node| match node {
+    let kept = plan.transform_down_deep(|node| match node {
         LogicalPlan::Limit(limit) => {
             let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
                 (limit.get_skip_type()?, limit.get_fetch_type()?)

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Result as DataFusionResult, internal_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::TaskContext;
@@ -38,6 +38,7 @@ use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::source::{ExternalSource, RelationSource, RowSource};
+use crate::plan::walk::Walk;
 use crate::state::snapshot::Snapshot;
 
 /// The row ids of a transaction's own rows count up from here; a relation's own never get so far.
@@ -351,7 +352,7 @@ impl Scan {
 /// The filter over the columns that are read, whose position is `order` of that in the scan's output; `None` if it
 /// needs what is not a column of the relation.
 fn over_columns(filter: &Arc<dyn PhysicalExpr>, order: &[usize], width: usize) -> Option<Arc<dyn PhysicalExpr>> {
-    let moved = filter.clone().transform(|expr| {
+    let moved = filter.clone().transform_up(|expr| {
         let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
         match order.get(column.index()) {
             Some(&place) if place < width => Ok(Transformed::yes(Arc::new(Column::new(column.name(), place)) as _)),

@@ -37,6 +37,7 @@ pub mod syntax;
 mod tests;
 pub mod time;
 pub mod values;
+pub mod walk;
 pub mod window_functions;
 pub mod windows;
 mod with_query;

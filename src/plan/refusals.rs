@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use sqlparser::ast::{self, Visitor};
@@ -11,6 +11,7 @@ use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::walk::{Walk, WalkDeep};
 use crate::sql::name::normal;
 use crate::sql::walk::{expressions, walk};
 
@@ -85,7 +86,7 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
 /// Refuses casts that Arrow takes for something else: to it, text as a list is a list of that one text.
 pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
     let mut found = None;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         let schema = merge_schema(&node.inputs());
         node.apply_expressions(|expr| {
             expr.apply(|expr| {

@@ -23,7 +23,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef, Result as DataFusionResult};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::source_as_provider;
@@ -34,6 +34,7 @@ use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::passes::{self, PassContext};
 use crate::plan::rewrite::ties::is_order_sensitive;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// One set of rows with any number of readers.
 #[derive(Clone)]
@@ -171,7 +172,7 @@ struct Settling<'a> {
 impl Settling<'_> {
     /// Counts the readers of every marker; what stands in a marker is read once, however often that is read.
     fn count(&mut self, plan: &LogicalPlan) -> DataFusionResult<()> {
-        plan.apply_with_subqueries(|node| {
+        plan.apply_deep(|node| {
             let Some(shared) = of(node) else { return Ok(TreeNodeRecursion::Continue) };
             let readers = self.readers.entry(shared.id.clone()).or_default();
             *readers += 1;
@@ -181,7 +182,7 @@ impl Settling<'_> {
     }
 
     fn settle(&mut self, plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
-        plan.transform_down_with_subqueries(|mut node| {
+        plan.transform_down_deep(|mut node| {
             let mut changed = false;
             while let Some(shared) = of(&node).filter(|shared| shared.state != State::Settled) {
                 let shared = shared.clone();
@@ -245,7 +246,7 @@ fn is_volatile(plan: &LogicalPlan) -> DataFusionResult<bool> {
 /// Whether a node of the plan, or of the subqueries in its expressions, passes the test.
 fn any_node(plan: &LogicalPlan, test: impl Fn(&LogicalPlan) -> DataFusionResult<bool>) -> DataFusionResult<bool> {
     let mut found = false;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         found = test(node)?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat;
 use arrow::datatypes::Schema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, NullHandling};
 use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
 
@@ -28,6 +28,7 @@ use crate::operator::unnest::EmptyLists;
 use crate::plan::query::Query;
 use crate::plan::shared;
 use crate::plan::source::RelationSource;
+use crate::plan::walk::Walk;
 
 /// The circuit of a query; of the relations only streams are taken to be append-only.
 pub fn lower(query: &Query) -> Result<CircuitSpec> {

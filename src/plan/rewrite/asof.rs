@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{ScalarFunction, Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// The function that marks the ordered condition of an as-of join.
 pub(crate) const MARK: &str = "eddy_asof";
@@ -40,7 +41,7 @@ pub(crate) fn function() -> Arc<ScalarUDF> {
 
 /// Builds the as-of joins of a typed plan from ordinary nodes.
 pub(crate) fn lower_joins(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| match node {
+    plan.transform_up_deep(|node| match node {
         LogicalPlan::Join(join) if is_marked(&join) => {
             AsOf::of(join).and_then(|asof| asof.plan(functions)).map(Transformed::yes).map_err(to_datafusion)
         }

@@ -14,6 +14,7 @@ use crate::plan::clock_functions::{self, NOW};
 use crate::plan::context::{Parameters, scalar_value};
 use crate::plan::rewrite::rewrite_expressions;
 use crate::plan::time::settle::settle_constant;
+use crate::plan::walk::WalkDeep;
 
 /// Clock functions become the placeholder of the epoch's time, known parameters become literals.
 pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Result<LogicalPlan> {
@@ -38,7 +39,7 @@ pub(crate) fn prepare(plan: LogicalPlan, parameters: Option<&Parameters>) -> Res
 
 /// A parameter without a value has no type; with its value the columns above it get theirs.
 fn retype(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let retyped = plan.transform_up_with_subqueries(|node| match node {
+    let retyped = plan.transform_up_deep(|node| match node {
         LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build().map(Transformed::yes),
         other => other.recompute_schema().map(Transformed::yes),
     });

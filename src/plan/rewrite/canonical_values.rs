@@ -25,10 +25,11 @@ use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::WalkDeep;
 
 /// Makes values canonical where a typed plan compares them or makes columns and keys of them.
 pub(crate) fn make_canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
+    plan.transform_up_deep(|node| {
         let schema = merge_schema(&node.inputs());
         let node = rewrite_node(node, &mut |expr| compared(expr, &schema))?;
         node.transform_data(|node| outputs(node, &schema))

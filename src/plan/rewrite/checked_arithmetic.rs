@@ -29,10 +29,11 @@ use datafusion::logical_expr::{
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::WalkDeep;
 
 /// Replaces the arithmetic that may not fit in every expression of a typed plan.
 pub(crate) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
+    plan.transform_up_deep(|node| {
         let schema = merge_schema(&node.inputs());
         rewrite_node(node, &mut |expr| check(expr, &schema))
     })

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, disjunction, merge_schema, split_conjunction_owned};
@@ -33,6 +33,7 @@ use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::operator::expression::Expression;
 use crate::plan::fallible::{Failure, can_fail, own_failure};
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// The most guards that are written into the operands of one expression: beyond it they are left to chance, since the
 /// plan would grow by the square of the text.
@@ -40,7 +41,7 @@ const GUARDS_MAX: usize = 2_000;
 
 /// Guards what can fail by what stands to its left; types must be settled.
 pub(crate) fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(guard_node).data().map_err(from_datafusion)
+    plan.transform_up_deep(guard_node).data().map_err(from_datafusion)
 }
 
 /// Makes filters evaluate their conditions in order; the plan must be final.

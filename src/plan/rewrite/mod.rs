@@ -16,8 +16,9 @@ pub mod sorts;
 pub mod subquery;
 pub mod ties;
 
+use crate::plan::walk::{Walk, WalkDeep};
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 
@@ -26,7 +27,7 @@ pub(crate) fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| rewrite_node(node, rewrite)).data()
+    plan.transform_up_deep(|node| rewrite_node(node, rewrite)).data()
 }
 
 /// Rewrites the expressions of one node bottom-up; outputs keep their names.

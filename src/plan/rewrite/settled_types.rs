@@ -19,16 +19,17 @@ use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::WalkDeep;
 
 /// Settles all types of a bound plan.
 pub(crate) fn settle(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
     let analyze = |plan| optimizer::analyze(plan, functions).map_err(|error| plan_error(error, functions));
     let analyzed = analyze(plan)?;
-    let literal = analyzed.transform_up_with_subqueries(|node| rewrite_node(node, &mut with_literals));
+    let literal = analyzed.transform_up_deep(|node| rewrite_node(node, &mut with_literals));
     let literal = literal.map_err(from_datafusion)?;
     let settled = if literal.transformed { analyze(literal.data)? } else { literal.data };
     settled
-        .transform_up_with_subqueries(|node| {
+        .transform_up_deep(|node| {
             let schema = merge_schema(&node.inputs());
             rewrite_node(node, &mut |expr| fix(expr, &schema))
         })

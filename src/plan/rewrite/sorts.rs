@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::walk::Walk;
 
 /// Leaves sorts only where the result's order or a limit depends on them.
 pub(crate) fn drop_useless(plan: LogicalPlan) -> Result<LogicalPlan> {

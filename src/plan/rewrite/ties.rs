@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::FetchType;
@@ -28,6 +28,7 @@ use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
 use crate::plan::properties::row_count_max;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::Walk;
 
 /// Makes every order that decides content total.
 pub(crate) fn break_ties(plan: LogicalPlan) -> Result<LogicalPlan> {

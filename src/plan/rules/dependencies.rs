@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, FunctionalDependencies, Result, get_required_group_by_exprs_indices, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -21,6 +21,7 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// The plan without the functional dependencies of its rows, if they may be wrong.
 pub(crate) fn forget(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -100,12 +101,12 @@ impl OptimizerRule for Projections {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let hidden = plan.transform_up_with_subqueries(hide_keys)?;
+        let hidden = plan.transform_up_deep(hide_keys)?;
         let pruned = self.0.rewrite(hidden.data, config)?;
         if !hidden.transformed {
             return Ok(pruned);
         }
-        let shown = pruned.data.transform_up_with_subqueries(show_keys)?;
+        let shown = pruned.data.transform_up_deep(show_keys)?;
         Ok(Transformed::new_transformed(shown.data, pruned.transformed))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! These rules walk the plan themselves, so that the whole plan decides.
 
+use crate::plan::walk::WalkDeep;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
@@ -59,7 +60,7 @@ pub(crate) fn has_grouping_sets(plan: &LogicalPlan) -> bool {
 
 fn exists(plan: &LogicalPlan, is_meant: impl Fn(&LogicalPlan) -> bool) -> bool {
     let mut found = false;
-    let visited = plan.apply_with_subqueries(|node| {
+    let visited = plan.apply_deep(|node| {
         found |= is_meant(node);
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });

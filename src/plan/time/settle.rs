@@ -4,7 +4,7 @@
 //! in the view's zone before it becomes part of another plan, and what is settled stays so.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::merge_schema;
@@ -19,6 +19,7 @@ use crate::plan::rewrite::rewrite_node;
 use crate::plan::time::cast::cast_to;
 use crate::plan::time::function::{TimeFunction, call};
 use crate::plan::time::operators::{NEGATED, is_interval, is_text, plan_operator};
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// The operators of time that the binder could not tell, because an operand was a parameter.
 pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -72,7 +73,7 @@ fn each(
     plan: LogicalPlan,
     rewrite: &dyn Fn(Expr, &DFSchema) -> DataFusionResult<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
+    plan.transform_up_deep(|node| {
         let schema = merge_schema(&node.inputs());
         rewrite_node(node, &mut |expr| rewrite(expr, &schema))
     })

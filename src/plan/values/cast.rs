@@ -23,11 +23,12 @@ use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::rewrite_node;
 use crate::plan::source::domain_of;
+use crate::plan::walk::WalkDeep;
 
 /// Replaces the casts between numbers that DataFusion's analyzer made, or the root projection, by ours.
 pub(crate) fn own_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
     use datafusion::common::tree_node::TransformedResult;
-    plan.transform_up_with_subqueries(|node| {
+    plan.transform_up_deep(|node| {
         let schema = merge_schema(&node.inputs());
         rewrite_node(node, &mut |expr| own_cast(expr, &schema, false))
     })

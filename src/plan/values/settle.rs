@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::utils::take_function_args;
 use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::expr::{
@@ -31,6 +31,7 @@ use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::rewrite_node;
 use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
+use crate::plan::walk::Walk;
 
 /// Functions of floats for which DataFusion has decimal variants with other results.
 const OF_DOUBLES: [&str; 4] = ["power", "pow", "log", "nanvl"];

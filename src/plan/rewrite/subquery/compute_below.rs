@@ -3,7 +3,8 @@
 //! DataFusion decorrelates subqueries in filters and projections only, and not inside each other's operands. What
 //! stands elsewhere is moved to a projection of its own; the node's output keeps its columns and their names.
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use crate::plan::walk::Walk;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 

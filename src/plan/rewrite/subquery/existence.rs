@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::expr::{AggregateFunction, Exists};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
@@ -18,6 +18,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::has_row;
 use crate::plan::rewrite::rewrite_expressions;
+use crate::plan::walk::Walk;
 
 /// Answers or restates every EXISTS that DataFusion would take for another question.
 pub(crate) fn decide(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {

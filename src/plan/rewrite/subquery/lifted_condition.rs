@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{Sort as SortKey, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
@@ -24,12 +24,13 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::refusals::not_decorrelated;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Lifts conditions on outer rows over the nodes that they may not simply be pulled through.
 pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &AliasGenerator) -> Result<LogicalPlan> {
     let lifter = Lifter { functions, aliases };
     let make_plain = |plan: LogicalPlan| plan.transform_down(|node| lifter.make_plain(node));
-    let lifted = plan.transform_up_with_subqueries(|node| match node {
+    let lifted = plan.transform_up_deep(|node| match node {
         // LATERAL: here the subquery is a node.
         LogicalPlan::Subquery(subquery) => make_plain(LogicalPlan::Subquery(subquery)),
         node => node.map_subqueries(make_plain),
@@ -43,7 +44,7 @@ pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &Al
 /// joined by, and makes up for the missing rows only where a scalar subquery is the aggregate alone.
 fn refuse_inner_aggregates(plan: &LogicalPlan) -> Result<()> {
     let mut left = false;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 let (plan, known) = match expr {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
@@ -17,10 +17,11 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalP
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Tells subqueries of at most one aggregated row by scalar subqueries.
 pub(crate) fn tell_by_values(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
+    plan.transform_up_deep(|node| {
         let schema = merge_schema(&node.inputs());
         rewrite_node(node, &mut |expr| tell(expr, &schema))
     })

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result as DataFusionResult, TableReference};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
 use datafusion::logical_expr::utils::merge_schema;
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::rewrite_node;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// The name of the type-less field of a reference that is not resolved yet.
 const UNRESOLVED: &str = "__unresolved";
@@ -48,7 +49,7 @@ pub(crate) fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
     if missing(&plan)?.is_none() {
         return Ok(plan);
     }
-    let plan = plan.transform_up_with_subqueries(resolve_below).data().map_err(from_datafusion)?;
+    let plan = plan.transform_up_deep(resolve_below).data().map_err(from_datafusion)?;
     match missing(&plan)? {
         None => Ok(plan),
         Some(column) => {
@@ -61,7 +62,7 @@ pub(crate) fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// A reference without a column, if there is one.
 fn missing(plan: &LogicalPlan) -> Result<Option<Column>> {
     let mut found = None;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_deep(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::OuterReferenceColumn(field, column) = expr
@@ -126,7 +127,7 @@ fn resolve_in(subquery: Subquery, schema: &DFSchema) -> DataFusionResult<Transfo
         other => Ok(Transformed::no(other)),
     };
     let plan = Arc::unwrap_or_clone(subquery.subquery);
-    let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut reference))?;
+    let plan = plan.transform_up_deep(|node| rewrite_node(node, &mut reference))?;
     let outer = subquery.outer_ref_columns.into_iter().map(|expr| reference(expr).data()).collect::<Result<_, _>>()?;
     let resolved = Subquery { subquery: Arc::new(plan.data), outer_ref_columns: outer, spans: subquery.spans };
     Ok(Transformed::new_transformed(resolved, plan.transformed))

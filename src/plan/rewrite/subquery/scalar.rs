@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Subquery};
@@ -20,6 +20,7 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::is_one_row;
 use crate::plan::rewrite::rewrite_expressions;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Wraps scalar subqueries and moves them to where they can become joins.
 pub(crate) fn make_single_row(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
@@ -30,7 +31,7 @@ pub(crate) fn make_single_row(plan: LogicalPlan, functions: &FunctionRegistry) -
         other => Ok(Transformed::no(other)),
     })
     .map_err(from_datafusion)?;
-    plan.transform_up_with_subqueries(move_down).data().map_err(from_datafusion)
+    plan.transform_up_deep(move_down).data().map_err(from_datafusion)
 }
 
 fn wrap(subquery: Subquery, functions: &FunctionRegistry) -> Result<Transformed<Subquery>> {

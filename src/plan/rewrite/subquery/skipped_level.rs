@@ -27,7 +27,7 @@
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
@@ -37,10 +37,11 @@ use crate::operator::error::from_datafusion;
 use crate::plan::passes::PassContext;
 use crate::plan::rewrite::rewrite_node;
 use crate::plan::shared;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| {
+    plan.transform_down_deep(|node| {
         let wanted = |expr: &Expr| subquery_of(expr).is_some();
         map_inner_nodes(node, context, &wanted, &|node, outer| middle(node, outer, context.aliases))
     })
@@ -174,7 +175,7 @@ fn middle(
     let node = rewrite_node(node, &mut |expr| {
         map_subquery(expr, &mut |subquery| {
             let plan = subquery.subquery.as_ref().clone();
-            let plan = plan.transform_up_with_subqueries(|node| rewrite_node(node, &mut refer)).data()?;
+            let plan = plan.transform_up_deep(|node| rewrite_node(node, &mut refer)).data()?;
             let references = subquery.outer_ref_columns.into_iter().map(|expr| refer(expr).data());
             let outer_ref_columns = references.collect::<DataFusionResult<_>>()?;
             Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans }))

@@ -10,7 +10,7 @@
 //! no partner, here as with equalities.
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
@@ -19,10 +19,11 @@ use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::passes::PassContext;
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
 pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|node| {
+    plan.transform_down_deep(|node| {
         let is_scalar = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_));
         map_inner_nodes(node, context, &is_scalar, &|node, outer| inner(node, outer, context.aliases))
     })

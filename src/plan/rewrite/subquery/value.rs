@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err};
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
@@ -22,12 +22,13 @@ use crate::plan::passes::PassContext;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
 use crate::plan::rewrite::{rewrite_expressions, rewrite_node};
 use crate::plan::shared;
+use crate::plan::walk::{Walk, WalkDeep};
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     let plan = rewrite_expressions(plan, &mut selecting).map_err(from_datafusion)?;
-    let plan = plan.transform_up_with_subqueries(compute_operands).data().map_err(from_datafusion)?;
-    plan.transform_up_with_subqueries(|node| match node {
+    let plan = plan.transform_up_deep(compute_operands).data().map_err(from_datafusion)?;
+    plan.transform_up_deep(|node| match node {
         LogicalPlan::Filter(filter) => conditions(filter, context),
         node => {
             let schema = merge_schema(&node.inputs());
