@@ -17,8 +17,8 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan};
 use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::{rewrite_node, ties};
-use crate::plan::walk::WalkDeep;
+use crate::plan::rewrite::ties;
+use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// The plan with one order of input at most for every aggregation.
 pub(crate) fn part_orders(plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -10,7 +10,7 @@ use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Subquery};
 
-use crate::plan::walk::Walk;
+use crate::plan::walk::{Walk, subquery_of};
 
 /// The query of LATERAL on the right of a join.
 pub(crate) fn lateral_query(right: &LogicalPlan) -> Option<&Subquery> {
@@ -71,17 +71,6 @@ pub(crate) fn as_lateral(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         return Ok(plan);
     }
     Ok(LogicalPlan::Subquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans: Spans::new() }))
-}
-
-/// The subquery of an expression that is one.
-pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(condition) => Some(&condition.subquery),
-        Expr::SetComparison(comparison) => Some(&comparison.subquery),
-        _ => None,
-    }
 }
 
 /// The outer references below a node.

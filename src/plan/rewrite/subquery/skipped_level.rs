@@ -28,18 +28,17 @@
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, JoinType, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias, lit, when};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::passes::PassContext;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::rewrite::subquery::references::{References, free_references, lateral_query, subquery_of};
-use crate::plan::shared;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::rewrite::context::PassContext;
+use crate::plan::rewrite::shared;
+use crate::plan::rewrite::subquery::references::{References, free_references, lateral_query};
+use crate::plan::walk::{Walk, WalkDeep, any_expression, map_subquery, rewrite_node, subquery_of};
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
@@ -299,36 +298,5 @@ pub(super) fn brought(alias: &str, index: usize) -> Column {
 }
 
 fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
-    let mut found = false;
-    node.apply_expressions(|expr| {
-        found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
-/// Applies `change` to the subquery of an expression that is one.
-fn map_subquery(
-    expr: Expr,
-    change: &mut dyn FnMut(Subquery) -> DataFusionResult<Transformed<Subquery>>,
-) -> DataFusionResult<Transformed<Expr>> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Ok(change(subquery)?.update_data(Expr::ScalarSubquery)),
-        Expr::Exists(mut exists) => {
-            let subquery = change(exists.subquery)?;
-            exists.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::Exists(exists), subquery.transformed))
-        }
-        Expr::InSubquery(mut condition) => {
-            let subquery = change(condition.subquery)?;
-            condition.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::InSubquery(condition), subquery.transformed))
-        }
-        Expr::SetComparison(mut comparison) => {
-            let subquery = change(comparison.subquery)?;
-            comparison.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::SetComparison(comparison), subquery.transformed))
-        }
-        other => Ok(Transformed::no(other)),
-    }
+    any_expression(node, |expr| subquery_of(expr).is_some())
 }
