@@ -282,6 +282,9 @@ impl<'a> Spelling<'a> {
                 ControlFlow::Continue(())
             }
         }
+        if let Expr::Nested(inner) = expr {
+            return self.spelled(inner);
+        }
         let mut spelled = expr.clone();
         let _ = walk_mut(&mut spelled, &mut Qualify { spelling: self, depth: 0 });
         spelled.to_string()
