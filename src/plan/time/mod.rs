@@ -9,9 +9,10 @@
 //! - [`operators`]: `+`, `-`, `*` and `/`.
 //! - [`cast`]: from and to every type of time.
 //! - [`settle`]: the zone of a plan.
-//! - [`fields`], [`make`], [`shift`], [`format`]: the functions by what they do.
+//! - [`fields`], [`make`], [`truncate`], [`shift`], [`difference`], [`format`]: the functions by what they do.
 
 pub(crate) mod cast;
+mod difference;
 mod fields;
 mod format;
 pub(crate) mod function;
@@ -19,6 +20,7 @@ mod make;
 pub(crate) mod operators;
 pub(crate) mod settle;
 mod shift;
+mod truncate;
 
 use std::sync::Arc;
 
@@ -26,6 +28,13 @@ use datafusion::logical_expr::ScalarUDF;
 
 /// All functions of time that SQL may call by name.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let definitions = [fields::FUNCTIONS, make::FUNCTIONS, shift::FUNCTIONS, format::FUNCTIONS];
+    let definitions = [
+        fields::FUNCTIONS,
+        make::FUNCTIONS,
+        truncate::FUNCTIONS,
+        shift::FUNCTIONS,
+        difference::FUNCTIONS,
+        format::FUNCTIONS,
+    ];
     definitions.into_iter().flatten().map(|definition| Arc::new(function::function(definition))).collect()
 }
