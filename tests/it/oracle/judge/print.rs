@@ -51,7 +51,12 @@ impl Display for Select {
             Distinct::All => {}
             Distinct::Whole => write!(f, "DISTINCT ")?,
             Distinct::On(count) => {
-                let keys: Vec<String> = self.items.iter().take(count).map(|(expr, _)| expr.to_string()).collect();
+                // A number there is that of an item.
+                let key = |(at, (expr, _)): (usize, &(Expr, String))| match expr {
+                    Expr::Literal(Value::Int(_), _) => (at + 1).to_string(),
+                    expr => expr.to_string(),
+                };
+                let keys: Vec<String> = self.items.iter().enumerate().take(count).map(key).collect();
                 write!(f, "DISTINCT ON ({}) ", keys.join(", "))?;
             }
         }

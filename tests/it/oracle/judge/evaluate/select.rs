@@ -52,6 +52,9 @@ impl Evaluator<'_> {
         let exprs: Vec<&Expr> =
             select.items.iter().map(|(expr, _)| expr).chain(order.iter().map(|order| &order.by)).collect();
         refuse_open_numbers(&exprs, &contexts)?;
+        if self.eager {
+            exprs.iter().try_for_each(|expr| self.look_at_queries(expr, scope))?;
+        }
         let mut rows = Vec::new();
         for at in 0..contexts.len() {
             let inner = self.inner(scope, &names, keys, &contexts, at);
@@ -75,6 +78,16 @@ impl Evaluator<'_> {
             return self.value(expr, scope).map(drop);
         }
         expr.children().into_iter().try_for_each(|child| self.look_at_aggregates(child, scope))
+    }
+
+    /// Evaluates the subqueries that depend on no row of the SELECT, as a view does also while it has no row.
+    fn look_at_queries(&self, expr: &Expr, scope: &Scope) -> Answer<()> {
+        if let Expr::Scalar(query) = expr
+            && let Err(Fault::Sql(state)) = self.relation(query, scope)
+        {
+            return Err(Fault::Sql(state));
+        }
+        expr.children().into_iter().try_for_each(|child| self.look_at_queries(child, scope))
     }
 
     /// Evaluates the arguments of window functions on a row.
