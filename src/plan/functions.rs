@@ -34,9 +34,11 @@ use crate::plan::context::SqlTypes;
 use crate::plan::relation_planner::Relations;
 use crate::plan::rewrite::asof;
 use crate::plan::rewrite::subquery::outer_reference::CompoundNames;
+use crate::plan::similar;
 use crate::plan::syntax::NAMED_CAST;
 use crate::plan::time;
 use crate::plan::time::operators::TimeOperators;
+use crate::plan::values::arguments;
 use crate::plan::values::settle::DecimalOperators;
 use crate::plan::window_functions;
 use crate::plan::windows;
@@ -100,7 +102,7 @@ impl FunctionRegistry {
             options,
         };
         for function in SessionStateDefaults::default_scalar_functions() {
-            registry.add_scalar(function);
+            registry.add_scalar(arguments::adapted(function));
         }
         let ours = [clock_functions::functions(), windows::functions(), time::functions()];
         for function in ours.into_iter().flatten() {
@@ -108,6 +110,7 @@ impl FunctionRegistry {
         }
         registry.add_scalar(asof::function());
         registry.add_scalar(Arc::new(version()));
+        registry.add_scalar(Arc::new(similar::function()));
         registry
             .add_scalar(Arc::new(ScalarUDF::from(NamedCast { signature: Signature::any(1, Volatility::Immutable) })));
         for (name, other) in OTHER_NAMES {

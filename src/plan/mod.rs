@@ -10,6 +10,7 @@
 //! - [`group_keys`], [`syntax`], [`context`], [`relation_planner`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`passes`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
 //! - [`values`]: decimals, rounding, casts, lengths.
+//! - [`similar`]: SIMILAR TO.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
@@ -31,6 +32,7 @@ pub mod relation_planner;
 pub mod rewrite;
 pub mod rules;
 pub mod shared;
+pub(crate) mod similar;
 pub mod source;
 pub mod syntax;
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::plan::refusals;
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::{RelationSource, domain_of};
 use crate::plan::walk::Walk;
-use crate::plan::{names, shared, syntax, time, with_query};
+use crate::plan::{names, shared, similar, syntax, time, with_query};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -120,6 +120,7 @@ fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
     let mut rewritten = query.clone();
     clock_functions::call_clock(&mut rewritten);
     time::syntax::rewrite(&mut rewritten)?;
+    similar::rewrite(&mut rewritten);
     names::resolve(&mut rewritten)?;
     group_keys::complete(&mut rewritten, &|name| binder.seen(name));
     syntax::rewrite(&mut rewritten, &|name| {

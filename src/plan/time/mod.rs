@@ -9,10 +9,12 @@
 //! - [`function`]: the one shape of all functions.
 //! - [`operators`]: `+`, `-`, `*` and `/`.
 //! - [`cast`]: from and to every type of time.
+//! - [`choice`]: `greatest`, `least` and `nullif`.
 //! - [`settle`]: the zone of a plan.
 //! - [`fields`], [`make`], [`shift`], [`format`]: the functions by what they do.
 
 pub(crate) mod cast;
+pub(crate) mod choice;
 mod fields;
 mod format;
 pub(crate) mod function;
