@@ -34,7 +34,7 @@ use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
 use crate::plan::functions;
 use crate::plan::query::Query;
-use crate::plan::rewrite::bind::bind;
+use crate::plan::rewrite::parameters::bind;
 use crate::plan::shared::{self, SharedRows};
 
 /// How an engine is set up.

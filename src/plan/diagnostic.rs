@@ -3,13 +3,19 @@
 //! [`crate::operator::error::from_datafusion`] keeps kind and place; this file adds what only the binder knows: the
 //! nearest column or function as a hint. It never changes the kind of one of our own errors.
 
+use std::ops::ControlFlow;
+
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
+use sqlparser::ast::{Expr, Ident, Query};
+use sqlparser::tokenizer::Location;
 
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Position};
 use crate::catalog::suggest::nearest;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
+use crate::sql::name::normal;
+use crate::sql::walk::{expressions, relations};
 
 /// The same error in our terms, with a hint where a name was not found.
 pub(crate) fn plan_error(error: DataFusionError, functions: &FunctionRegistry) -> Error {
@@ -81,4 +87,41 @@ fn missing_function(error: &DataFusionError) -> Option<String> {
     let DataFusionError::Plan(message) = root(error) else { return None };
     let name = message.strip_prefix("Invalid function '")?;
     name.split('\'').next().map(str::to_string)
+}
+
+/// The error with the place of the relation or column that does not exist, if it is about one and does not say where.
+pub(crate) fn placed(error: Error, query: &Query) -> Error {
+    if error.position().is_some() {
+        return error;
+    }
+    let missing = |before: &str| error.message().strip_prefix(before)?.split('"').next()?.rsplit('.').next();
+    let at = if let Some(missing) = missing("relation \"") {
+        relations(query, |name| stop_at(name.0.last().and_then(|part| part.as_ident()), missing))
+    } else if let Some(missing) = missing("column \"") {
+        expressions(query, |expr| {
+            let ident = match expr {
+                Expr::Identifier(ident) => Some(ident),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            stop_at(ident, missing)
+        })
+    } else {
+        return error;
+    };
+    match at.break_value().and_then(position) {
+        Some(at) => error.at(at),
+        None => error,
+    }
+}
+
+fn stop_at(ident: Option<&Ident>, name: &str) -> ControlFlow<Location> {
+    match ident {
+        Some(ident) if normal(ident) == name => ControlFlow::Break(ident.span.start),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+fn position(at: Location) -> Option<Position> {
+    (at.line > 0).then_some(Position { line: at.line, column: at.column })
 }

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use sqlparser::ast::{self, Ident, TableFactor, TableWithJoins};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::{Parser, ParserError};
+use sqlparser::ast::{self, Ident, TableWithJoins};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::Relation;
 use crate::catalog::suggest::nearest;
-use crate::plan::context::{PlanContext, TARGET};
+use crate::plan::context::PlanContext;
 use crate::plan::query::{Query, plan_with};
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::ROW_ID;
+use crate::sql::rewrite::build;
+use crate::sql::rewrite::marker::Marker;
 
 /// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, in the types
 /// that these have: who stores them knows what does not fit which column. With FROM a row may match several times and then comes several times: the caller must refuse a row
@@ -88,21 +88,8 @@ fn column_of(relation: &Ident, column: &str) -> ast::Expr {
 
 /// The target with its row ids, called `name`.
 fn target(relation: &Relation, name: Ident) -> TableWithJoins {
-    let text = ast::Expr::Value(ast::Value::SingleQuotedString(relation.name.clone()).into());
-    let argument = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(text));
-    let alias = ast::TableAlias { explicit: true, name, columns: vec![], at: None };
-    let relation = TableFactor::Table {
-        name: vec![Ident::with_quote('"', TARGET)].into(),
-        alias: Some(alias),
-        args: Some(ast::TableFunctionArgs { args: vec![argument], settings: None }),
-        with_hints: vec![],
-        version: None,
-        with_ordinality: false,
-        partitions: vec![],
-        json_path: None,
-        sample: None,
-        index_hints: vec![],
-    };
+    let argument = build::argument(build::text(relation.name.as_str()));
+    let relation = Marker::Target.relation(vec![argument], Some(build::alias(name)));
     TableWithJoins { relation, joins: vec![] }
 }
 
@@ -113,10 +100,7 @@ fn select(
     others: &[TableWithJoins],
     selection: Option<&ast::Expr>,
 ) -> Result<ast::Query> {
-    // Parsing the smallest query fills the many fields that stay empty.
-    let internal = |error: ParserError| Error::internal(error.to_string());
-    let parser = Parser::new(&GenericDialect {}).try_with_sql("SELECT 1");
-    let mut query = *parser.and_then(|mut parser| parser.parse_query()).map_err(internal)?;
+    let mut query = *build::template()?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         let named = |(expr, name)| ast::SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
         select.projection = list.into_iter().map(named).collect();

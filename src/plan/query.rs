@@ -1,7 +1,7 @@
 //! From a parsed query to the shared plan.
 //!
-//! The syntax tree is rewritten ([`crate::plan::syntax`]), DataFusion's binder resolves its names
-//! ([`crate::plan::context`]), and the passes make the shared plan of what is bound ([`crate::plan::passes`]).
+//! Names are bound ([`crate::plan::bind`]), and the passes make the shared plan of what is bound
+//! ([`crate::plan::rewrite::passes`]).
 //!
 //! A plan that comes out holds only nodes that batch can run; its scans read [`RelationSource`],
 //! [`crate::plan::source::ExternalSource`] or DataFusion's own sources.
@@ -12,22 +12,21 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use sqlparser::ast;
 
 use crate::base::domain::Domain;
 use crate::base::error::Result;
 use crate::catalog::relation::RelationId;
-use crate::plan::clock_functions::{self, NOW};
-use crate::plan::context::{Binder, PlanContext};
-use crate::plan::diagnostic::plan_error;
-use crate::plan::group_keys;
-use crate::plan::passes::{self, PassContext};
-use crate::plan::refusals;
+use crate::plan::bind::{self, Binder};
+use crate::plan::context::PlanContext;
+use crate::plan::functions::clock::is_now;
+#[cfg(test)]
+use crate::plan::rewrite::passes;
 use crate::plan::rewrite::root::Target;
+use crate::plan::rewrite::shared::dissolve_single;
+use crate::plan::shared;
 use crate::plan::source::{RelationSource, domain_of};
 use crate::plan::walk::Walk;
-use crate::plan::{names, shared, similar, syntax, time, with_query};
 
 /// The stack that planning may use, in bytes: chains of a few thousand terms are legal and DataFusion recurses.
 const STACK: usize = 64 << 20;
@@ -81,14 +80,9 @@ pub(crate) fn plan_with(
 ) -> Result<Query> {
     stacker::grow(STACK, || {
         let binder = Binder::new(context, row_ids);
-        let plan = shared_plan(query, &binder, target)?;
-        Ok(describe(shared::dissolve_single(plan)?, binder.external.get()))
+        let plan = bind::shared_plan(query, &binder, target)?;
+        Ok(describe(dissolve_single(plan)?, binder.external.get()))
     })
-}
-
-/// The plan of a view where it is read: with the columns it was created with.
-pub(crate) fn plan_view(query: &ast::Query, binder: &Binder<'_>, schema: &SchemaRef) -> Result<LogicalPlan> {
-    shared_plan(query, binder, Target::Schema(schema))
 }
 
 /// The plan after each pass, as text.
@@ -96,42 +90,12 @@ pub(crate) fn plan_view(query: &ast::Query, binder: &Binder<'_>, schema: &Schema
 pub(crate) fn trace(query: &ast::Query, context: &PlanContext<'_>) -> Result<Vec<(&'static str, String)>> {
     let binder = Binder::new(context, false);
     let mut trace = vec![];
-    let bound = bind_names(query, &binder)?;
+    let bound = bind::bind(query, &binder)?;
     trace.push(("bound", bound.display_indent().to_string()));
-    passes::run(bound, &pass_context(&binder, Target::Own), &mut |pass, plan| {
+    passes::run(bound, &bind::pass_context(&binder, Target::Own), &mut |pass, plan| {
         trace.push((pass, plan.display_indent().to_string()));
     })?;
     Ok(trace)
-}
-
-fn shared_plan(query: &ast::Query, binder: &Binder<'_>, target: Target<'_>) -> Result<LogicalPlan> {
-    let bound = bind_names(query, binder)?;
-    passes::run(bound, &pass_context(binder, target), &mut |_, _| {})
-}
-
-fn pass_context<'a>(binder: &'a Binder<'_>, target: Target<'a>) -> PassContext<'a> {
-    let PlanContext { functions, parameters, .. } = *binder.context;
-    PassContext { functions, parameters, zone: binder.zone(), aliases: &binder.aliases, target }
-}
-
-fn bind_names(query: &ast::Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
-    refusals::refuse_syntax(query)?;
-    refusals::refuse_calls(query, binder.context.functions)?;
-    let mut rewritten = query.clone();
-    clock_functions::call_clock(&mut rewritten);
-    time::syntax::rewrite(&mut rewritten)?;
-    similar::rewrite(&mut rewritten);
-    names::resolve(&mut rewritten)?;
-    group_keys::complete(&mut rewritten, &|name| binder.seen(name));
-    syntax::rewrite(&mut rewritten, &|name| {
-        let relation = binder.seen(name)?;
-        Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
-    })?;
-    with_query::mark(&mut rewritten, &binder.aliases)?;
-    let options = ParserOptions::new().with_collect_spans(true).with_parse_float_as_decimal(true);
-    SqlToRel::new_with_options(binder, options)
-        .sql_statement_to_plan(ast::Statement::Query(Box::new(rewritten)))
-        .map_err(|error| names::placed(plan_error(error, binder.context.functions), query))
 }
 
 /// Collects what callers need to know of a finished plan.
@@ -162,7 +126,7 @@ fn describe(plan: LogicalPlan, external: bool) -> Query {
         let described = node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
-                    Expr::Placeholder(placeholder) if placeholder.id == NOW => query.uses_now = true,
+                    expr if is_now(expr) => query.uses_now = true,
                     Expr::Placeholder(placeholder) => {
                         let data_type = placeholder.field.as_ref().map(|field| field.data_type().clone());
                         let known = query.parameters.entry(placeholder.id.clone()).or_default();

@@ -3,10 +3,12 @@
 //! DataFusion's walks are generic in the closure, and each compiles the taking apart of every kind of node again:
 //! with a hundred closures that was a sixth of this crate's code. [`Walk`] has them under the same names for a closure
 //! behind a pointer, so that there is one of each; bring it into scope instead of `TreeNode`.
+//! Below them is what several rewrites do on such a walk.
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, Subquery};
 
 /// `TreeNode`'s walks, compiled once for each kind of tree.
 pub(crate) trait Walk: TreeNode {
@@ -75,5 +77,112 @@ impl WalkDeep for LogicalPlan {
 
     fn apply_deep(&self, mut look: impl FnMut(&Self) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
         self.apply_with_subqueries(&mut look as &mut dyn FnMut(&Self) -> Result<TreeNodeRecursion>)
+    }
+}
+
+/// Rewrites the expressions of every node bottom-up, subqueries included; outputs keep their names.
+pub(crate) fn rewrite_expressions(
+    plan: LogicalPlan,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    plan.transform_up_deep(|node| rewrite_node(node, rewrite)).data()
+}
+
+/// Rewrites the expressions of one node bottom-up; outputs keep their names.
+pub(crate) fn rewrite_node(
+    node: LogicalPlan,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&node);
+    let mut named = |expr: Expr| {
+        let name = names.save(&expr);
+        Ok(Walk::transform_up(expr, &mut *rewrite)?.update_data(|expr| name.restore(expr)))
+    };
+    let node = node.map_expressions(|expr| match expr {
+        // A grouping set has no name; the keys in it have.
+        Expr::GroupingSet(set) => keys_of(set, &mut named),
+        expr => named(expr),
+    })?;
+    match node.transformed {
+        true => node.map_data(LogicalPlan::recompute_schema),
+        false => Ok(node),
+    }
+}
+
+/// Rewrites the keys of a grouping set one by one.
+fn keys_of(set: GroupingSet, rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    let mut all = |keys: Vec<Expr>| -> Result<Vec<Expr>> {
+        let keys = keys.into_iter().map(|key| {
+            let key = rewrite(key)?;
+            changed |= key.transformed;
+            Ok(key.data)
+        });
+        keys.collect()
+    };
+    let set = match set {
+        GroupingSet::Rollup(keys) => GroupingSet::Rollup(all(keys)?),
+        GroupingSet::Cube(keys) => GroupingSet::Cube(all(keys)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<Vec<_>>>()?)
+        }
+    };
+    Ok(Transformed::new_transformed(Expr::GroupingSet(set), changed))
+}
+
+/// Whether a node of the plan, or of the subqueries in its expressions, passes the test.
+pub(crate) fn any_node(plan: &LogicalPlan, test: impl Fn(&LogicalPlan) -> Result<bool>) -> Result<bool> {
+    let mut found = false;
+    plan.apply_deep(|node| {
+        found = test(node)?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Whether an expression of the node, or a part of one, passes the test.
+pub(crate) fn any_expression(node: &LogicalPlan, test: impl Fn(&Expr) -> bool) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(|expr| {
+        found |= Walk::exists(expr, |expr| Ok(test(expr)))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The subquery of an expression that is one.
+pub(crate) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(condition) => Some(&condition.subquery),
+        Expr::SetComparison(comparison) => Some(&comparison.subquery),
+        _ => None,
+    }
+}
+
+/// Applies `change` to the subquery of an expression that is one.
+pub(crate) fn map_subquery(
+    expr: Expr,
+    change: &mut dyn FnMut(Subquery) -> Result<Transformed<Subquery>>,
+) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Ok(change(subquery)?.update_data(Expr::ScalarSubquery)),
+        Expr::Exists(mut exists) => {
+            let subquery = change(exists.subquery)?;
+            exists.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::Exists(exists), subquery.transformed))
+        }
+        Expr::InSubquery(mut condition) => {
+            let subquery = change(condition.subquery)?;
+            condition.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::InSubquery(condition), subquery.transformed))
+        }
+        Expr::SetComparison(mut comparison) => {
+            let subquery = change(comparison.subquery)?;
+            comparison.subquery = subquery.data;
+            Ok(Transformed::new_transformed(Expr::SetComparison(comparison), subquery.transformed))
+        }
+        other => Ok(Transformed::no(other)),
     }
 }

@@ -4,8 +4,8 @@
 
 use sqlparser::ast::Spanned;
 use sqlparser::parser::ParserError;
+use sqlparser::tokenizer::Location;
 
-use super::source::position;
 use crate::base::error::{Error, ErrorKind, Position};
 
 /// A syntax error.
@@ -25,12 +25,23 @@ pub(super) fn unsupported(message: impl Into<String>, at: Option<Position>) -> E
     located(Error::unsupported(message), at)
 }
 
+/// An error of SQLSTATE 54001.
+pub(super) fn too_complex(message: impl Into<String>, at: Option<Position>, hint: &str) -> Error {
+    let error = Error::new(ErrorKind::Resource, message).with_sqlstate("54001").with_hint(hint);
+    located(error, at)
+}
+
 /// The error at a place, where there is one.
-pub(super) fn located(error: Error, at: Option<Position>) -> Error {
+pub(crate) fn located(error: Error, at: Option<Position>) -> Error {
     match at {
         Some(at) => error.at(at),
         None => error,
     }
+}
+
+/// A location as a position; `None` for the location of nothing.
+pub(crate) fn position(location: Location) -> Option<Position> {
+    (location.line > 0).then_some(Position { line: location.line, column: location.column })
 }
 
 /// Where a piece of syntax starts.
@@ -46,11 +57,9 @@ impl From<ParserError> for Error {
                 let message = message.strip_prefix("sql parser error: ").unwrap_or(message);
                 syntax(&reword(message), at)
             }
-            ParserError::RecursionLimitExceeded => super::limits::too_complex(
-                "the statement is too complicated to parse",
-                None,
-                "simplify its nested joins",
-            ),
+            ParserError::RecursionLimitExceeded => {
+                too_complex("the statement is too complicated to parse", None, "simplify its nested joins")
+            }
         }
     }
 }

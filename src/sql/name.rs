@@ -8,8 +8,7 @@ use std::fmt;
 
 use sqlparser::ast::{Ident, ObjectName};
 
-use super::error::{located, syntax};
-use super::source::position;
+use super::error::{located, position, syntax};
 use crate::base::error::{Error, ErrorKind, Position, Result};
 
 /// The one catalog.

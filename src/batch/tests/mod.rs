@@ -12,11 +12,9 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewAr
 use arrow::datatypes::{Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use sqlparser::ast;
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::base::change::Weights;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::batch::engine::{Binding, Engine, EngineOptions};
 use crate::batch::scan::{Relations, ScanInput};
@@ -25,6 +23,7 @@ use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::plan::context::{Parameters, PlanContext};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::query::{Query, plan_query};
+use crate::sql;
 use crate::state::row_arena::RowArena;
 
 /// A catalog with contents, and an engine over it.
@@ -44,11 +43,7 @@ impl Relations for Contents {
 }
 
 pub(super) fn parse(sql: &str) -> Result<ast::Query> {
-    let syntax = |error: sqlparser::parser::ParserError| Error::new(ErrorKind::Syntax, error.to_string());
-    Ok(*Parser::new(&GenericDialect {})
-        .try_with_sql(sql)
-        .and_then(|mut parser| parser.parse_query())
-        .map_err(syntax)?)
+    sql::parse_query(sql).map(|query| *query)
 }
 
 pub(super) fn ints(values: &[Option<i64>]) -> ArrayRef {

@@ -80,5 +80,5 @@ fn windows_that_mean_nothing() {
     assert_eq!(world.error("SELECT * FROM TUMBLE(e, v, INTERVAL '1 minute')").sqlstate(), "42804");
     assert_eq!(world.error("SELECT * FROM TUMBLE(e, ts, INTERVAL '1 month')").sqlstate(), "0A000");
     assert_eq!(world.error("SELECT * FROM TUMBLE(e, ts, INTERVAL '0 seconds')").sqlstate(), "42000");
-    assert_eq!(world.error("SELECT * FROM HOP(e, ts, INTERVAL '1 second')").sqlstate(), "42000");
+    assert_eq!(world.error("SELECT * FROM HOP(e, ts, INTERVAL '1 second')").sqlstate(), "42601");
 }

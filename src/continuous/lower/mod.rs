@@ -25,6 +25,7 @@ use crate::continuous::spec::{CircuitSpec, NodeSpec, OperatorSpec, arrow_schema,
 use crate::operator::error::from_datafusion;
 use crate::operator::expression::{Expression, assemble};
 use crate::operator::unnest::EmptyLists;
+use crate::plan::functions::clock::is_now;
 use crate::plan::query::Query;
 use crate::plan::shared;
 use crate::plan::source::RelationSource;
@@ -391,7 +392,7 @@ fn collect_relations(plan: &LogicalPlan, relations: &mut BTreeSet<RelationId>, u
             relations.insert(source.relation.id);
         }
         let now = node.apply_expressions(|expression| {
-            *uses_now |= expression.exists(|part| Ok(matches!(part, Expr::Placeholder(p) if p.id == "$__now")))?;
+            *uses_now |= expression.exists(|part| Ok(is_now(part)))?;
             Ok(TreeNodeRecursion::Continue)
         });
         now.map(|_| ())

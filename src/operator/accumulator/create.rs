@@ -1,7 +1,6 @@
 //! From a call of an aggregate to the accumulator that answers it.
 
-use arrow::array::downcast_primitive;
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int64Type, UInt64Type, i256};
 
 use super::Accumulator;
 use super::bits::{BitOperation, Bits};
@@ -13,6 +12,7 @@ use super::float_sum::FloatSum;
 use super::function::{AggregateCall, AggregateFunction, coerced_types, result_type};
 use super::interval::{IntervalKeys, IntervalSum, is_interval};
 use super::keys::{NativeKeys, RowKeys};
+use super::native::with_native;
 use super::ordered::{ArgExtreme, OrderedExtreme, SingleValue};
 use super::percentile::{Choice, Fraction, Percentile, WeightedPercentile, between_doubles, middle_of_decimals};
 use super::regression::Regression;
@@ -23,19 +23,17 @@ use crate::base::error::Result;
 /// `$body` with `$keys` the codec of an argument's values: native for primitive types, bytes for all others.
 macro_rules! with_keys {
     ($argument:expr, $keys:ident => $body:expr) => {{
-        macro_rules! native {
-            ($native:ty) => {{
-                let $keys = NativeKeys::<$native>::new($argument);
+        with_native!(
+            $argument,
+            Kind => {
+                let $keys = NativeKeys::<Kind>::new($argument);
                 $body
-            }};
-        }
-        downcast_primitive! {
-            $argument => (native),
+            },
             _ => {
                 let $keys = row_keys($argument)?;
                 $body
             }
-        }
+        )
     }};
 }
 
@@ -133,15 +131,11 @@ fn variances(argument: &DataType, sample: bool, root: bool) -> Result<Box<dyn Ac
 }
 
 fn extremes<const MAX: bool>(argument: &DataType) -> Result<Box<dyn Accumulator>> {
-    macro_rules! primitive {
-        ($t:ty) => {
-            Ok(Box::new(PrimitiveExtreme::<$t, MAX>::new(argument)))
-        };
-    }
-    downcast_primitive! {
-        argument => (primitive),
+    with_native!(
+        argument,
+        Kind => Ok(Box::new(PrimitiveExtreme::<Kind, MAX>::new(argument))),
         _ => Ok(Box::new(BytesExtreme::<MAX>::new(row_keys(argument)?)))
-    }
+    )
 }
 
 /// `inner` over the distinct values of its arguments.
@@ -169,15 +163,15 @@ fn percentiles(call: &AggregateCall, argument: &DataType, result: DataType, appe
     match argument {
         DataType::Decimal128(_, _) => {
             let choice = Choice::Between(fraction, middle_of_decimals::<i128>);
-            let keys = NativeKeys::<Decimal128Type>::new(&result);
+            let keys = NativeKeys::<i128>::new(&result);
             Box::new(Percentile::new(keys, choice, result, append_only).widened())
         }
         DataType::Decimal256(_, _) => {
             let choice = Choice::Between(fraction, middle_of_decimals::<i256>);
-            Box::new(Percentile::new(NativeKeys::<Decimal256Type>::new(argument), choice, result, append_only))
+            Box::new(Percentile::new(NativeKeys::<i256>::new(argument), choice, result, append_only))
         }
         _ => {
-            let keys = NativeKeys::<Float64Type>::new(&DataType::Float64);
+            let keys = NativeKeys::<f64>::new(&DataType::Float64);
             let choice = Choice::Between(fraction, between_doubles);
             match call.function {
                 // A rounded value takes little room however often it occurs.

@@ -3,35 +3,34 @@
 //! Floats compare in the total order of canonical values: NaN is the greatest, as in PostgreSQL. The states that can
 //! forget live in `ordered.rs`; this one refuses deletions.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use arrow::array::{ArrayRef, ArrowNativeTypeOp, BooleanArray};
 use arrow::datatypes::DataType;
 
 use super::keys::{Codec, RowKeys};
+use super::native::{natives, primitive_array};
 use super::rows::{Rows, validity};
-use super::{Accumulator, argument, foreign_state};
+use super::{Accumulator, argument};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_floats;
 
 /// The least or greatest primitive value of every group.
-pub(super) struct PrimitiveExtreme<T: ArrowPrimitiveType, const MAX: bool> {
+pub(super) struct PrimitiveExtreme<N, const MAX: bool> {
     data_type: DataType,
-    values: Vec<T::Native>,
+    values: Vec<N>,
     present: Vec<bool>,
 }
 
-impl<T: ArrowPrimitiveType, const MAX: bool> PrimitiveExtreme<T, MAX> {
-    /// Extremes of `data_type`, whose arrays are `PrimitiveArray<T>`.
+impl<N: ArrowNativeTypeOp + Send + Sync, const MAX: bool> PrimitiveExtreme<N, MAX> {
+    /// Extremes of `data_type`, whose arrays hold numbers of the kind `N`.
     pub(super) fn new(data_type: &DataType) -> Self {
         PrimitiveExtreme { data_type: data_type.clone(), values: Vec::new(), present: Vec::new() }
     }
 
-    const START: T::Native = if MAX { T::Native::MIN_TOTAL_ORDER } else { T::Native::MAX_TOTAL_ORDER };
+    const START: N = if MAX { N::MIN_TOTAL_ORDER } else { N::MAX_TOTAL_ORDER };
 }
 
-impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for PrimitiveExtreme<T, MAX> {
+impl<N: ArrowNativeTypeOp + Send + Sync, const MAX: bool> Accumulator for PrimitiveExtreme<N, MAX> {
     fn resize(&mut self, groups: usize) {
         if groups > self.values.len() {
             self.values.resize(groups, Self::START);
@@ -49,9 +48,9 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for PrimitiveExtreme<T,
         let rows = Rows::new(values, groups, weights, filter, self.values.len())?;
         rows.refuse_deletes()?;
         let values = canonical_floats(argument(values, &self.data_type)?);
-        let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
+        let values = natives::<N>(&values)?;
         let (current, present) = (self.values.as_mut_slice(), self.present.as_mut_slice());
-        rows.for_each_value(values, |group, value, weight| {
+        rows.for_each_value(&values, |group, value, weight| {
             let held = &mut current[group];
             let better = if MAX { value.is_gt(*held) } else { value.is_lt(*held) };
             if better && weight > 0 {
@@ -67,9 +66,9 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for PrimitiveExtreme<T,
         let values = groups
             .iter()
             .zip(&valid)
-            .map(|(&group, &valid)| if valid { self.values[group as usize] } else { T::Native::default() });
-        let array = PrimitiveArray::<T>::try_new(values.collect(), validity(valid))?;
-        Ok(Arc::new(array.with_data_type(self.data_type.clone())))
+            .map(|(&group, &valid)| if valid { self.values[group as usize] } else { N::default() });
+        let values = values.collect();
+        primitive_array(&self.data_type, values, validity(valid))
     }
 
     fn clear(&mut self, groups: &[u32]) {
@@ -90,7 +89,7 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Accumulator for PrimitiveExtreme<T,
     }
 
     fn size(&self) -> usize {
-        self.values.capacity() * size_of::<T::Native>() + self.present.capacity()
+        self.values.capacity() * size_of::<N>() + self.present.capacity()
     }
 }
 

@@ -5,16 +5,14 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryViewBuilder, PrimitiveArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, ArrowNativeTypeOp, AsArray, BinaryViewBuilder, UInt32Array};
 use arrow::compute::{SortOptions, cast, take};
 use arrow::datatypes::{DataType, ToByteSlice};
 use arrow::row::{RowConverter, SortField};
 
-use super::rows::Rows;
+use super::native::{natives, primitive_array};
+use super::rows::{Rows, validity};
 use super::{argument, foreign_state, state_column};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::{canonical_array, canonical_floats, sql_type_name};
@@ -68,21 +66,21 @@ impl<N: ArrowNativeTypeOp> PartialEq for Native<N> {
 impl<N: ArrowNativeTypeOp> Eq for Native<N> {}
 
 /// Keys of one primitive argument.
-pub(super) struct NativeKeys<T> {
+pub(super) struct NativeKeys<N> {
     data_type: DataType,
-    _values: std::marker::PhantomData<fn() -> T>,
+    _values: std::marker::PhantomData<fn() -> N>,
 }
 
-impl<T: ArrowPrimitiveType> NativeKeys<T> {
-    /// Keys of `data_type`, whose arrays are `PrimitiveArray<T>`.
+impl<N: ArrowNativeTypeOp> NativeKeys<N> {
+    /// Keys of `data_type`, whose arrays hold numbers of the kind `N`.
     pub(super) fn new(data_type: &DataType) -> Self {
         NativeKeys { data_type: data_type.clone(), _values: std::marker::PhantomData }
     }
 }
 
-impl<T: ArrowPrimitiveType> Codec for NativeKeys<T> {
-    type Query = Native<T::Native>;
-    type Key = Native<T::Native>;
+impl<N: ArrowNativeTypeOp> Codec for NativeKeys<N> {
+    type Query = Native<N>;
+    type Key = Native<N>;
 
     fn visit(
         &self,
@@ -91,14 +89,15 @@ impl<T: ArrowPrimitiveType> Codec for NativeKeys<T> {
         mut f: impl FnMut(usize, usize, &Self::Query, i64),
     ) -> Result<()> {
         let values = canonical_floats(argument(values, &self.data_type)?);
-        let values = values.as_primitive_opt::<T>().ok_or_else(foreign_state)?.values();
+        let values = natives::<N>(&values)?;
         rows.for_each(|row, group, weight| f(row, group, &Native(values[row]), weight));
         Ok(())
     }
 
     fn decode(&self, keys: &[Option<&Self::Key>]) -> Result<Vec<ArrayRef>> {
-        let array: PrimitiveArray<T> = keys.iter().map(|key| key.map(|key| key.0)).collect();
-        Ok(vec![Arc::new(array.with_data_type(self.data_type.clone()))])
+        let values = keys.iter().map(|key| key.map_or(N::default(), |key| key.0)).collect();
+        let nulls = validity(keys.iter().map(Option::is_some).collect());
+        Ok(vec![primitive_array(&self.data_type, values, nulls)?])
     }
 
     fn heap(_: &Self::Query) -> usize {

@@ -33,6 +33,7 @@ mod interval;
 mod kept_order;
 mod keys;
 mod multiset;
+mod native;
 mod ordered;
 mod percentile;
 mod product_sum;

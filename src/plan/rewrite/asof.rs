@@ -8,24 +8,20 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, JoinType, Result as DataFusionResult, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::{ScalarFunction, Sort, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrame, WindowFrameBound,
+    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowFunctionDefinition, lit, when,
 };
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::functions::marker::ordered_condition as marked;
 use crate::plan::walk::{Walk, WalkDeep};
-
-/// The function that marks the ordered condition of an as-of join.
-pub(crate) const MARK: &str = "eddy_asof";
 
 const TIME: &str = "__asof_time";
 const FOUND: &str = "__asof_found";
@@ -33,11 +29,6 @@ const SIDE: &str = "__asof_side";
 const MATCH: &str = "__asof_match";
 const RIGHT_TIME: &str = "__asof_right_time";
 const NUMBER: &str = "__asof_number";
-
-/// The marking function.
-pub(crate) fn function() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(Mark { signature: Signature::exact(vec![DataType::Boolean], Volatility::Immutable) }))
-}
 
 /// Builds the as-of joins of a typed plan from ordinary nodes.
 pub(crate) fn lower_joins(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
@@ -53,13 +44,6 @@ pub(crate) fn lower_joins(plan: LogicalPlan, functions: &FunctionRegistry) -> Re
 
 fn is_marked(join: &Join) -> bool {
     join.filter.as_ref().is_some_and(|filter| filter.exists(|expr| Ok(marked(expr).is_some())).unwrap_or(false))
-}
-
-fn marked(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == MARK => args.first(),
-        _ => None,
-    }
 }
 
 /// An as-of join taken apart.
@@ -250,28 +234,4 @@ fn right_key(index: usize) -> String {
 
 fn left_column(index: usize) -> String {
     format!("__asof_column_{index}")
-}
-
-/// `eddy_asof(condition)`: marks the ordered condition until the plan is built.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Mark {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Mark {
-    fn name(&self) -> &str {
-        MARK
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        Err(to_datafusion(Error::internal("an as-of join was not built")))
-    }
 }

@@ -24,9 +24,8 @@ use crate::base::types::{canonical_floats, has_float};
 use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
-use crate::plan::rewrite::rewrite_node;
 use crate::plan::time::choice::IntervalChoice;
-use crate::plan::walk::WalkDeep;
+use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Makes values canonical where a typed plan compares them or makes columns and keys of them.
 pub(crate) fn make_canonical(plan: LogicalPlan) -> Result<LogicalPlan> {

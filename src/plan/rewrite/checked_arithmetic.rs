@@ -28,8 +28,7 @@ use datafusion::logical_expr::{
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::WalkDeep;
+use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Replaces the arithmetic that may not fit in every expression of a typed plan.
 pub(crate) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {

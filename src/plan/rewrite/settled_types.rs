@@ -18,8 +18,7 @@ use crate::operator::error::from_datafusion;
 use crate::plan::diagnostic::plan_error;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::optimizer;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::WalkDeep;
+use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Settles all types of a bound plan.
 pub(crate) fn settle(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {

@@ -27,8 +27,7 @@ use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
 use crate::plan::properties::row_count_max;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::Walk;
+use crate::plan::walk::{Walk, rewrite_node};
 
 /// Makes every order that decides content total.
 pub(crate) fn break_ties(plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -20,8 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
 
 /// The plan without the functional dependencies of its rows, if they may be wrong.
 pub(crate) fn forget(plan: LogicalPlan) -> Result<LogicalPlan> {

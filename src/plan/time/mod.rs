@@ -5,7 +5,6 @@
 //! gets it by [`settle`], once types are known: so a plan carries its zone, and a view keeps the one it was made
 //! under.
 //!
-//! - [`syntax`]: AT TIME ZONE, interval literals and OVERLAPS as what the binder knows.
 //! - [`function`]: the one shape of all functions.
 //! - [`operators`]: `+`, `-`, `*` and `/`.
 //! - [`cast`]: from and to every type of time.
@@ -22,7 +21,6 @@ mod make;
 pub(crate) mod operators;
 pub(crate) mod settle;
 mod shift;
-pub(crate) mod syntax;
 
 use std::sync::Arc;
 

@@ -15,11 +15,10 @@ use crate::base::time::convert::{has_cast, is_of_time, no_cast};
 use crate::base::time::kind::{INTERVAL, Kind};
 use crate::base::time::zone::Zone;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::rewrite::rewrite_node;
 use crate::plan::time::cast::cast_to;
 use crate::plan::time::function::{TimeFunction, call};
 use crate::plan::time::operators::{NEGATED, is_interval, is_text, plan_operator};
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
 
 /// The operators of time that the binder could not tell, because an operand was a parameter.
 pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {

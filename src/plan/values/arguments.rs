@@ -86,6 +86,16 @@ struct Adapted {
     signature: Signature,
 }
 
+impl Adapted {
+    /// The types to which DataFusion casts these.
+    fn own_types<'a>(&self, types: impl Iterator<Item = &'a DataType>) -> Result<Vec<DataType>> {
+        let field = |data_type: &DataType| -> FieldRef { Arc::new(Field::new("item", data_type.clone(), true)) };
+        let fields: Vec<FieldRef> = types.map(field).collect();
+        let fields = fields_with_udf(&fields, self.function.as_ref())?;
+        Ok(fields.iter().map(|field| field.data_type().clone()).collect())
+    }
+}
+
 impl ScalarUDFImpl for Adapted {
     fn name(&self) -> &str {
         self.function.name()
@@ -104,14 +114,13 @@ impl ScalarUDFImpl for Adapted {
             Takes::Items => with_common_items(&self.function.signature().type_signature, types),
             // The first argument of nvl2 is only asked whether it is NULL.
             Takes::OneType if self.name() == "nvl2" && types.len() == 3 => {
-                types.iter().take(1).cloned().chain(without_texts(&types[1..])).collect()
+                let results = without_texts(&types[1..]);
+                let coerced = self.own_types(results.iter().take(1).chain(&results))?;
+                return Ok(types.iter().take(1).cloned().chain(coerced.into_iter().skip(1)).collect());
             }
             Takes::OneType => without_texts(types),
         };
-        let fields: Vec<FieldRef> =
-            types.iter().map(|data_type| Arc::new(Field::new("item", data_type.clone(), true))).collect();
-        let fields = fields_with_udf(&fields, self.function.as_ref())?;
-        Ok(fields.iter().map(|field| field.data_type().clone()).collect())
+        self.own_types(types.iter())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

@@ -21,9 +21,8 @@ use crate::base::domain::Domain;
 use crate::base::error::Result;
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::rewrite::rewrite_node;
 use crate::plan::source::domain_of;
-use crate::plan::walk::WalkDeep;
+use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Replaces the casts between numbers that DataFusion's analyzer made, or the root projection, by ours.
 pub(crate) fn own_casts(plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -30,10 +30,9 @@ use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::rewrite::rewrite_node;
 use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
-use crate::plan::walk::Walk;
+use crate::plan::walk::{Walk, rewrite_node};
 
 /// Functions of floats for which DataFusion has decimal variants with other results.
 const OF_DOUBLES: [&str; 4] = ["power", "pow", "log", "nanvl"];

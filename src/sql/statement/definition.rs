@@ -1,4 +1,4 @@
-//! Statements on definitions: CREATE, DROP, ALTER.
+//! Statements that define: CREATE, DROP, ALTER.
 
 use arrow::datatypes::DataType;
 use sqlparser::ast;
@@ -69,7 +69,7 @@ pub struct Column {
 pub struct ExpressionText {
     /// The expression, rewritten.
     pub expression: ast::Expr,
-    /// The expression as typed; [`super::parse_expression`] gives `expression` again, but for positions.
+    /// The expression as typed; [`crate::sql::parse_expression`] gives `expression` again, but for positions.
     pub text: String,
 }
 

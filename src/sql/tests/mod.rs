@@ -1,13 +1,13 @@
 //! Tests of the whole layer, by topic.
 
 mod errors;
-mod friendly;
 mod keywords;
 mod limits;
+mod rewrite;
 mod statements;
 
+use super::ParsedStatement;
 use super::parse;
-use super::parser::ParsedStatement;
 use super::statement::Statement;
 
 /// The one statement of a text.

@@ -101,7 +101,7 @@ fn constraints_and_defaults() {
     assert_eq!(table.columns[0].default.as_ref().map(|d| d.text.as_str()), Some("1 + 2"));
     assert!(!table.columns[1].nullable);
     let now = table.columns[3].default.clone().expect("a default");
-    assert_eq!((now.text.as_str(), now.expression.to_string().as_str()), ("now()", "$__now"));
+    assert_eq!((now.text.as_str(), now.expression.to_string().as_str()), ("now()", "now()"));
 }
 
 #[test]

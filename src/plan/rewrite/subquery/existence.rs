@@ -17,8 +17,7 @@ use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::has_row;
-use crate::plan::rewrite::rewrite_expressions;
-use crate::plan::walk::Walk;
+use crate::plan::walk::{Walk, rewrite_expressions};
 
 /// Answers or restates every EXISTS that DataFusion would take for another question.
 pub(crate) fn decide(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {

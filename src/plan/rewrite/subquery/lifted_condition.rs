@@ -23,8 +23,7 @@ use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::refusals::not_decorrelated;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
 
 /// Lifts conditions on outer rows over the nodes that they may not simply be pulled through.
 pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &AliasGenerator) -> Result<LogicalPlan> {

@@ -16,8 +16,7 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalP
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
 
 /// Tells subqueries of at most one aggregated row by scalar subqueries.
 pub(crate) fn tell_by_values(plan: LogicalPlan) -> Result<LogicalPlan> {

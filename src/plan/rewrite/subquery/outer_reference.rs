@@ -15,8 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, map_subquery, rewrite_node};
 
 /// The name of the type-less field of a reference that is not resolved yet.
 const UNRESOLVED: &str = "__unresolved";
@@ -94,25 +93,7 @@ fn resolve_below(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>
             join.right = Arc::new(right.data);
             Ok(Transformed::new_transformed(LogicalPlan::Join(join), right.transformed))
         }
-        node => rewrite_node(node, &mut |expr| match expr {
-            Expr::ScalarSubquery(subquery) => Ok(resolve_in(subquery, &schema)?.update_data(Expr::ScalarSubquery)),
-            Expr::Exists(mut exists) => {
-                let subquery = resolve_in(exists.subquery, &schema)?;
-                exists.subquery = subquery.data;
-                Ok(Transformed::new_transformed(Expr::Exists(exists), subquery.transformed))
-            }
-            Expr::InSubquery(mut condition) => {
-                let subquery = resolve_in(condition.subquery, &schema)?;
-                condition.subquery = subquery.data;
-                Ok(Transformed::new_transformed(Expr::InSubquery(condition), subquery.transformed))
-            }
-            Expr::SetComparison(mut comparison) => {
-                let subquery = resolve_in(comparison.subquery, &schema)?;
-                comparison.subquery = subquery.data;
-                Ok(Transformed::new_transformed(Expr::SetComparison(comparison), subquery.transformed))
-            }
-            other => Ok(Transformed::no(other)),
-        }),
+        node => rewrite_node(node, &mut |expr| map_subquery(expr, &mut |subquery| resolve_in(subquery, &schema))),
     }
 }
 

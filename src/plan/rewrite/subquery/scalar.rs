@@ -18,9 +18,8 @@ use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::is_one_row;
-use crate::plan::rewrite::rewrite_expressions;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_expressions};
 
 /// Wraps scalar subqueries and moves them to where they can become joins.
 pub(crate) fn make_single_row(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {

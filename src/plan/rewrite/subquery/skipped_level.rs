@@ -34,10 +34,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, 
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::passes::PassContext;
-use crate::plan::rewrite::rewrite_node;
-use crate::plan::shared;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::rewrite::context::PassContext;
+use crate::plan::rewrite::shared;
+use crate::plan::walk::{Walk, WalkDeep, any_expression, map_subquery, rewrite_node, subquery_of};
 
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
@@ -276,46 +275,5 @@ impl References {
 }
 
 fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
-    let mut found = false;
-    node.apply_expressions(|expr| {
-        found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(condition) => Some(&condition.subquery),
-        Expr::SetComparison(comparison) => Some(&comparison.subquery),
-        _ => None,
-    }
-}
-
-/// Applies `change` to the subquery of an expression that is one.
-fn map_subquery(
-    expr: Expr,
-    change: &mut dyn FnMut(Subquery) -> DataFusionResult<Transformed<Subquery>>,
-) -> DataFusionResult<Transformed<Expr>> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Ok(change(subquery)?.update_data(Expr::ScalarSubquery)),
-        Expr::Exists(mut exists) => {
-            let subquery = change(exists.subquery)?;
-            exists.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::Exists(exists), subquery.transformed))
-        }
-        Expr::InSubquery(mut condition) => {
-            let subquery = change(condition.subquery)?;
-            condition.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::InSubquery(condition), subquery.transformed))
-        }
-        Expr::SetComparison(mut comparison) => {
-            let subquery = change(comparison.subquery)?;
-            comparison.subquery = subquery.data;
-            Ok(Transformed::new_transformed(Expr::SetComparison(comparison), subquery.transformed))
-        }
-        other => Ok(Transformed::no(other)),
-    }
+    any_expression(node, |expr| subquery_of(expr).is_some())
 }

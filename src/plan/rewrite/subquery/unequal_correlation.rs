@@ -17,7 +17,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::passes::PassContext;
+use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
 use crate::plan::walk::{Walk, WalkDeep};
 

@@ -18,11 +18,10 @@ use datafusion::logical_expr::{
 
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::passes::PassContext;
+use crate::plan::rewrite::context::PassContext;
+use crate::plan::rewrite::shared;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
-use crate::plan::rewrite::{rewrite_expressions, rewrite_node};
-use crate::plan::shared;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, rewrite_expressions, rewrite_node};
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {

@@ -1,0 +1,432 @@
+//! The columns that joins with USING share.
+//!
+//! The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one, as it would be
+//! to DataFusion's binder; of inner and left joins it is the left one, also in WHERE and `*`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    VisitorMut,
+};
+
+use super::Binder;
+use crate::base::error::{Error, Result};
+use crate::sql::name::normal;
+use crate::sql::rewrite::build::{call, relation_name, using_columns};
+use crate::sql::walk::walk_mut;
+
+/// Gives the column names of a relation of the catalog.
+type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
+
+/// Replaces such columns in the query by what they mean.
+pub(super) fn merge(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
+    let mut named = Named(BTreeMap::new());
+    let _ = walk_mut(query, &mut named);
+    let columns_of = &|name: &str| match named.0.get(name) {
+        Some(columns) => columns.clone(),
+        None => {
+            let relation = binder.seen(name)?;
+            Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
+        }
+    };
+    match walk_mut(query, &mut Merge { columns_of }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The names that WITH gives to queries, which hide relations of the catalog, with their columns where the text tells.
+struct Named(BTreeMap<String, Option<Vec<String>>>);
+
+impl VisitorMut for Named {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let columns = aliased_columns(&table.query, Some(&table.alias));
+            // One name for two queries: which is meant depends on the place.
+            let columns = if self.0.contains_key(&normal(&table.alias.name)) { None } else { columns };
+            self.0.insert(normal(&table.alias.name), columns);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Merge<'a> {
+    columns_of: ColumnsOf<'a>,
+}
+
+impl VisitorMut for Merge<'_> {
+    type Break = Error;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        match joins(select, self.columns_of) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
+        if let Some(ast::OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind)
+            && !keys.is_empty()
+        {
+            for (name, merged) in merged_columns(select) {
+                // A key that names an output column means that one; it is merged already.
+                if !names_output(select, &name) {
+                    keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
+    for table in &mut select.from {
+        refuse(table, columns_of)?;
+    }
+    let (merged, shared) = (merged_columns(select), shared_columns(select, columns_of));
+    match all_columns(select, &merged, &shared, columns_of) {
+        Some(columns) => expand_wildcards(select, &columns),
+        None => {
+            for item in &mut select.projection {
+                if let SelectItem::Wildcard(options) = item {
+                    shared.iter().for_each(|(name, left)| replace_in_wildcard(options, name, left));
+                }
+            }
+        }
+    }
+    for (name, merged) in merged {
+        replace_in_select(select, &name, &merged);
+    }
+    if let Some(condition) = &mut select.selection {
+        shared.iter().for_each(|(name, left)| replace(condition, name, left));
+    }
+    Ok(())
+}
+
+/// The columns that inner and left joins with USING share, each as the left relation's: DataFusion finds them
+/// ambiguous in WHERE, and in `*` it takes them from the relation that comes first in the alphabet.
+fn shared_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
+    let mut result: Vec<(Ident, Expr)> = vec![];
+    for table in &select.from {
+        let mut before = vec![&table.relation];
+        for join in &table.joins {
+            if is_right_or_full(&join.join_operator) {
+                break;
+            }
+            let names = match constraint(&join.join_operator) {
+                Some(JoinConstraint::Using(names)) => using_columns(names),
+                _ => vec![],
+            };
+            for name in names {
+                let known = result.iter().any(|(known, _)| same(known, &name));
+                if let (false, Some(owner)) = (known, owner(&before, &name, columns_of)) {
+                    let left = Expr::CompoundIdentifier(vec![owner, name.clone()]);
+                    result.push((name, left));
+                }
+            }
+            before.push(&join.relation);
+        }
+    }
+    result
+}
+
+/// What `*` means where joins have USING and the columns of all relations are known: the columns of USING once, where the
+/// leftmost relation has them.
+fn all_columns(
+    select: &Select,
+    merged: &[(Ident, Expr)],
+    shared: &[(Ident, Expr)],
+    columns_of: ColumnsOf<'_>,
+) -> Option<Vec<SelectItem>> {
+    let mut items = vec![];
+    let mut uses_using = false;
+    for table in &select.from {
+        let mut given: Vec<Ident> = vec![];
+        let joins = table.joins.iter().map(|join| (&join.relation, constraint(&join.join_operator)));
+        for (relation, constraint) in std::iter::once((&table.relation, None)).chain(joins) {
+            let using = match constraint {
+                Some(JoinConstraint::Using(names)) => using_columns(names),
+                Some(JoinConstraint::Natural) => return None,
+                _ => vec![],
+            };
+            uses_using |= !using.is_empty();
+            let owner = relation_name(relation)?;
+            for column in columns_in(relation, columns_of)? {
+                let alias = Ident::with_quote('"', column);
+                if using.iter().any(|name| same(name, &alias)) {
+                    continue;
+                }
+                let is_key = |(name, _): &&(Ident, Expr)| same(name, &alias);
+                let key = merged.iter().find(is_key).or_else(|| shared.iter().find(is_key));
+                let expr = match key {
+                    Some((_, value)) if !given.iter().any(|given| same(given, &alias)) => {
+                        given.push(alias.clone());
+                        value.clone()
+                    }
+                    _ => Expr::CompoundIdentifier(vec![owner.clone(), alias.clone()]),
+                };
+                // Without an alias a column keeps its relation, so that two of one name may stand in one list.
+                items.push(match expr {
+                    Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
+                    expr => SelectItem::ExprWithAlias { expr, alias },
+                });
+            }
+        }
+    }
+    uses_using.then_some(items)
+}
+
+/// Puts the columns in place of every `*` that takes them as they are.
+fn expand_wildcards(select: &mut Select, columns: &[SelectItem]) {
+    let items = std::mem::take(&mut select.projection);
+    for item in items {
+        match item {
+            SelectItem::Wildcard(options)
+                if options.opt_exclude.is_none()
+                    && options.opt_except.is_none()
+                    && options.opt_replace.is_none()
+                    && options.opt_ilike.is_none()
+                    && options.opt_rename.is_none() =>
+            {
+                select.projection.extend(columns.iter().cloned());
+            }
+            item => select.projection.push(item),
+        }
+    }
+}
+
+/// Which of these relations has the column, if that can be told.
+fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) -> Option<Ident> {
+    if let [only] = relations {
+        return relation_name(only);
+    }
+    let mut owners = relations.iter().filter(|relation| {
+        let columns = columns_in(relation, columns_of).unwrap_or_default();
+        columns.into_iter().any(|name| same(&Ident::with_quote('"', name), column))
+    });
+    match (owners.next(), owners.next()) {
+        (Some(owner), None) => relation_name(owner),
+        _ => None,
+    }
+}
+
+/// The columns of a query under an alias, where the text tells.
+fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>) -> Option<Vec<String>> {
+    let renamed = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
+    if !renamed.is_empty() {
+        return Some(renamed.iter().map(|column| normal(&column.name)).collect());
+    }
+    let mut body = query.body.as_ref();
+    loop {
+        match body {
+            SetExpr::SetOperation { left, .. } => body = left,
+            SetExpr::Query(query) => body = &query.body,
+            SetExpr::Select(select) => {
+                let names = select.projection.iter().map(|item| match item {
+                    SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
+                    SelectItem::UnnamedExpr(Expr::Identifier(column)) => Some(normal(column)),
+                    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(normal),
+                    _ => None,
+                });
+                return names.collect();
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The columns of a relation of the catalog, or of a query whose text tells them.
+fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), args: None, .. } if !alias.columns.is_empty() => {
+            Some(alias.columns.iter().map(|column| normal(&column.name)).collect())
+        }
+        TableFactor::Table { name, args: None, .. } => match name.0.as_slice() {
+            [only] => only.as_ident().and_then(|ident| columns_of(&normal(ident))),
+            _ => None,
+        },
+        TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref()),
+        _ => None,
+    }
+}
+
+/// Refuses outer joins whose merged columns cannot be told from the syntax alone.
+fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
+    let mut outer: Vec<Ident> = vec![];
+    let mut before: Vec<Option<Ident>> = vec![relation_name(&table.relation)];
+    let mut used: Vec<Ident> = vec![];
+    for join in &mut table.joins {
+        let right = relation_name(&join.relation);
+        let is_outer = is_right_or_full(&join.join_operator);
+        if before.len() == 1 && matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
+            name_natural(&table.relation, &join.relation, &mut join.join_operator, columns_of);
+        }
+        match constraint(&join.join_operator) {
+            Some(JoinConstraint::Using(names)) => {
+                for name in using_columns(names) {
+                    let known = before.len() == 1 || used.iter().any(|used| same(used, &name));
+                    let unnamed = right.is_none() || before.first().is_none_or(Option::is_none);
+                    if outer.iter().any(|outer| same(outer, &name)) || is_outer && (!known || unnamed) {
+                        return Err(Error::unsupported(format!(
+                            "USING ({name}) with this outer join is not supported"
+                        ))
+                        .with_hint("write the condition with ON"));
+                    }
+                    if is_outer {
+                        outer.push(name.clone());
+                    }
+                    used.push(name);
+                }
+            }
+            Some(JoinConstraint::Natural) if is_outer => {
+                return Err(Error::unsupported("NATURAL RIGHT and FULL JOIN are not supported")
+                    .with_hint("name the columns with USING"));
+            }
+            _ => {}
+        }
+        before.push(right);
+    }
+    Ok(())
+}
+
+/// NATURAL as USING, where both sides are relations of the catalog.
+fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOperator, columns_of: ColumnsOf<'_>) {
+    let (Some(left), Some(right)) = (columns_in(left, columns_of), columns_in(right, columns_of)) else {
+        return;
+    };
+    let common = left.into_iter().filter(|column| right.contains(column));
+    let names: Vec<ast::ObjectName> = common.map(|column| vec![Ident::with_quote('"', column)].into()).collect();
+    if let JoinOperator::Left(constraint)
+    | JoinOperator::LeftOuter(constraint)
+    | JoinOperator::Right(constraint)
+    | JoinOperator::RightOuter(constraint)
+    | JoinOperator::FullOuter(constraint) = operator
+        && !names.is_empty()
+    {
+        *constraint = JoinConstraint::Using(names);
+    }
+}
+
+/// The columns that outer joins with USING merge, each with the expression that is its value.
+fn merged_columns(select: &Select) -> Vec<(Ident, Expr)> {
+    let mut result = vec![];
+    for table in &select.from {
+        let first = relation_name(&table.relation);
+        for join in &table.joins {
+            let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
+            let (Some(left), Some(right)) = (&first, relation_name(&join.relation)) else { continue };
+            if !is_right_or_full(&join.join_operator) {
+                continue;
+            }
+            for name in using_columns(names) {
+                let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
+                let value = match &join.join_operator {
+                    JoinOperator::FullOuter(_) => call("coalesce", vec![of(left), of(&right)]),
+                    _ => of(&right),
+                };
+                result.push((name, value));
+            }
+        }
+    }
+    result
+}
+
+fn is_right_or_full(operator: &JoinOperator) -> bool {
+    matches!(operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
+}
+
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+fn same(left: &Ident, right: &Ident) -> bool {
+    normal(left) == normal(right)
+}
+
+fn names_output(select: &Select, name: &Ident) -> bool {
+    select.projection.iter().any(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => same(alias, name),
+        SelectItem::UnnamedExpr(Expr::Identifier(column)) => same(column, name),
+        SelectItem::Wildcard(_) => true,
+        _ => false,
+    })
+}
+
+fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                if matches!(expr, Expr::Identifier(column) if same(column, name)) {
+                    *item = SelectItem::ExprWithAlias { expr: merged.clone(), alias: name.clone() };
+                } else {
+                    replace(expr, name, merged);
+                }
+            }
+            SelectItem::ExprWithAlias { expr, .. } => replace(expr, name, merged),
+            SelectItem::Wildcard(options) => replace_in_wildcard(options, name, merged),
+            _ => {}
+        }
+    }
+    if let Some(selection) = &mut select.selection {
+        replace(selection, name, merged);
+    }
+    if let ast::GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        keys.iter_mut().for_each(|key| replace(key, name, merged));
+    }
+    for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
+        replace(condition, name, merged);
+    }
+}
+
+/// `*` as `* REPLACE (merged AS name)`, unless the user replaces the column.
+fn replace_in_wildcard(options: &mut ast::WildcardAdditionalOptions, name: &Ident, merged: &Expr) {
+    let items = &mut options.opt_replace.get_or_insert(ast::ReplaceSelectItem { items: vec![] }).items;
+    if !items.iter().any(|item| same(&item.column_name, name)) {
+        let column_name = name.clone();
+        items.push(Box::new(ast::ReplaceSelectElement { expr: merged.clone(), column_name, as_keyword: true }));
+    }
+}
+
+/// Replaces the bare column `name` in an expression, not in its subqueries, which may have columns of that name.
+fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
+    struct Replace<'a> {
+        name: &'a Ident,
+        merged: &'a Expr,
+        depth: usize,
+    }
+    impl VisitorMut for Replace<'_> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if self.depth == 0 && matches!(expr, Expr::Identifier(column) if same(column, self.name)) {
+                *expr = self.merged.clone();
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = walk_mut(expr, &mut Replace { name, merged, depth: 0 });
+}

@@ -1,0 +1,99 @@
+//! Functions and fields under one spelling.
+//!
+//! All clock functions are `now()`, cast where they give less than a moment; `count()` is `count(*)`, `mod(a, b)` is
+//! `a % b`, and a field of an expression is taken by its text.
+
+use sqlparser::ast::{
+    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Subscript,
+    TimezoneInfo, Value,
+};
+
+use super::build::{call_at, cast, take};
+use crate::base::error::Result;
+use crate::sql::name::normal;
+
+/// Rewrites an expression whose parts are rewritten.
+pub(super) fn expression(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Function(_) => function(expr),
+        Expr::CompoundFieldAccess { root, access_chain } => fields_by_text(root, access_chain),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn function(expr: &mut Expr) {
+    let Expr::Function(function) = expr else { return };
+    let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
+    if name.quote_style.is_some() {
+        return;
+    }
+    let name = name.value.to_ascii_lowercase();
+    if name == "mod" {
+        if let FunctionArguments::List(list) = &mut function.args
+            && let [
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(left)),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(right)),
+            ] = list.args.as_mut_slice()
+        {
+            let [left, right] = [left, right].map(|side| Box::new(Expr::Nested(Box::new(take(side)))));
+            *expr = Expr::BinaryOp { left, op: BinaryOperator::Modulo, right };
+        }
+        return;
+    }
+    if name == "count" {
+        if let FunctionArguments::List(list) = &mut function.args
+            && list.args.is_empty()
+        {
+            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+        }
+        return;
+    }
+    let data_type = match name.as_str() {
+        "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
+        | "clock_timestamp"
+        | "get_current_timestamp" => None,
+        "localtimestamp" => Some(ast::DataType::Timestamp(None, TimezoneInfo::None)),
+        "current_date" | "today" => Some(ast::DataType::Date),
+        "current_time" | "localtime" => Some(ast::DataType::Time(None, TimezoneInfo::None)),
+        _ => return,
+    };
+    if !takes_precision_alone(&function.args) || function.over.is_some() {
+        return;
+    }
+    let now = call_at("now", function.span(), vec![]);
+    *expr = match data_type {
+        None => now,
+        Some(data_type) => cast(now, data_type),
+    };
+}
+
+/// No arguments, or one number as in `current_timestamp(3)`.
+fn takes_precision_alone(args: &FunctionArguments) -> bool {
+    match args {
+        FunctionArguments::None => true,
+        FunctionArguments::Subquery(_) => false,
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [] => true,
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => {
+                matches!(value.value, Value::Number(..))
+            }
+            _ => false,
+        },
+    }
+}
+
+/// `(r).b` as `(r)['b']`; dots behind a bare name may lead from a relation to its column and stay.
+fn fields_by_text(root: &Expr, chain: &mut [AccessExpr]) {
+    let dots = chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(_))).count();
+    let skipped = if matches!(root, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) { dots } else { 0 };
+    for access in chain.iter_mut().skip(skipped) {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let text = Value::SingleQuotedString(normal(field)).with_span(field.span);
+            *access = AccessExpr::Subscript(Subscript::Index { index: Expr::Value(text) });
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The one stage that changes syntax trees: from the SQL people type to the SQL that is bound.
+//!
+//! A tree passes through here twice. What it says in words of ours is said in plain SQL as soon as it is read
+//! ([`on_reading`]), so that whoever looks at a statement sees one spelling; what the binder below us would get wrong is
+//! changed right before it binds ([`before_binding`]), because until then literals must stand as they were written, and
+//! because a value that cannot be read is an error of its statement, not of the script around it. Both are lists of
+//! named passes, each a file that looks at the tree alone; what needs the catalog is a pass of `plan::bind`.
+//!
+//! Trees stay valid SQL and places in the text are kept. What syntax has no words for is a [`marker`].
+
+pub(crate) mod build;
+mod calls;
+mod casts;
+mod clauses;
+mod contents;
+mod joins;
+pub(crate) mod marker;
+mod names;
+mod numbers;
+mod recursion;
+mod relations;
+mod schemas;
+mod set_operations;
+mod similar;
+mod time;
+mod window_call;
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut};
+
+pub(crate) use self::similar::SIMILAR_TO_ESCAPE;
+use crate::base::error::{Error, Result};
+use crate::sql::walk::walk_mut;
+
+/// What a pass does, and at which nodes.
+enum Hook {
+    Query(fn(&mut Query) -> Result<()>),
+    Select(fn(&mut Select) -> Result<()>),
+    Relation(fn(&mut TableFactor) -> Result<()>),
+    /// Expressions come after those in them, all other nodes before what is in them.
+    Expression(fn(&mut Expr) -> Result<()>),
+}
+
+/// What is done as soon as a tree is read: all in one walk, because the rows of a large INSERT are a tree too. At one
+/// node the passes come in this order.
+const READING: [(&str, Hook); 10] = [
+    ("clauses", Hook::Query(clauses::query)),
+    ("set operations", Hook::Query(set_operations::query)),
+    ("select clauses", Hook::Select(clauses::select)),
+    ("names", Hook::Select(names::select)),
+    ("joins", Hook::Select(joins::select)),
+    ("refusals", Hook::Relation(relations::refuse)),
+    ("nested joins", Hook::Relation(joins::relation)),
+    ("window calls", Hook::Relation(window_call::relation)),
+    ("relations", Hook::Relation(relations::relation)),
+    ("calls", Hook::Expression(calls::expression)),
+];
+
+/// A pass over a whole query: its name and what it does.
+type Pass = (&'static str, fn(&mut Query) -> Result<()>);
+
+/// What is done to a whole query right before names are bound, pass by pass.
+const BINDING: [Pass; 7] = [
+    ("markers", marker::refuse_forged),
+    ("time", time::rewrite),
+    ("similar", similar::rewrite),
+    ("schemas", schemas::resolve),
+    ("recursion", recursion::widen),
+    ("casts", casts::name),
+    ("numbers", numbers::rewrite),
+];
+
+/// Rewrites a query or expression that has just been read.
+pub(super) fn on_reading(node: &mut impl VisitMut) -> Result<()> {
+    result(walk_mut(node, &mut Reading { passes: &READING }))
+}
+
+/// Rewrites the FROM of an UPDATE or the USING of a DELETE that has just been read.
+pub(super) fn from_on_reading(from: &mut Vec<TableWithJoins>) -> Result<()> {
+    joins::from(from)?;
+    on_reading(from)
+}
+
+/// Rewrites a query for the binder, as far as the tree alone tells how.
+pub(crate) fn before_binding(query: &mut Query) -> Result<()> {
+    BINDING.iter().try_for_each(|(_, pass)| pass(query))
+}
+
+struct Reading<'a> {
+    passes: &'a [(&'static str, Hook)],
+}
+
+impl VisitorMut for Reading<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        flow(
+            self.passes
+                .iter()
+                .try_for_each(|(_, hook)| if let Hook::Query(pass) = hook { pass(query) } else { Ok(()) }),
+        )
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(
+            self.passes
+                .iter()
+                .try_for_each(|(_, hook)| if let Hook::Select(pass) = hook { pass(select) } else { Ok(()) }),
+        )
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        flow(
+            self.passes
+                .iter()
+                .try_for_each(|(_, hook)| if let Hook::Relation(pass) = hook { pass(factor) } else { Ok(()) }),
+        )
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        flow(
+            self.passes
+                .iter()
+                .try_for_each(|(_, hook)| if let Hook::Expression(pass) = hook { pass(expr) } else { Ok(()) }),
+        )
+    }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+fn result(flow: ControlFlow<Error>) -> Result<()> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
