@@ -1,8 +1,7 @@
 //! The house rules that a machine can hold: layers, sizes, and what may be named where.
 //!
 //! Every rule prints all its violations at once. There is no list of exceptions: a rule that needs one is wrong, or
-//! the code is. (The rooms whose circles are still known are listed in [`circles`], and are to go.) Product code is what
-//! stands before a file's tests; test code is free of these rules.
+//! the code is. Product code is what stands before a file's tests; test code is free of these rules.
 
 mod circles;
 

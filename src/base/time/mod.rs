@@ -7,7 +7,7 @@
 //!
 //! - [`calendar`]: the proleptic Gregorian calendar.
 //! - [`zone`]: zones by name and offset, and what they do to local times.
-//! - [`parse`]: text to dates, times and timestamps.
+//! - [`parse`]: text to dates, times and timestamps. `names`: of months and days.
 //! - [`interval`]: intervals, their text and their arithmetic.
 //! - [`kind`], [`convert`]: the types in Arrow, and columns of one as columns of another.
 //! - [`display`]: how the values of an array read.
@@ -19,6 +19,7 @@ pub mod convert;
 pub mod display;
 pub mod interval;
 pub mod kind;
+pub(crate) mod names;
 pub mod parse;
 pub mod pattern;
 pub mod text;

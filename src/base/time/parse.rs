@@ -7,6 +7,7 @@
 //! 22007, a day or time that does not exist 22008; both name the text.
 
 use super::calendar::{checked_days, days};
+use super::names::{is_weekday, month_named};
 use super::zone::Zone;
 use super::{DAY, HOUR, MINUTE, SECOND};
 use crate::base::error::{Error, Result};
@@ -485,38 +486,6 @@ impl Parts {
 /// Two digits of a year: 70 to 99 are of the twentieth century, the others of the next.
 fn full_year(year: i64) -> i64 {
     if year < 70 { 2000 + year } else { 1900 + year }
-}
-
-/// The full and short names of the months.
-pub(crate) const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-/// The names of the days from Sunday.
-pub(crate) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
-/// The number of a month by its full name or the first three letters of it.
-fn month_named(word: &str) -> Option<i64> {
-    let matches = |name: &str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
-    let sept = word.eq_ignore_ascii_case("sept").then_some(8);
-    MONTHS.iter().position(|name| matches(name)).or(sept).map(|at| at as i64 + 1)
-}
-
-fn is_weekday(word: &str) -> bool {
-    let others = ["tues", "wednes", "weds", "thur", "thurs"];
-    let named = |name: &str| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word);
-    WEEKDAYS.iter().any(|name| named(name)) || others.iter().any(|other| other.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int64Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt64Array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 
 use super::rows::Rows;
+use super::saved::{load_fixed, save_fixed};
 use super::wide::Wide;
 use super::{Accumulator, foreign_state, state_column};
 use crate::base::change::Weights;
@@ -153,12 +154,10 @@ impl Accumulator for Bits {
             Arc::new(UInt64Array::from_iter_values(states.iter().map(|state| state.folded))),
         ];
         if self.counts_ones() {
-            let mut bytes = Vec::with_capacity(groups.len() * size_of::<Ones>());
-            for &group in groups {
+            saved.push(save_fixed(groups, size_of::<Ones>(), |group, bytes| {
                 let ones = self.ones.get(group as usize).copied().unwrap_or([0; 64]);
-                Wide(ones.map(|ones| ones as u64)).write(&mut bytes);
-            }
-            saved.push(Arc::new(FixedSizeBinaryArray::try_new(size_of::<Ones>() as i32, bytes.into(), None)?));
+                Wide(ones.map(|ones| ones as u64)).write(bytes);
+            })?);
         }
         Ok(saved)
     }
@@ -167,13 +166,6 @@ impl Accumulator for Bits {
         let rows = Rows::new(state, groups, &Weights::Ones, None, self.states.len())?;
         let counts = state_column(state, 0)?.as_primitive_opt::<Int64Type>().ok_or_else(foreign_state)?;
         let folded = state_column(state, 1)?.as_primitive_opt::<UInt64Type>().ok_or_else(foreign_state)?;
-        let ones = match self.counts_ones() {
-            true => Some(state_column(state, 2)?.as_fixed_size_binary_opt().ok_or_else(foreign_state)?),
-            false => None,
-        };
-        if ones.is_some_and(|ones| ones.value_length() as usize != size_of::<Ones>()) {
-            return Err(foreign_state());
-        }
         rows.for_each(|row, group, _| {
             let state = &mut self.states[group];
             state.count = state.count.wrapping_add(counts.value(row));
@@ -182,14 +174,15 @@ impl Accumulator for Bits {
                 BitOperation::Or => state.folded |= folded.value(row),
                 BitOperation::Xor => state.folded ^= folded.value(row),
             }
-            if let Some(ones) = ones {
-                let saved = Wide::<64>::read(ones.value(row)).0;
-                for (ones, saved) in self.ones[group].iter_mut().zip(saved) {
-                    *ones = ones.wrapping_add(saved as i64);
-                }
-            }
         });
-        Ok(())
+        if !self.counts_ones() {
+            return Ok(());
+        }
+        load_fixed(state_column(state, 2)?, groups, self.ones.len(), size_of::<Ones>(), |group, saved| {
+            for (ones, saved) in self.ones[group].iter_mut().zip(Wide::<64>::read(saved).0) {
+                *ones = ones.wrapping_add(saved as i64);
+            }
+        })
     }
 
     fn size(&self) -> usize {

@@ -17,12 +17,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::band::{Band, CHUNK, SPLIT, decompose, significant_bits};
 use super::ratio::Scaled;
 use super::rows::Rows;
+use super::saved::{load_bytes, save_bytes};
 use super::wide::{Wide, round_to_f64};
 use super::{Accumulator, argument, foreign_state, state_column};
 use crate::base::change::Weights;
@@ -375,25 +376,11 @@ impl Accumulator for FloatSum {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut builder = BinaryBuilder::with_capacity(groups.len(), groups.len() * 28);
-        let mut bytes = Vec::new();
-        for &group in groups {
-            bytes.clear();
-            self.write(group, &mut bytes);
-            builder.append_value(&bytes);
-        }
-        Ok(vec![Arc::new(builder.finish())])
+        Ok(vec![save_bytes(groups, 28, |group, bytes| self.write(group, bytes))])
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let saved: &BinaryArray = state_column(state, 0)?.as_binary_opt().ok_or_else(foreign_state)?;
-        Rows::new(state, groups, &Weights::Ones, None, self.states.len())?;
-        for (row, &group) in groups.iter().enumerate() {
-            if saved.is_valid(row) {
-                self.merge(group as usize, saved.value(row))?;
-            }
-        }
-        Ok(())
+        load_bytes(state_column(state, 0)?, groups, self.states.len(), |group, saved| self.merge(group, saved))
     }
 
     fn size(&self) -> usize {

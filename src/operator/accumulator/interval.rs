@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, IntervalMonthDayNanoArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType};
 
 use super::keys::Codec;
 use super::rows::Rows;
+use super::saved::{load_fixed, save_fixed};
 use super::{Accumulator, argument, foreign_state, state_column};
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
@@ -132,24 +133,15 @@ impl Accumulator for IntervalSum {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut bytes = Vec::with_capacity(groups.len() * STATE_BYTES);
-        groups.iter().for_each(|&group| self.state(group).write(&mut bytes));
-        Ok(vec![Arc::new(FixedSizeBinaryArray::try_new(STATE_BYTES as i32, bytes.into(), None)?)])
+        Ok(vec![save_fixed(groups, STATE_BYTES, |group, bytes| self.state(group).write(bytes))?])
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let saved = state_column(state, 0)?.as_fixed_size_binary_opt().ok_or_else(foreign_state)?;
-        let rows = Rows::new(state, groups, &Weights::Ones, None, self.states.len())?;
-        if saved.value_length() != STATE_BYTES as i32 {
-            return Err(foreign_state());
-        }
-        let states = self.states.as_mut_slice();
-        rows.for_each(|row, group, _| {
-            if let Some(saved) = State::read(saved.value(row)) {
-                states[group].add(&saved);
+        load_fixed(state_column(state, 0)?, groups, self.states.len(), STATE_BYTES, |group, saved| {
+            if let Some(saved) = State::read(saved) {
+                self.states[group].add(&saved);
             }
-        });
-        Ok(())
+        })
     }
 
     fn size(&self) -> usize {

@@ -13,7 +13,8 @@
 //! - [`percentile`]: percentiles, medians and modes, exact and `approx_`
 //! - [`distinct`]: DISTINCT around any of them; [`multiset`], [`keys`]: weighted values by group
 //! - [`in_order`]: window aggregates that depend on order
-//! - [`rows`], [`wide`], [`band`]: the walk over an update; wide integers and exact rounding; doubles as integers
+//! - [`rows`], [`saved`]: the walk over an update; states as columns of bytes
+//! - [`wide`], [`band`]: wide integers and exact rounding; doubles as integers
 //! - [`datafusion_face`], [`datafusion_accumulators`]: the same aggregates as DataFusion functions;
 //!   [`kept_order`]: those that are DataFusion's own
 
@@ -40,6 +41,7 @@ mod product_sum;
 mod ratio;
 mod regression;
 mod rows;
+mod saved;
 mod sum;
 mod variance;
 mod wide;

@@ -4,13 +4,12 @@
 //! mantissa (256 bits) over a base that suits its numbers, and is promoted to an integer over 2^-2148 that holds any
 //! sum when they span more. Numbers that are not finite are left out here; the float sums count them.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder};
+use arrow::array::ArrayRef;
 
 use super::band::decompose;
 use super::foreign_state;
 use super::ratio::Scaled;
+use super::saved::{load_bytes, save_bytes};
 use super::wide::Wide;
 use crate::base::error::Result;
 
@@ -71,25 +70,12 @@ impl ProductSum {
 
     /// The exact states of the groups as one column.
     pub(super) fn save(&self, groups: &[u32]) -> ArrayRef {
-        let mut builder = BinaryBuilder::with_capacity(groups.len(), groups.len() * 36);
-        let mut bytes = Vec::new();
-        for &group in groups {
-            bytes.clear();
-            self.write(group, &mut bytes);
-            builder.append_value(&bytes);
-        }
-        Arc::new(builder.finish())
+        save_bytes(groups, 36, |group, bytes| self.write(group, bytes))
     }
 
     /// Merges a column made by [`ProductSum::save`].
     pub(super) fn load(&mut self, groups: &[u32], saved: &ArrayRef) -> Result<()> {
-        let saved = saved.as_binary_opt::<i32>().ok_or_else(foreign_state)?;
-        for (row, &group) in groups.iter().enumerate() {
-            if saved.is_valid(row) {
-                self.merge(group as usize, saved.value(row))?;
-            }
-        }
-        Ok(())
+        load_bytes(saved, groups, self.states.len(), |group, saved| self.merge(group, saved))
     }
 
     fn write(&self, group: u32, bytes: &mut Vec<u8>) {

@@ -10,13 +10,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
-    Float64Array, Int64Array, UInt64Array,
+    ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array, Float64Array, Int64Array,
+    UInt64Array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, Int64Type, UInt64Type, i256};
 
 use super::rows::{Rows, validity};
+use super::saved::{load_fixed, save_fixed};
 use super::wide::Wide;
 use super::{Accumulator, argument, foreign_state, out_of_range, state_column};
 use crate::base::change::Weights;
@@ -188,29 +189,21 @@ impl<T: Addend<N>, const N: usize> Accumulator for ExactSum<T, N> {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut bytes = Vec::with_capacity(groups.len() * (N + 1) * 8);
-        for &group in groups {
+        let saved = save_fixed(groups, (N + 1) * 8, |group, bytes| {
             let state = self.state(group);
             bytes.extend(state.count.to_le_bytes());
-            state.sum.write(&mut bytes);
-        }
-        let width = (N as i32 + 1) * 8;
-        Ok(vec![Arc::new(FixedSizeBinaryArray::try_new(width, bytes.into(), None)?)])
+            state.sum.write(bytes);
+        });
+        Ok(vec![saved?])
     }
 
     fn load(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
-        let saved = state_column(state, 0)?.as_fixed_size_binary_opt().ok_or_else(foreign_state)?;
-        let rows = Rows::new(state, groups, &Weights::Ones, None, self.states.len())?;
-        if saved.value_length() != (N as i32 + 1) * 8 {
-            return Err(foreign_state());
-        }
-        let states = self.states.as_mut_slice();
-        rows.for_each(|row, group, _| {
-            let (count, sum) = saved.value(row).split_at(8);
-            states[group].count = states[group].count.wrapping_add(Wide::<1>::read(count).0[0] as i64);
-            states[group].sum.add(&Wide::read(sum));
-        });
-        Ok(())
+        load_fixed(state_column(state, 0)?, groups, self.states.len(), (N + 1) * 8, |group, saved| {
+            let (count, sum) = saved.split_at(8);
+            let state = &mut self.states[group];
+            state.count = state.count.wrapping_add(Wide::<1>::read(count).0[0] as i64);
+            state.sum.add(&Wide::read(sum));
+        })
     }
 
     fn size(&self) -> usize {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use num_bigint::{BigInt, BigUint};
 
@@ -14,6 +14,7 @@ use super::float_sum::FloatSum;
 use super::product_sum::ProductSum;
 use super::ratio::{Scaled, divide, divide_and_root};
 use super::rows::Rows;
+use super::saved::{load_fixed, save_fixed};
 use super::sum::{Addend, ExactSum};
 use super::wide::Wide;
 use super::{Accumulator, argument, foreign_state, state_column};
@@ -173,26 +174,17 @@ impl<T: Addend<N>, const N: usize, const M: usize> Moments for IntegerMoments<T,
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut bytes = Vec::with_capacity(groups.len() * M * 8);
-        for &group in groups {
-            self.squares.get(group as usize).copied().unwrap_or_default().write(&mut bytes);
-        }
         let mut state = self.sums.save(groups)?;
-        state.push(Arc::new(FixedSizeBinaryArray::try_new(M as i32 * 8, bytes.into(), None)?));
+        state.push(save_fixed(groups, M * 8, |group, bytes| {
+            self.squares.get(group as usize).copied().unwrap_or_default().write(bytes);
+        })?);
         Ok(state)
     }
 
     fn load_squares(&mut self, groups: &[u32], squares: &ArrayRef) -> Result<()> {
-        let saved = squares.as_fixed_size_binary_opt().ok_or_else(foreign_state)?;
-        if saved.value_length() != M as i32 * 8 {
-            return Err(foreign_state());
-        }
-        for (row, &group) in groups.iter().enumerate() {
-            if saved.is_valid(row) {
-                self.squares[group as usize].add(&Wide::read(saved.value(row)));
-            }
-        }
-        Ok(())
+        load_fixed(squares, groups, self.squares.len(), M * 8, |group, saved| {
+            self.squares[group].add(&Wide::read(saved));
+        })
     }
 
     fn capacity(&self) -> usize {

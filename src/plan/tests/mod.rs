@@ -1,3 +1,4 @@
 //! Tests of the planner that need no engine.
 
+mod functions;
 mod passes;

@@ -10,10 +10,11 @@
 //! - [`cast`]: from and to every type of time.
 //! - [`choice`]: `greatest`, `least` and `nullif`.
 //! - [`settle`]: the zone of a plan.
-//! - [`fields`], [`make`], [`shift`], [`format`]: the functions by what they do.
+//! - [`fields`], [`make`], [`truncate`], [`shift`], [`difference`], [`format`]: the functions by what they do.
 
 pub(crate) mod cast;
 pub(crate) mod choice;
+mod difference;
 mod fields;
 mod format;
 pub(crate) mod function;
@@ -21,6 +22,7 @@ mod make;
 pub(crate) mod operators;
 pub(crate) mod settle;
 mod shift;
+mod truncate;
 
 use std::sync::Arc;
 
@@ -28,6 +30,13 @@ use datafusion::logical_expr::ScalarUDF;
 
 /// All functions of time that SQL may call by name.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let definitions = [fields::FUNCTIONS, make::FUNCTIONS, shift::FUNCTIONS, format::FUNCTIONS];
+    let definitions = [
+        fields::FUNCTIONS,
+        make::FUNCTIONS,
+        truncate::FUNCTIONS,
+        shift::FUNCTIONS,
+        difference::FUNCTIONS,
+        format::FUNCTIONS,
+    ];
     definitions.into_iter().flatten().map(|definition| Arc::new(function::function(definition))).collect()
 }

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, Query, Visitor};
 
+use crate::sql::name::normal;
 use crate::sql::walk::walk;
 
 /// Names of aggregates, sorted: ours, DataFusion's and the usual ones of others.
@@ -142,7 +143,7 @@ impl Visitor for Search {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.found.column = true,
             Expr::Function(function) if function.over.is_some() => self.found.window = true,
             Expr::Function(function) => {
-                let name = function.name.to_string().to_lowercase();
+                let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal).unwrap_or_default();
                 self.found.aggregate |= AGGREGATES.contains(&name.as_str())
                     || function.filter.is_some()
                     || !function.within_group.is_empty();

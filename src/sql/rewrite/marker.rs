@@ -45,7 +45,7 @@ pub(crate) enum Marker {
 
 impl Marker {
     /// All markers.
-    const ALL: [Marker; 10] = [
+    pub(in crate::sql) const ALL: [Marker; 10] = [
         Marker::ConditionInOn,
         Marker::LeftConditionInOn,
         Marker::AsOf,

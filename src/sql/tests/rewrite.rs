@@ -1,7 +1,9 @@
 //! The rewrites of trees that have just been read, each as text before and after.
 
+use super::super::rewrite::marker::Marker;
 use super::super::statement::Statement;
 use super::{error, one, query};
+use crate::base::wording::reword;
 
 #[track_caller]
 fn becomes(before: &str, after: &str) {
@@ -196,4 +198,12 @@ fn what_would_be_ignored_is_refused() {
     assert_eq!(error("SELECT a // b FROM t").0, "the operator // is not supported");
     assert_eq!(error("SELECT * INTO u FROM t").0, "SELECT INTO is not supported");
     assert_eq!(error("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x").0, "a query cannot change data");
+}
+
+#[test]
+fn messages_do_not_show_markers() {
+    for marker in Marker::ALL {
+        let message = reword(&format!("cannot compare {}(t.a) with text", marker.name()));
+        assert!(!message.contains("eddy_"), "{message}");
+    }
 }

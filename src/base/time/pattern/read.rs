@@ -8,7 +8,7 @@
 use super::{Node, Pattern, Word};
 use crate::base::error::{Error, Result};
 use crate::base::time::calendar::{checked_days, days, is_leap, iso_week_start};
-use crate::base::time::parse::{MONTHS, WEEKDAYS};
+use crate::base::time::names::{MONTHS, WEEKDAYS};
 use crate::base::time::{DAY, HOUR, MINUTE, SECOND};
 
 const ROMAN: [&str; 12] = ["XII", "XI", "X", "IX", "VIII", "VII", "VI", "V", "IV", "III", "II", "I"];

@@ -4,7 +4,7 @@ use super::{Case, Node, Pattern, Word};
 use crate::base::error::{Error, Result};
 use crate::base::time::calendar::{Civil, civil, day_of_year, iso_week, iso_week_start, iso_weekday, split, weekday};
 use crate::base::time::interval::Interval;
-use crate::base::time::parse::{MONTHS, WEEKDAYS};
+use crate::base::time::names::{MONTHS, WEEKDAYS};
 use crate::base::time::text::append;
 use crate::base::time::zone::Zone;
 use crate::base::time::{HOUR, MINUTE, SECOND};
