@@ -25,6 +25,7 @@ pub mod format;
 pub mod glob;
 pub mod input;
 pub mod json;
+mod misfit;
 pub mod options;
 pub mod parquet;
 pub mod relation;

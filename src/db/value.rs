@@ -131,9 +131,10 @@ pub fn assign_in(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>,
         array.clone()
     } else if is_of_time(array.data_type(), data_type) {
         convert(array, data_type, zone, false)?
-    } else if data_type.is_nested() && array.data_type().is_string() {
-        // Arrow would make a list of the one text.
-        return Err(Error::new(ErrorKind::Type, format!("cannot store TEXT as {}", sql_type_name(data_type))));
+    } else if data_type.is_nested() && !array.data_type().is_nested() && !array.data_type().is_null() {
+        // Arrow would make a list of the one value.
+        let (from, to) = (sql_type_name(array.data_type()), sql_type_name(data_type));
+        return Err(Error::new(ErrorKind::Type, format!("cannot store {from} as {to}")));
     } else {
         let from = sql_type_name(array.data_type());
         cast_values(array, data_type, OnFailure::Error).map_err(|error| {

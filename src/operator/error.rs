@@ -41,7 +41,9 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::ObjectStore(error) => {
             Error::new(ErrorKind::Io, reword(&error.to_string())).with_source(*error)
         }
-        DataFusionError::Internal(message) => Error::internal(reword(first_line(&message))),
+        DataFusionError::Internal(message) => {
+            translate(&message).unwrap_or_else(|| Error::internal(reword(first_line(&message))))
+        }
         other => Error::internal(reword(&other.to_string())),
     }
 }

@@ -39,6 +39,10 @@ fn misplaced(message: &str) -> Option<Error> {
             _ => error(ErrorKind::Unsupported, "0A000", "this expression is not supported here"),
         };
     }
+    if message.contains("unnest on struct can only be applied at the root level") {
+        let error = error(ErrorKind::Unsupported, "0A000", "unnest of structs must be alone in the select list")?;
+        return Some(error.with_hint("unnest the list in a query in FROM, and its structs outside"));
+    }
     if message.contains("Aggregate functions are not allowed in the WHERE clause") {
         let error = invalid("42803", "aggregate functions are not allowed in WHERE")?;
         return Some(error.with_hint("HAVING chooses among groups"));
@@ -60,14 +64,29 @@ fn misplaced(message: &str) -> Option<Error> {
     None
 }
 
+/// What is no condition where one was expected.
+fn condition(message: &str) -> Option<Error> {
+    const LOGICAL: &str = "Cannot infer common argument type for logical boolean operation ";
+    let given = if let Some((_, operation)) = message.split_once(LOGICAL) {
+        format!("the operands of AND and OR must be BOOLEAN, not {}", reword(operation))
+    } else if let Some((_, data_type)) = message.split_once("Cannot create filter with non-boolean predicate ") {
+        format!("a condition must be BOOLEAN, not {}", reword(data_type.rsplit_once(" returning ")?.1))
+    } else if let Some((_, data_type)) = message.split_once("Join condition must be boolean type, but got ") {
+        format!("the condition of a join must be BOOLEAN, not {}", reword(data_type))
+    } else if let Some((_, data_type)) = message.split_once("Unary operator 'NOT' requires a boolean expression, got ")
+    {
+        format!("the operand of NOT must be BOOLEAN, not {}", reword(data_type))
+    } else {
+        return None;
+    };
+    error(ErrorKind::Type, "42804", given)
+}
+
 /// An operator without meaning for its operands.
 fn operator(message: &str) -> Option<Error> {
     let operation = between(message, "Cannot coerce arithmetic expression ", " to valid types")
         .or_else(|| between(message, "Cannot get result type for temporal operation ", ": "))
         .or_else(|| message.split_once("Cannot infer common argument type for comparison operation ").map(|(_, o)| o))
-        .or_else(|| {
-            message.split_once("Cannot infer common argument type for logical boolean operation ").map(|(_, o)| o)
-        })
         .map(str::to_string)
         .or_else(|| {
             let (left, right) =
@@ -79,9 +98,8 @@ fn operator(message: &str) -> Option<Error> {
         let error = error(ErrorKind::Type, "42883", format!("operator does not exist: {}", reword(&operation)))?;
         return Some(error.with_hint("cast an operand"));
     }
-    if let Some((_, data_type)) = message.split_once("Cannot create filter with non-boolean predicate ") {
-        let (_, data_type) = data_type.rsplit_once(" returning ")?;
-        return error(ErrorKind::Type, "42804", format!("a condition must be BOOLEAN, not {}", reword(data_type)));
+    if let Some(error) = condition(message) {
+        return Some(error);
     }
     if let Some((_, types)) = message.split_once("Unsupported CAST from ") {
         return error(ErrorKind::Type, "42846", format!("cannot cast {}", reword(types)));

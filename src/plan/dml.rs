@@ -18,8 +18,8 @@ use crate::plan::source::ROW_ID;
 use crate::sql::rewrite::build;
 use crate::sql::rewrite::marker::Marker;
 
-/// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, cast to the
-/// columns' types. With FROM a row may match several times and then comes several times: the caller must refuse a row
+/// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, in the types
+/// that these have: who stores them knows what does not fit which column. With FROM a row may match several times and then comes several times: the caller must refuse a row
 /// id that it sees twice (21000), because no order says which new value to take.
 pub fn plan_update(
     relation: &Arc<Relation>,
@@ -46,11 +46,8 @@ pub fn plan_update(
     });
     let names = std::iter::once(ROW_ID).chain(relation.schema.fields().iter().map(|field| field.name().as_str()));
     let list = std::iter::once(column_of(&name, ROW_ID)).chain(columns).zip(names).collect();
-    let mut fields = vec![Arc::new(Field::new(ROW_ID, DataType::UInt64, false))];
-    fields.extend(relation.schema.fields().iter().cloned());
-    let schema = Arc::new(Schema::new(fields));
     let query = select(list, target(relation, name), from, selection)?;
-    plan_with(&query, context, true, Target::Schema(&schema))
+    plan_with(&query, context, true, Target::Own)
 }
 
 /// The row ids of `relation` that a DELETE takes out. With USING a row may match several times and then comes several

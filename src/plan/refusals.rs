@@ -27,15 +27,6 @@ pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
             }
             ControlFlow::Continue(())
         }
-
-        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Error> {
-            if let ast::Expr::SimilarTo { .. } = expr {
-                // DataFusion would take the pattern for a regular expression that may match a part.
-                let error = Error::unsupported("SIMILAR TO is not supported");
-                return ControlFlow::Break(error.with_hint("use LIKE, or ~ with a regular expression"));
-            }
-            ControlFlow::Continue(())
-        }
     }
     match walk(query, &mut Refuse) {
         ControlFlow::Break(error) => Err(error),
@@ -83,7 +74,7 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
     }
 }
 
-/// Refuses casts that Arrow takes for something else: to it, text as a list is a list of that one text.
+/// Refuses casts that Arrow takes for something else: to it, a value as a list is a list of that one value.
 pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
     let mut found = None;
     plan.apply_deep(|node| {
@@ -95,8 +86,9 @@ pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
                     Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                if target.is_nested() && inner.get_type(&schema).is_ok_and(|from| from.is_string()) {
-                    found = Some(target.clone());
+                let from = inner.get_type(&schema).ok().filter(|from| !from.is_nested() && !from.is_null());
+                if let Some(from) = from.filter(|_| target.is_nested()) {
+                    found = Some((from, target.clone()));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -104,7 +96,10 @@ pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
     })
     .map_err(from_datafusion)?;
     match found {
-        Some(target) => Err(Error::new(ErrorKind::Type, format!("cannot cast TEXT to {}", sql_type_name(&target)))),
+        Some((from, to)) => {
+            let message = format!("cannot cast {} to {}", sql_type_name(&from), sql_type_name(&to));
+            Err(Error::new(ErrorKind::Type, message).with_sqlstate("42846"))
+        }
         None => Ok(()),
     }
 }

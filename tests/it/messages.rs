@@ -339,7 +339,7 @@ const PLACES: &str = "
     SELECT a FROM t TABLESAMPLE BERNOULLI (10) -- 0A000
     SELECT * FROM t PIVOT (sum(a) FOR b IN ('x')) -- 0A000
     SELECT a INTO n FROM t -- 0A000
-    SELECT a FROM t WHERE b SIMILAR TO 'x' -- 0A000
+    SELECT a FROM t WHERE b SIMILAR TO 1 -- 42883
     SELECT * FROM t ASOF JOIN u ON t.a = u.a
     SELECT * FROM t ASOF JOIN u ON t.a >= u.a AND t.big >= u.z
     SELECT * FROM SESSION(t, f, INTERVAL '1 minute') -- 0A000

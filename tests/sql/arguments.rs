@@ -6,7 +6,7 @@
 /// The line printed after a usage error.
 pub const USAGE: &str = "usage: cargo test --test sql -- [--mode batch|continuous|late|all] [--seed N] [--keep-going] \
                          [--printing classic|native] [--without WORDS] [--replace TEXT=TEXT] \
-                         [--any-error] [--differing FILE] [FILE|DIR|NAME ...]";
+                         [--any-error] [--any-order] [--differing FILE] [FILE|DIR|NAME ...]";
 
 /// The ways to run a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +78,9 @@ pub struct Arguments {
     pub replace: Vec<(String, String)>,
     /// Whether an expected error may have any text: another engine's files name that engine's texts.
     pub any_error: bool,
-    /// Places of records that may fail, `FILE:LINE`, because they differ on purpose; they then count as skipped.
+    /// Whether the rows of a query without ORDER BY are compared as a set.
+    pub any_order: bool,
+    /// Places of records that fail, `FILE:LINE`, because they differ on purpose; they count as skipped.
     pub differing: Vec<String>,
     /// Files, directories and name filters.
     pub selection: Vec<String>,
@@ -118,6 +120,7 @@ impl Arguments {
             without: Vec::new(),
             replace: Vec::new(),
             any_error: false,
+            any_order: false,
             differing: Vec::new(),
             selection: Vec::new(),
         };
@@ -140,6 +143,7 @@ impl Arguments {
                 }
                 "--keep-going" => arguments.keep_going = true,
                 "--any-error" => arguments.any_error = true,
+                "--any-order" => arguments.any_order = true,
                 "--differing" => arguments.differing.extend(read_places(&value()?)?),
                 flag if FOREIGN_WITH_VALUE.contains(&flag) => drop(value()?),
                 flag if FOREIGN.contains(&flag) => {}

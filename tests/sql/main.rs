@@ -133,5 +133,6 @@ fn run_file<'a>(file: &Path, mode: Mode, arguments: &'a Arguments) -> FileReport
             Mode::Continuous | Mode::Late => continuous::run(&script, mode, arguments, &mut report),
         },
     }
+    report.find_stale();
     report
 }

@@ -172,6 +172,9 @@ impl Reader<'_> {
             Kind::QueryError(_) | Kind::Statement(StatementExpect::Error(_)) if self.arguments.any_error => {
                 Kind::QueryError(sqllogictest::ExpectedError::Empty)
             }
+            Kind::Query { types, sort: Sort::NoSort, expected } if self.arguments.any_order && !is_ordered(&sql) => {
+                Kind::Query { types, sort: Sort::RowSort, expected }
+            }
             kind => kind,
         };
         let parts = match (self.script.printing, &kind) {
@@ -196,6 +199,11 @@ fn begins_with(sql: &str, words: &str) -> bool {
     let tokens = crate::scan::scan(sql);
     let words: Vec<&str> = words.split_whitespace().collect();
     words.len() <= tokens.len() && words.iter().zip(&tokens).all(|(word, t)| t.text.eq_ignore_ascii_case(word))
+}
+
+/// Whether the query says in which order its rows come.
+fn is_ordered(sql: &str) -> bool {
+    crate::scan::scan(sql).iter().any(|token| token.depth == 0 && token.is("order"))
 }
 
 /// The control lines seen since the last record.

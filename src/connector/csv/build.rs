@@ -149,16 +149,6 @@ pub fn array(
     })
 }
 
-/// The field of a record for an error message, cut where it is long.
-pub fn excerpt(field: &[u8]) -> String {
-    let text = String::from_utf8_lossy(field);
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push_str("...");
-    }
-    short.escape_debug().to_string()
-}
-
 /// One zero and one NaN, as relations hold them.
 fn canonical(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value + 0.0 }

@@ -19,12 +19,12 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::types::sql_type_name;
 use crate::catalog::suggest::advice;
 use crate::connector::csv::build::{Misfit, Reading};
 use crate::connector::csv::guess::Guess;
 use crate::connector::csv::tokens::{Dialect, Records, Tokenizer};
 use crate::connector::input::{Bytes, Input};
+use crate::connector::misfit;
 use crate::connector::options::{ColumnTypes, ReadOptions};
 use crate::connector::source::{Batches, Source, Wanted, bad_file};
 
@@ -316,10 +316,8 @@ impl CsvBatches {
             Misfit::Type(error) => error.context(format_args!("'{path}', column \"{name}\"")),
             Misfit::Value(record) => {
                 let (field, _) = self.rows.records.field(record, wanted.column);
-                let (line, value) = (self.rows.records.line(record), build::excerpt(field));
-                let type_name = sql_type_name(wanted.field.data_type());
-                let message = format!("'{path}', line {line}, column \"{name}\": '{value}' is not a {type_name}");
-                let error = Error::data(message).with_sqlstate("22P02");
+                let (line, value) = (self.rows.records.line(record), misfit::excerpt(field));
+                let error = misfit::misfit(path, line, name, &value, wanted.field.data_type());
                 match field.len() <= 8 && field.iter().all(|byte| byte.is_ascii_alphabetic() || b"/-.".contains(byte)) {
                     true => error.with_hint(format!("if it stands for NULL, say nullstr '{value}'")),
                     false => error,

@@ -4,6 +4,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::*;
 use crate::base::access::FileAccess;
+use crate::base::types::sql_type_name;
 use crate::connector::options::OptionValue;
 use crate::connector::relation::{FileRelation, open, open_with_schema};
 
@@ -148,12 +149,12 @@ fn given_types_are_strict() {
     assert_eq!(rows, ["a BIGINT, b DECIMAL(6,2)", "1|2.50", "2|~"]);
     assert_eq!(
         read_with("a,b\n1,2.50\n2,NA\n", &[("types", types)]),
-        ["'F', line 3, column \"b\": 'NA' is not a DECIMAL(6,2)"]
+        ["'F', line 3, column \"b\": invalid input syntax for type decimal(6,2): \"NA\""]
     );
     let types = OptionValue::List(vec![text("INTEGER")]);
     assert_eq!(
         read_with("a,b\n99999999999,1\n", &[("types", types)]),
-        ["'F', line 2, column \"a\": '99999999999' is not a INTEGER"]
+        ["'F', line 2, column \"a\": value \"99999999999\" is out of range for type integer"]
     );
     let columns = OptionValue::Map(vec![("x".into(), text("DATE")), ("y".into(), text("TEXT"))]);
     let options = [("columns", columns), ("dateformat", text("%d.%m.%Y"))];
@@ -196,7 +197,10 @@ fn a_target_gives_the_types() {
     assert_eq!(copy("name\nx\n", true), ["name TEXT", "x"]);
     assert_eq!(copy("nam,id\nx,1\n", true), ["'F' has a column \"nam\" that the relation lacks"]);
     assert_eq!(copy("1\n", false), ["'F' has 1 columns, the relation takes 2"]);
-    assert_eq!(copy("id,name\n1,a\nx,b\n", false), ["'F', line 3, column \"id\": 'x' is not a INTEGER"]);
+    assert_eq!(
+        copy("id,name\n1,a\nx,b\n", false),
+        ["'F', line 3, column \"id\": invalid input syntax for type integer: \"x\""]
+    );
     assert_eq!(copy("", false), ["id INTEGER, name TEXT"]);
 }
 

@@ -24,6 +24,7 @@ use crate::connector::format::FileFormat;
 use crate::connector::input::{Bytes, Input};
 use crate::connector::json::infer::Shape;
 use crate::connector::json::split::Splitter;
+use crate::connector::misfit::{excerpt, misfit};
 use crate::connector::options::{ColumnTypes, ReadOptions};
 use crate::connector::source::{Batches, Source, Wanted, bad_file};
 
@@ -212,18 +213,20 @@ impl JsonBatches {
             _ => self.decode_with_care()?,
         };
         let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns = columns.map(|(array, field)| self.typed(array, field.data_type())).collect::<Result<_>>()?;
+        let columns = columns.map(|(array, field)| self.typed(array, field)).collect::<Result<_>>()?;
         Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
     }
 
     /// A decoded column in its wanted type; an error names the line that does not fit.
-    fn typed(&self, array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    fn typed(&self, array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+        let data_type = field.data_type();
         if array.data_type() == data_type {
             return Ok(canonical_floats(array.clone()));
         }
         convert(array, data_type, &self.source.zone, false).map_err(|error| {
             let fits = |row: &usize| convert(&array.slice(*row, 1), data_type, &self.source.zone, false).is_err();
             let line = (0..array.len()).find(fits).and_then(|row| self.values.lines.get(row));
+            let error = error.context(format_args!("column \"{}\"", field.name()));
             self.source.in_file(match line {
                 Some(line) => error.context(format_args!("line {line}")),
                 None => error,
@@ -264,11 +267,33 @@ impl JsonBatches {
             Ok(batch) => return Ok(batch),
             Err(error) => error,
         };
-        let bad = fitted.iter().position(|value| self.decode(std::iter::once(value.as_slice())).is_err());
-        let line = bad.and_then(|at| self.values.lines.get(at)).copied();
-        let place = line.map_or(String::new(), |line| format!(", line {line}"));
+        Err(self.misfit(&fitted, &error))
+    }
+
+    /// The error for the first value that does not fit, given the objects of the batch.
+    fn misfit(&self, objects: &[Vec<u8>], error: &Error) -> Error {
+        let alone = |object: &Vec<u8>| self.decode(std::iter::once(object.as_slice())).is_err();
+        let bad = objects.iter().zip(&self.values.lines).find(|(object, _)| alone(object));
+        let entries = bad.and_then(|(object, _)| serde_json::from_slice::<serde_json::Map<_, _>>(object).ok());
+        let (Some((_, &line)), Some(entries)) = (bad, entries) else {
+            return self.source.in_file(Error::data(error.message()).with_sqlstate("22P02"));
+        };
+        let wanted = self.keys.fields().iter().zip(self.schema.fields());
+        let value =
+            wanted.filter_map(|(key, field)| Some((key, field, entries.get(key.name())?))).find(|(key, _, value)| {
+                let schema = Arc::new(Schema::new(vec![key.as_ref().clone()]));
+                let object = serde_json::json!({ key.name(): value }).to_string();
+                let decoder = ReaderBuilder::new(schema).with_coerce_primitive(true).build_decoder();
+                !decoder.is_ok_and(|mut decoder| decoder.decode(object.as_bytes()).is_ok() && decoder.flush().is_ok())
+            });
         let path = self.source.path().display();
-        Err(Error::data(format!("'{path}'{place}: {error}")).with_sqlstate("22P02"))
+        match value {
+            Some((_, field, value)) => {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+                misfit(path, line, field.name(), &excerpt(text.as_bytes()), field.data_type())
+            }
+            None => Error::data(format!("'{path}', line {line}: {}", error.message())).with_sqlstate("22P02"),
+        }
     }
 }
 

@@ -394,18 +394,18 @@ fn split_conflict_result(relation: &Relation, all: &RecordBatch, zone: &Zone) ->
     Ok((rows, keep))
 }
 
-/// The literals of a column of VALUES, each as `data_type`, where they are of several kinds: the type that holds them all
-/// may not say what each says, as a DOUBLE `1e0` beside the exact `2.5`, or the text `'NaN'` beside a number.
+/// The literals of a column of VALUES, each as `data_type`, where the values are of several kinds: the type that holds
+/// them all may not say what each says, as a DOUBLE `1e0` beside the exact `2.5`, or the text `'NaN'` beside a number.
 fn type_literals(values: &mut ast::Values, position: usize, data_type: &DataType) {
-    let mut cells = values.rows.iter().filter_map(|row| row.content.get(position)).filter_map(literal_kind);
-    let first = cells.next();
-    if cells.all(|kind| Some(kind) == first) {
+    let mut kinds = values.rows.iter().filter_map(|row| row.content.get(position)).filter_map(kind_of);
+    let first = kinds.next();
+    if kinds.all(|kind| Some(kind) == first) {
         return;
     }
     // A struct may have a field whose name is no word; no literal is one.
     let Ok(named) = sql::parse_type(&sql_type_name(data_type)) else { return };
     for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(position)) {
-        if literal_kind(cell).is_some() {
+        if kind_of(cell).is_some_and(|kind| kind != Kind::Computed) {
             let literal = std::mem::replace(cell, ast::Expr::Value(ast::Value::Null.into()));
             *cell = ast::Expr::Cast {
                 kind: ast::CastKind::Cast,
@@ -418,17 +418,33 @@ fn type_literals(values: &mut ast::Values, position: usize, data_type: &DataType
     }
 }
 
-/// What a literal says of its type: text, an exact number, or a number with an exponent.
-fn literal_kind(cell: &ast::Expr) -> Option<u8> {
+/// What a value in VALUES says of its type.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Text,
+    Bytes,
+    Boolean,
+    Exact,
+    /// A number with an exponent.
+    Double,
+    /// No literal.
+    Computed,
+}
+
+/// The kind of a value; NULL is of any.
+fn kind_of(cell: &ast::Expr) -> Option<Kind> {
     match cell {
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => literal_kind(expr),
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::SingleQuotedString(_) => Some(0),
-            ast::Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(1),
-            ast::Value::Number(..) => Some(2),
-            _ => None,
-        },
-        _ => None,
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => kind_of(expr),
+        ast::Expr::Value(value) => Some(match &value.value {
+            ast::Value::Null => return None,
+            ast::Value::SingleQuotedString(_) => Kind::Text,
+            ast::Value::HexStringLiteral(_) => Kind::Bytes,
+            ast::Value::Boolean(_) => Kind::Boolean,
+            ast::Value::Number(digits, _) if digits.contains(['e', 'E']) => Kind::Double,
+            ast::Value::Number(..) => Kind::Exact,
+            _ => Kind::Computed,
+        }),
+        _ => Some(Kind::Computed),
     }
 }
 

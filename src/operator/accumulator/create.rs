@@ -163,7 +163,8 @@ fn percentiles(call: &AggregateCall, argument: &DataType, result: DataType, appe
     match argument {
         DataType::Decimal128(_, _) => {
             let choice = Choice::Between(fraction, middle_of_decimals::<i128>);
-            Box::new(Percentile::new(NativeKeys::<i128>::new(argument), choice, result, append_only))
+            let keys = NativeKeys::<i128>::new(&result);
+            Box::new(Percentile::new(keys, choice, result, append_only).widened())
         }
         DataType::Decimal256(_, _) => {
             let choice = Choice::Between(fraction, middle_of_decimals::<i256>);

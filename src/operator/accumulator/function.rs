@@ -1,6 +1,6 @@
 //! The aggregate functions by name: what arguments they take, and the type of their answer.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
 
 use super::percentile::Fraction;
 use crate::base::decimal::DecimalType;
@@ -72,7 +72,7 @@ pub enum AggregateFunction {
     BitOr,
     /// `bit_xor(x)`.
     BitXor,
-    /// `median(x)`: DOUBLE, or a decimal of decimals.
+    /// `median(x)`: DOUBLE, or of decimals a decimal with a digit more.
     Median,
     /// `percentile_cont(fraction) WITHIN GROUP (ORDER BY x)`, also `percentile_cont(x, fraction)`: DOUBLE.
     PercentileCont,
@@ -338,6 +338,13 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
         F::Count | F::ApproxDistinct | F::RegrCount => DataType::Int64,
         F::Min | F::Max | F::AnyValue | F::SingleValue | F::Mode | F::PercentileDisc => argument.clone(),
         F::ArgMin | F::ArgMax | F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
+        // The middle of two decimals has a digit more than they have.
+        F::Median => match *argument {
+            DataType::Decimal128(precision, scale) if scale < DECIMAL128_MAX_SCALE => {
+                DataType::Decimal128((precision + 1).min(DECIMAL128_MAX_PRECISION), scale + 1)
+            }
+            _ => argument.clone(),
+        },
         _ if is_percentile(function) => argument.clone(),
         F::BoolAnd | F::BoolOr => DataType::Boolean,
         F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => DataType::Float64,

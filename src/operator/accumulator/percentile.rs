@@ -16,7 +16,7 @@ use super::keys::{Codec, Native, RowKeys};
 use super::multiset::{Multiset, Multisets, saved_rows};
 use super::rows::Rows;
 use super::{Accumulator, argument, foreign_state, state_column};
-use crate::base::cast::decimal_to_double;
+use crate::base::cast::{OnFailure, cast_values, decimal_to_double};
 use crate::base::change::Weights;
 use crate::base::decimal::{self, Parsed, power_of_ten};
 use crate::base::error::{Error, Result};
@@ -62,9 +62,19 @@ pub(super) enum Choice<K> {
 /// One of the values of every group.
 pub(super) struct Percentile<C: Codec> {
     choice: Choice<C::Key>,
-    rounded: bool,
+    taken: Taken,
     result: DataType,
     values: Store<C>,
+}
+
+/// What is kept of the values.
+#[derive(Clone, Copy, PartialEq)]
+enum Taken {
+    AsTheyAre,
+    /// The few digits of `approx_`.
+    Rounded,
+    /// Decimals with the digits of the result, so that the middle of two is exact.
+    Widened,
 }
 
 enum Store<C: Codec> {
@@ -85,12 +95,17 @@ impl<C: Codec> Percentile<C> {
             true => Store::Gathered { codec, groups: Vec::new(), entries: 0, heap: 0 },
             false => Store::Weighted(Multisets::new(codec, true)),
         };
-        Percentile { choice, rounded: false, result, values }
+        Percentile { choice, taken: Taken::AsTheyAre, result, values }
     }
 
     /// The same over values rounded to a few digits; they are doubles.
     pub(super) fn rounded(self) -> Self {
-        Percentile { rounded: true, ..self }
+        Percentile { taken: Taken::Rounded, ..self }
+    }
+
+    /// The same over values in the type of the result, which is that of the codec.
+    pub(super) fn widened(self) -> Self {
+        Percentile { taken: Taken::Widened, ..self }
     }
 
     /// The answer from the values in order, each with its weight.
@@ -219,10 +234,14 @@ where
     ) -> Result<()> {
         // The fraction comes along as an argument; it was read when the call was made.
         let mut value = state_column(values, 0)?.clone();
-        if self.rounded {
-            let doubles = argument(std::slice::from_ref(&value), &DataType::Float64)?;
-            let doubles = doubles.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?;
-            value = Arc::new(doubles.unary::<_, Float64Type>(rounded));
+        match self.taken {
+            Taken::AsTheyAre => {}
+            Taken::Rounded => {
+                let doubles = argument(std::slice::from_ref(&value), &DataType::Float64)?;
+                let doubles = doubles.as_primitive_opt::<Float64Type>().ok_or_else(foreign_state)?;
+                value = Arc::new(doubles.unary::<_, Float64Type>(rounded));
+            }
+            Taken::Widened => value = cast_values(&value, &self.result, OnFailure::Error)?,
         }
         let rows = Rows::new(std::slice::from_ref(&value), groups, weights, filter, self.capacity())?;
         if matches!(self.values, Store::Gathered { .. }) {
@@ -296,7 +315,7 @@ pub(super) fn between_doubles(below: &Native<f64>, above: &Native<f64>, part: f6
     Native(below.0 + part * (above.0 - below.0))
 }
 
-/// The middle of two decimals, halves away from zero; medians ask for nothing else.
+/// The middle of two decimals, halves away from zero where no digit is left for them; medians ask for nothing else.
 pub(super) fn middle_of_decimals<N: ArrowNativeTypeOp + Into<i256> + TryFromWide>(
     below: &Native<N>,
     above: &Native<N>,

@@ -12,8 +12,9 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, marker, window};
+use super::{clock, marker, similar, window};
 use crate::operator::accumulator::aggregate_functions;
+use crate::plan::values::arguments;
 use crate::plan::{time, windows};
 
 impl FunctionRegistry {
@@ -46,12 +47,12 @@ impl Default for FunctionRegistry {
 
 fn add_scalars(registry: &mut FunctionRegistry) {
     let families = [
-        SessionStateDefaults::default_scalar_functions(),
+        SessionStateDefaults::default_scalar_functions().into_iter().map(arguments::adapted).collect(),
         clock::functions(),
         windows::functions(),
         time::functions(),
         marker::functions(),
-        vec![Arc::new(version())],
+        vec![Arc::new(version()), Arc::new(similar::function())],
     ];
     families.into_iter().flatten().for_each(|function| registry.add_scalar(function));
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNanoType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, Result as DataFusionResult, internal_err};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinConstraint, Result as DataFusionResult, internal_err};
 use datafusion::logical_expr::expr::{Between, InList, InSubquery, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -24,6 +24,7 @@ use crate::base::types::{canonical_floats, has_float};
 use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
+use crate::plan::time::choice::IntervalChoice;
 use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Makes values canonical where a typed plan compares them or makes columns and keys of them.
@@ -66,6 +67,22 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
             let changed = expr.transformed;
             let expr = InSubquery { expr: Box::new(expr.data), subquery, negated };
             Ok(Transformed::new_transformed(Expr::InSubquery(expr), changed))
+        }
+        Expr::ScalarFunction(mut call) => {
+            // What compares its arguments; DataFusion's are for numbers and texts.
+            let Some(choice) = IntervalChoice::named(call.func.name()) else {
+                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+            };
+            let mut changed = call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|of| is_interval(&of)));
+            if changed {
+                call.func = Arc::new(ScalarUDF::from(choice));
+            }
+            for arg in &mut call.args {
+                let wrapped = canonical(std::mem::take(arg), schema, false);
+                changed |= wrapped.transformed;
+                *arg = wrapped.data;
+            }
+            Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
         }
         Expr::WindowFunction(mut function) => {
             let mut changed = false;
@@ -124,6 +141,10 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
                 let wrapped = canonical(std::mem::take(key), schema, true);
                 changed |= wrapped.transformed;
                 *key = wrapped.data;
+            }
+            if changed {
+                // The keys of USING are columns; that they were written so means nothing more.
+                join.join_constraint = JoinConstraint::On;
             }
             Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
         }

@@ -230,10 +230,12 @@ fn bin(stride: Interval, micros: i64, origin: i64) -> Result<i64> {
     let (name, first) = (civil(day), civil(from));
     let months = (name.year - first.year) * 12 + name.month - first.month;
     let length = i64::from(stride.months);
-    let start = |count: i64| add_months(from, count * length) * DAY + time;
+    // A bin of a million years begins before all time.
+    let start = |count: i64| i128::from(add_months(from, count * length)) * i128::from(DAY) + i128::from(time);
     let count = months.div_euclid(length);
     // The bin of the month may begin later in the month than the value lies.
-    Ok(if start(count) > micros { start(count - 1) } else { start(count) })
+    let start = if start(count) > i128::from(micros) { start(count - 1) } else { start(count) };
+    i64::try_from(start).map_err(|_| out_of_range("timestamp"))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::utils::take_function_args;
-use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue};
+use datafusion::common::{DFSchema, JoinConstraint, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Alias, Between, InList, InSubquery, ScalarFunction, SetComparison,
+    AggregateFunction, Alias, Between, InList, InSubquery, ScalarFunction, SetComparison, WindowFunction,
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery, Union,
 };
 
+use super::arguments::{self, OF_ONE_TYPE};
 use super::arithmetic::DecimalArithmetic;
 use super::bounds;
 use super::cast::{ValueCast, cast_to, cast_to_domain, is_binary, own_cast};
@@ -26,8 +27,9 @@ use super::length::{ItemCount, has_length};
 use super::rounding::{DecimalRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::domain::Domain;
-use crate::base::error::Result;
-use crate::operator::error::from_datafusion;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::types::sql_type_name;
+use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
@@ -51,6 +53,7 @@ impl ExprPlanner for DecimalOperators {
             Sql::Multiply => Operator::Multiply,
             Sql::Divide => Operator::Divide,
             Sql::Modulo => Operator::Modulo,
+            Sql::StringConcat => return Ok(joined(expr, schema)),
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let [left, right] = numbers_of_texts(expr.left, expr.right, schema);
@@ -62,7 +65,18 @@ impl ExprPlanner for DecimalOperators {
     }
 
     fn plan_array_literal(&self, items: Vec<Expr>, schema: &DFSchema) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        let items = typed_texts(items, schema).map_err(to_datafusion)?;
         Ok(PlannerResult::Original(unified(items, schema, false).data))
+    }
+}
+
+/// `list || item` and `item || list` with decimals, by the functions that take them.
+fn joined(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let types = (type_of(&expr.left, schema), type_of(&expr.right, schema));
+    let (Some(left), Some(right)) = types else { return PlannerResult::Original(expr) };
+    match arguments::joining(&left, &right) {
+        Some(function) => PlannerResult::Planned(function.call(vec![expr.left, expr.right])),
+        None => PlannerResult::Original(expr),
     }
 }
 
@@ -94,6 +108,26 @@ fn text_literal(expr: &Expr) -> Option<&str> {
         Expr::Literal(value, _) => value.try_as_str().flatten(),
         _ => None,
     }
+}
+
+/// A text literal beside values of time or truth is one of them; what is a text already is no such value.
+fn typed_texts(items: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let types: Vec<Option<DataType>> = items.iter().map(|item| type_of(item, schema)).collect();
+    let is_other = |data_type: &&DataType| {
+        data_type.is_temporal() || matches!(data_type, DataType::Interval(_) | DataType::Boolean)
+    };
+    let Some(other) = types.iter().flatten().find(is_other) else { return Ok(items) };
+    let typed = items.into_iter().zip(&types).map(|(item, data_type)| match data_type {
+        Some(data_type) if data_type.is_string() && text_literal(&item).is_none() => {
+            let name = sql_type_name(other);
+            let error =
+                Error::new(ErrorKind::Type, format!("values of type TEXT and {name} cannot stand for each other"));
+            Err(error.with_hint(format!("cast the text to {name}")))
+        }
+        Some(data_type) if data_type.is_string() => Ok(datafusion::logical_expr::cast(item, other.clone())),
+        _ => Ok(item),
+    });
+    typed.collect()
 }
 
 /// Settles the numeric types of a bound plan.
@@ -174,9 +208,22 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
             let (expr, subquery) = with_subquery(*expr, subquery, schema)?;
             Ok(Transformed::yes(Expr::SetComparison(SetComparison::new(expr.into(), subquery, op, quantifier))))
         }
-        Expr::Case(case) => Ok(case_of(case, schema)),
+        Expr::Case(case) => {
+            if case.expr.is_none() {
+                let mut conditions = case.when_then_expr.iter().map(|(when, _)| when);
+                conditions.try_for_each(|when| expect_condition(when, "CASE WHEN", schema))?;
+            }
+            Ok(case_of(case, schema))
+        }
         Expr::ScalarFunction(call) => function(call, schema),
-        Expr::AggregateFunction(call) => Ok(aggregate(call)),
+        Expr::WindowFunction(call) => {
+            expect_whole_number(&call, schema)?;
+            Ok(Transformed::no(Expr::WindowFunction(call)))
+        }
+        Expr::AggregateFunction(call) => {
+            call.params.filter.iter().try_for_each(|filter| expect_condition(filter, "FILTER", schema))?;
+            Ok(aggregate(call))
+        }
         other => Ok(Transformed::no(other)),
     }
 }
@@ -372,6 +419,36 @@ fn with_subquery(expr: Expr, subquery: Subquery, schema: &DFSchema) -> DataFusio
     Ok((double(expr, &left), subquery.with_plan(Arc::new(plan))))
 }
 
+/// A number of rows is a whole one, where DataFusion would cut what is none.
+fn expect_whole_number(call: &WindowFunction, schema: &DFSchema) -> DataFusionResult<()> {
+    let place = match call.fun.name() {
+        "nth_value" | "lead" | "lag" => 1,
+        _ => return Ok(()),
+    };
+    let given = call.params.args.get(place).and_then(|count| type_of(count, schema));
+    match given {
+        Some(given) if given.is_decimal() || given.is_floating() => {
+            let message = format!("{}() takes a whole number of rows, not {}", call.fun.name(), sql_type_name(&given));
+            Err(to_datafusion(Error::new(ErrorKind::Type, message).with_sqlstate("42883")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is no condition, where DataFusion would make one of any number.
+fn expect_condition(condition: &Expr, clause: &str, schema: &DFSchema) -> DataFusionResult<()> {
+    match type_of(condition, schema) {
+        Some(DataType::Boolean | DataType::Null) | None => Ok(()),
+        // A literal has no type yet.
+        Some(_) if text_literal(condition).is_some() => Ok(()),
+        Some(other) => {
+            let message = format!("the condition of {clause} must be BOOLEAN, not {}", sql_type_name(&other));
+            let error = Error::new(ErrorKind::Type, message).with_hint("compare the value with something");
+            Err(to_datafusion(error))
+        }
+    }
+}
+
 fn case_of(case: Case, schema: &DFSchema) -> Transformed<Expr> {
     let Case { expr, when_then_expr, else_expr } = case;
     let (whens, thens): (Vec<Expr>, Vec<Expr>) = when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
@@ -413,6 +490,16 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         let args = args.into_iter().take(1).chain([padded]).collect();
         return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
+    let args = match func.name() {
+        // The first argument of nvl2 is only asked whether it is NULL.
+        "nvl2" => {
+            let mut args = args.into_iter();
+            let asked = args.next();
+            asked.into_iter().chain(typed_texts(args.collect(), schema).map_err(to_datafusion)?).collect()
+        }
+        name if OF_ONE_TYPE.contains(&name) => typed_texts(args, schema).map_err(to_datafusion)?,
+        _ => args,
+    };
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.
     let own = func.inner().is::<ValueCast>() || func.inner().is::<TimeFunction>();
@@ -422,9 +509,12 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
     if let Some(rounded) = rounding(func.name(), &args, &types) {
         return Ok(Transformed::yes(rounded));
     }
-    let args = match OF_DOUBLES.contains(&func.name()) {
-        true => args.into_iter().map(|argument| cast_to(argument, DataType::Float64)).collect(),
-        false => unified(args, schema, false).data,
+    let args = match func.name() {
+        name if OF_DOUBLES.contains(&name) => {
+            args.into_iter().map(|argument| cast_to(argument, DataType::Float64)).collect()
+        }
+        name if OF_ONE_TYPE.contains(&name) => unified(args, schema, false).data,
+        _ => args,
     };
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
 }
@@ -485,14 +575,19 @@ fn aggregate(mut call: AggregateFunction) -> Transformed<Expr> {
 fn keys_of(mut join: Join) -> DataFusionResult<LogicalPlan> {
     let mut schema = join.left.schema().as_ref().clone();
     schema.merge(join.right.schema());
-    join.on = join
-        .on
-        .into_iter()
-        .map(|(left, right)| match <[Expr; 2]>::try_from(unified(vec![left, right], &schema, true).data) {
+    let mut changed = false;
+    for (left, right) in &mut join.on {
+        let keys = unified(vec![std::mem::take(left), std::mem::take(right)], &schema, true);
+        changed |= keys.transformed;
+        (*left, *right) = match <[Expr; 2]>::try_from(keys.data) {
             Ok([left, right]) => (left, right),
             Err(_) => (unreachable_operands(), unreachable_operands()),
-        })
-        .collect();
+        };
+    }
+    if changed {
+        // The keys of USING are columns; that they were written so means nothing more.
+        join.join_constraint = JoinConstraint::On;
+    }
     Ok(LogicalPlan::Join(join))
 }
 

@@ -4,7 +4,8 @@
 //! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes
 //! `(SELECT * FROM (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's
 //! `TUMBLE(TABLE t, ..)` loses its TABLE, DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in),
-//! `0x1F` is 31, and every `?` gets its number. A token put in stands where the word it replaces stands, so places stay true.
+//! `* EXCEPT (a)` is `* EXCLUDE (a)`, `0x1F` is 31, and every `?` gets its number. A token put in stands where the word
+//! it replaces stands, so places stay true.
 
 use std::collections::BTreeSet;
 
@@ -72,9 +73,9 @@ pub(super) fn prepare(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>,
 /// Whether a token may be the start of a rewrite.
 fn may_change(token: &TokenWithSpan) -> bool {
     match &token.token {
-        Token::Placeholder(_) | Token::Div => true,
+        Token::Placeholder(_) | Token::Div | Token::RArrow | Token::Assignment => true,
         Token::Word(word) => {
-            matches!(word.keyword, Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT)
+            matches!(word.keyword, Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT | Keyword::EXCEPT)
                 || reserved::may_be_name(word.keyword)
         }
         _ => false,
@@ -236,6 +237,17 @@ impl<'t> Rewriter<'t> {
         }
     }
 
+    /// Whether EXCEPT names columns that a star leaves out, `* EXCEPT (a, b)`, rather than taking rows away.
+    fn is_star_except(&self, at: usize) -> bool {
+        let token = |at: usize| self.tokens.get(at).map(|token| &token.token);
+        let follows_star = at.checked_sub(1).and_then(token) == Some(&Token::Mul);
+        let is_name = matches!(token(at + 2), Some(Token::Word(_)));
+        follows_star
+            && token(at + 1) == Some(&Token::LParen)
+            && is_name
+            && matches!(token(at + 3), Some(Token::Comma | Token::RParen))
+    }
+
     fn close(&mut self, at: usize) {
         let closed = if self.levels.len() > 1 { self.levels.pop() } else { None };
         if closed.as_ref().is_some_and(|level| level.closes_twice) {
@@ -299,6 +311,7 @@ impl<'t> Rewriter<'t> {
                 self.push(at);
                 self.began();
             }
+            Keyword::EXCEPT if self.is_star_except(at) => self.insert(Token::make_keyword("EXCLUDE"), at),
             Keyword::WITH if may_start || (self.is_insert && is_top) => {
                 self.push(at);
                 self.level().after_with = true;
@@ -336,6 +349,11 @@ impl<'t> Rewriter<'t> {
             return false;
         }
         let token = |at: usize| self.tokens.get(at).map(|token| &token.token);
+        // An argument may have any name, `lead(x, offset => 2)`.
+        let begins_argument = matches!(at.checked_sub(1).and_then(token), Some(Token::LParen | Token::Comma));
+        if begins_argument && matches!(token(at + 1), Some(Token::RArrow | Token::Assignment)) {
+            return true;
+        }
         reserved::is_name(keyword, at.checked_sub(1).and_then(token), token(at + 1))
     }
 

@@ -21,6 +21,7 @@ mod recursion;
 mod relations;
 mod schemas;
 mod set_operations;
+mod similar;
 mod time;
 mod window_call;
 
@@ -28,6 +29,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut};
 
+pub(crate) use self::similar::SIMILAR_TO_ESCAPE;
 use crate::base::error::{Error, Result};
 use crate::sql::walk::walk_mut;
 
@@ -59,9 +61,10 @@ const READING: [(&str, Hook); 10] = [
 type Pass = (&'static str, fn(&mut Query) -> Result<()>);
 
 /// What is done to a whole query right before names are bound, pass by pass.
-const BINDING: [Pass; 6] = [
+const BINDING: [Pass; 7] = [
     ("markers", marker::refuse_forged),
     ("time", time::rewrite),
+    ("similar", similar::rewrite),
     ("schemas", schemas::resolve),
     ("recursion", recursion::widen),
     ("casts", casts::name),

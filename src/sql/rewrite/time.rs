@@ -26,6 +26,15 @@ struct Rewrite;
 impl VisitorMut for Rewrite {
     type Break = Error;
 
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
+        for definition in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(window) = &mut definition.1 {
+                count_rows(window);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match rewritten(expr) {
             Ok(Some(new)) => *expr = new,
@@ -36,7 +45,28 @@ impl VisitorMut for Rewrite {
     }
 }
 
+/// `ROWS '1' PRECEDING` is a number of rows; the parser takes the text for an interval, as RANGE does.
+fn count_rows(window: &mut ast::WindowSpec) {
+    use ast::WindowFrameBound::{Following, Preceding};
+    let Some(frame) = window.window_frame.as_mut().filter(|frame| frame.units != ast::WindowFrameUnits::Range) else {
+        return;
+    };
+    for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
+        let (Preceding(Some(count)) | Following(Some(count))) = bound else { continue };
+        if let Expr::Interval(interval) = count.as_ref()
+            && interval.leading_field.is_none()
+            && let Some((digits, _)) = literal(&interval.value)
+            && digits.parse::<u64>().is_ok()
+        {
+            **count = Expr::Value(Value::Number(digits.to_string(), false).into());
+        }
+    }
+}
+
 fn rewritten(expr: &mut Expr) -> Result<Option<Expr>> {
+    if let Expr::Function(ast::Function { over: Some(ast::WindowType::WindowSpec(window)), .. }) = expr {
+        count_rows(window);
+    }
     Ok(match expr {
         Expr::AtTimeZone { timestamp, time_zone } => {
             if let Some((name, position)) = literal(time_zone) {
@@ -61,6 +91,11 @@ fn rewritten(expr: &mut Expr) -> Result<Option<Expr>> {
             }
             _ => None,
         },
+        Expr::Extract { field: DateTimeField::Custom(name), .. } => {
+            // `extract('year' FROM t)` and `extract("year" FROM t)` are spellings of it.
+            name.quote_style = None;
+            None
+        }
         Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("make_interval") => {
             if let ast::FunctionArguments::List(list) = &mut function.args {
                 by_position(&mut list.args);

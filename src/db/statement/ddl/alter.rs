@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
+use sqlparser::ast::Expr;
 
 use super::{Definer, Proposal, expect_kind};
 use crate::base::domain::Domain;
@@ -18,6 +19,7 @@ use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::names::{column_of, resolve};
 use crate::db::value::{assign, assign_in};
 use crate::db::version::Version;
+use crate::sql;
 use crate::sql::name::Name;
 use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
 use crate::sql::types::column_domain;
@@ -85,17 +87,16 @@ impl Definer {
                 altered.set_type(place, data_type, column_domain(sql_type))?;
                 // A default that does not fit the new type is refused now, not at the next INSERT.
                 match altered.relation.defaults.get(place).cloned().flatten() {
-                    Some(text) => self.check_default(version, &altered.relation, place, &text),
+                    Some(text) => self.check_default(version, &altered.relation, place, sql::parse_expression(&text)?),
                     None => Ok(()),
                 }
             }
             AlterAction::SetDefault { column, default } => {
                 let place = altered.column(column)?;
-                let text = default.as_ref().map(|default| default.text.clone());
-                if let Some(text) = &text {
-                    self.check_default(version, &altered.relation, place, text)?;
+                if let Some(default) = default {
+                    self.check_default(version, &altered.relation, place, default.expression.clone())?;
                 }
-                altered.defaults()[place] = text;
+                altered.defaults()[place] = default.as_ref().map(|default| default.text.clone());
                 Ok(())
             }
             AlterAction::SetNullable { column, nullable } => altered.set_nullable(column, *nullable),
@@ -141,10 +142,18 @@ impl Definer {
         Ok(())
     }
 
-    fn check_default(&self, version: &Arc<Version>, relation: &Relation, place: usize, text: &str) -> Result<()> {
+    /// Refuses a default that has no value or none of the column's type: now, not at the first INSERT.
+    pub(super) fn check_default(
+        &self,
+        version: &Arc<Version>,
+        relation: &Relation,
+        place: usize,
+        default: Expr,
+    ) -> Result<()> {
         let field = relation.schema.field(place);
-        let value = self.reader(version).constant(text).map_err(|error| in_default(error, field.name()))?;
-        let stored = assign(&value, field.data_type(), relation.domain(place));
+        let value = self.reader(version).constant_expression(default);
+        let value = value.map_err(|error| in_default(error, field.name()))?;
+        let stored = assign_in(&value, field.data_type(), relation.domain(place), &self.parameters.zone);
         stored.map_err(|error| in_default(error, field.name())).map(drop)
     }
 

@@ -49,6 +49,11 @@ impl Definer {
             None => (None, Vec::new()),
         };
         let relation = define_relation(create, query.as_ref(), self.shared.new_relation_id())?;
+        for (place, column) in create.columns.iter().enumerate() {
+            if let Some(default) = &column.default {
+                self.check_default(version, &relation, place, default.expression.clone())?;
+            }
+        }
         if relation.watermark.is_some() {
             let name = &relation.name;
             proposal.notices.push(format!(

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::utils::{conjunction, merge_schema};
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
 
 use crate::base::error::Result;
@@ -62,35 +62,59 @@ fn tell(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
 
 /// The one row that a subquery may have, computed outside it.
 struct Row {
-    /// HAVING: whether there is the row.
+    /// Whether there is the row.
     condition: Option<Expr>,
-    /// Whether the subquery is nothing more: no ORDER BY, LIMIT or DISTINCT on top.
+    /// Whether the subquery is one query of that one row, without ORDER BY, LIMIT or DISTINCT.
     bare: bool,
     /// The value of its first column.
     value: Expr,
 }
 
 impl Row {
-    /// The row of `[SELECT ..] [HAVING ..]` over a correlated aggregate without GROUP BY.
+    /// The row of selections and conditions (HAVING, and WHERE of queries in FROM) over a correlated aggregate without
+    /// GROUP BY.
     fn of(subquery: &Subquery, schema: &DFSchema) -> DataFusionResult<Option<Row>> {
-        let top = subquery.subquery.as_ref();
-        let mut plan = without_effect(top)?;
-        let bare = std::ptr::eq(plan, top);
-        let mut value = Expr::Column(Column::from(plan.schema().qualified_field(0)));
-        if let LogicalPlan::Projection(projection) = plan {
-            let Some(first) = projection.expr.first() else { return Ok(None) };
-            (plan, value) = (without_effect(&projection.input)?, first.clone().unalias());
-        }
-        let mut condition = None;
-        if let LogicalPlan::Filter(filter) = plan {
-            (plan, condition) = (&filter.input, Some(filter.predicate.clone()));
-        }
-        let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(None) };
+        let mut plan = subquery.subquery.as_ref();
+        let mut bare = true;
+        let mut lists = 0;
+        // The value first, then the conditions, all over the columns of `plan`.
+        let mut told = vec![Expr::Column(Column::from(plan.schema().qualified_field(0)))];
+        let aggregate = loop {
+            let below = without_effect(plan)?;
+            bare &= std::ptr::eq(below, plan);
+            plan = match below {
+                LogicalPlan::Projection(projection) => {
+                    lists += 1;
+                    told = told
+                        .into_iter()
+                        .map(|expr| over_input(expr, below, &projection.expr))
+                        .collect::<DataFusionResult<_>>()?;
+                    projection.input.as_ref()
+                }
+                LogicalPlan::SubqueryAlias(alias) => {
+                    bare = false;
+                    let columns: Vec<Expr> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
+                    told = told
+                        .into_iter()
+                        .map(|expr| over_input(expr, below, &columns))
+                        .collect::<DataFusionResult<_>>()?;
+                    alias.input.as_ref()
+                }
+                LogicalPlan::Filter(filter) => {
+                    told.push(filter.predicate.clone());
+                    filter.input.as_ref()
+                }
+                LogicalPlan::Aggregate(aggregate) => break aggregate,
+                _ => return Ok(None),
+            };
+        };
         if !aggregate.group_expr.is_empty() || aggregate.input.all_out_ref_exprs().is_empty() {
             return Ok(None);
         }
-        let condition = condition.map(|condition| outside(condition, plan, schema)).transpose()?;
-        Ok(Some(Row { condition, bare, value: outside(value, plan, schema)? }))
+        let mut told = told.into_iter().map(|expr| outside(expr, plan, schema));
+        let Some(value) = told.next().transpose()? else { return Ok(None) };
+        let condition = conjunction(told.collect::<DataFusionResult<Vec<_>>>()?);
+        Ok(Some(Row { condition, bare: bare && lists < 2, value }))
     }
 
     /// What `compare` makes of the value, and `otherwise` where there is no row.
@@ -114,6 +138,19 @@ fn without_effect(plan: &LogicalPlan) -> DataFusionResult<&LogicalPlan> {
         },
         _ => Ok(plan),
     }
+}
+
+/// An expression over the columns of a node as one over those of its input, of which `list` makes the node's.
+fn over_input(expr: Expr, node: &LogicalPlan, list: &[Expr]) -> DataFusionResult<Expr> {
+    expr.transform_up(|expr| match &expr {
+        Expr::Column(column) => {
+            let position = node.schema().maybe_index_of_column(column);
+            let source = position.and_then(|position| list.get(position)).cloned();
+            Ok(source.map_or(Transformed::no(expr), |source| Transformed::yes(source.unalias())))
+        }
+        _ => Ok(Transformed::no(expr)),
+    })
+    .data()
 }
 
 /// An expression over the aggregate as one of the outer query, whose columns are in `schema`.

@@ -48,7 +48,8 @@ fn wrap(subquery: Subquery, functions: &FunctionRegistry) -> Result<Transformed<
     let [column] = columns.as_slice() else {
         return Err(Error::invalid("a subquery used as an expression must have one column").with_sqlstate("42601"));
     };
-    let name = column.name().to_string();
+    // A name of its own: the columns that the subquery is joined by come to stand beside it.
+    let name = format!("__single_{}", column.name());
     let function = functions.expect_aggregate("single_value")?;
     let call = AggregateFunction::new_udf(function, vec![Expr::Column(column.clone())], false, None, vec![], None);
     let plan = LogicalPlanBuilder::from(input)
