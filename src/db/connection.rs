@@ -4,6 +4,7 @@
 //! (`sql`), then what `statement` makes of it: a plan (`plan`) run in batch (`batch`), or a commit that is handed to
 //! the sequencer. Everything here runs on the caller's thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 pub struct Connection {
     database: Database,
     interrupt: Interrupt,
+    notices: Arc<Mutex<Vec<String>>>,
     session: Mutex<Session>,
 }
 
@@ -37,8 +39,10 @@ impl Database {
     /// A new session.
     pub fn connect(&self) -> Result<Connection> {
         let interrupt = Interrupt::default();
-        let session = Session::new(self.shared.clone(), self.sequencer.clone(), interrupt.clone());
-        Ok(Connection { database: self.clone(), interrupt, session: Mutex::new(session) })
+        let notices = Arc::default();
+        let session =
+            Session::new(self.shared.clone(), self.sequencer.clone(), interrupt.clone(), Arc::clone(&notices));
+        Ok(Connection { database: self.clone(), interrupt, notices, session: Mutex::new(session) })
     }
 }
 
@@ -136,7 +140,7 @@ impl Connection {
 
     /// Messages that are not errors, since the last call.
     pub fn take_notices(&self) -> Vec<String> {
-        self.session.lock().take_notices()
+        std::mem::take(&mut *self.notices.lock())
     }
 
     /// The database this is a connection to.

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::db::commit::Committed;
@@ -29,12 +31,18 @@ pub struct Session {
     pub transaction: Option<OpenTransaction>,
     /// The statements that PREPARE gave a name.
     pub prepared: HashMap<String, Statement>,
-    notices: Vec<String>,
+    /// What is to be told to the user; not under the session's lock, which a running statement holds.
+    notices: Arc<Mutex<Vec<String>>>,
 }
 
 impl Session {
     /// A session in which nothing has happened yet.
-    pub fn new(shared: Arc<Shared>, sequencer: SequencerHandle, interrupt: Interrupt) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        sequencer: SequencerHandle,
+        interrupt: Interrupt,
+        notices: Arc<Mutex<Vec<String>>>,
+    ) -> Self {
         Session {
             shared,
             sequencer,
@@ -42,7 +50,7 @@ impl Session {
             settings: Settings::default(),
             transaction: None,
             prepared: HashMap::new(),
-            notices: Vec::new(),
+            notices,
         }
     }
 
@@ -93,12 +101,7 @@ impl Session {
 
     /// Keeps a message to the user that is no error.
     pub fn notice(&mut self, text: impl Into<String>) {
-        self.notices.push(text.into());
-    }
-
-    /// The messages since the last call.
-    pub fn take_notices(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notices)
+        self.notices.lock().push(text.into());
     }
 
     /// Says so where the wait was called off after the commit had passed the door.

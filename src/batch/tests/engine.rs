@@ -71,7 +71,7 @@ fn update_and_delete_are_queries_over_row_ids() {
     let assignments = [("a".to_string(), value)];
     let filter = selection("b = 'z'");
     let update = plan_update(&relation, None, &assignments, &[], filter.as_ref(), &context).expect("valid");
-    assert_eq!(run(update), ["3 12 z"]);
+    assert_eq!(run(update), ["3 12.0 z"]);
     let own = [
         ("b".to_string(), selection("CAST(a AS TEXT)").expect("an expression")),
         ("a".to_string(), selection("a").expect("an expression")),

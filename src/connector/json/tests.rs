@@ -93,5 +93,5 @@ fn a_target_gives_the_types() {
         ["id INTEGER, amount DECIMAL(12,2), note TEXT", r#"{"id":1,"amount":1.50}"#, r#"{"id":2,"note":"[1]"}"#]
     );
     let error = copy("{\"id\":1}\n{\"id\":2}\n{\"id\":\"x\"}");
-    assert!(error[0].starts_with("'F', line 3: "), "{error:?}");
+    assert!(error[0].starts_with("'F', line 3, column \"id\": "), "{error:?}");
 }

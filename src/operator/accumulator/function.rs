@@ -338,10 +338,13 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
         F::Count | F::ApproxDistinct | F::RegrCount => DataType::Int64,
         F::Min | F::Max | F::AnyValue | F::SingleValue | F::Mode | F::PercentileDisc => argument.clone(),
         F::ArgMin | F::ArgMax | F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
-        // The middle of two decimals has a digit more than they have.
+        // The middle of two decimals has a digit more than they have, if there is room: a value that the result's type
+        // did not hold would be an error of all rows.
         F::Median => match *argument {
-            DataType::Decimal128(precision, scale) if scale < DECIMAL128_MAX_SCALE => {
-                DataType::Decimal128((precision + 1).min(DECIMAL128_MAX_PRECISION), scale + 1)
+            DataType::Decimal128(precision, scale)
+                if precision < DECIMAL128_MAX_PRECISION && scale < DECIMAL128_MAX_SCALE =>
+            {
+                DataType::Decimal128(precision + 1, scale + 1)
             }
             _ => argument.clone(),
         },

@@ -95,6 +95,9 @@ impl FunctionRegistry {
         if function.name.is_empty() {
             return Err(Error::invalid("a function needs a name"));
         }
+        if function.name.to_lowercase().starts_with("eddy_") {
+            return Err(Error::invalid(format!("\"{}\": names that begin with eddy_ are the engine's", function.name)));
+        }
         self.add_scalar(function.into_scalar());
         Ok(())
     }

@@ -400,7 +400,9 @@ impl<'t> Rewriter<'t> {
         let inserts = self.is_insert && self.levels.len() <= 2 && !self.levels.iter().any(|level| level.has_query);
         let before = at.checked_sub(2).map(|at| self.peek(at)).unwrap_or_default();
         let is_relation = ["FROM", "JOIN", "LATERAL", "AS"].iter().any(|word| word.eq_ignore_ascii_case(before));
-        self.follows(at, &Token::LParen) && !inserts && !is_relation
+        // Without rows behind it, it is the name of a column.
+        let has_rows = self.tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen);
+        has_rows && self.follows(at, &Token::LParen) && !inserts && !is_relation
     }
 
     fn asof(&mut self, at: usize) {

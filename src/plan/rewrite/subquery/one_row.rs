@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalP
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
-use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
+use crate::plan::walk::{Walk, WalkDeep, any_expression, rewrite_node, subquery_of};
 
 /// Tells subqueries of at most one aggregated row by scalar subqueries.
 pub(crate) fn tell_by_values(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -84,6 +84,9 @@ impl Row {
             bare &= std::ptr::eq(below, plan);
             plan = match below {
                 LogicalPlan::Projection(projection) => {
+                    if asks_of(&projection.expr, projection.input.schema())? {
+                        return Ok(None);
+                    }
                     lists += 1;
                     told = told
                         .into_iter()
@@ -101,6 +104,9 @@ impl Row {
                     alias.input.as_ref()
                 }
                 LogicalPlan::Filter(filter) => {
+                    if asks_of(std::slice::from_ref(&filter.predicate), filter.input.schema())? {
+                        return Ok(None);
+                    }
                     told.push(filter.predicate.clone());
                     filter.input.as_ref()
                 }
@@ -125,6 +131,26 @@ impl Row {
             None => Ok(compared),
         }
     }
+}
+
+/// Whether a subquery in the expressions refers to the row they are over, so that it cannot be taken outside.
+fn asks_of(exprs: &[Expr], schema: &DFSchema) -> DataFusionResult<bool> {
+    let mut found = false;
+    for expr in exprs {
+        expr.apply(|expr| {
+            if let Some(subquery) = subquery_of(expr) {
+                subquery.subquery.apply_deep(|node| {
+                    found |= any_expression(
+                        node,
+                        |expr| matches!(expr, Expr::OuterReferenceColumn(_, column) if schema.has_column(column)),
+                    )?;
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(found)
 }
 
 /// The plan below operators that leave a single row as it is.
