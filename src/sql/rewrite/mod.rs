@@ -15,10 +15,12 @@ mod clauses;
 mod contents;
 mod joins;
 pub(crate) mod marker;
+mod named_windows;
 mod names;
 mod numbers;
 mod recursion;
 mod relations;
+mod row_values;
 mod schemas;
 mod set_operations;
 mod similar;
@@ -44,10 +46,12 @@ enum Hook {
 
 /// What is done as soon as a tree is read: all in one walk, because the rows of a large INSERT are a tree too. At one
 /// node the passes come in this order.
-const READING: [(&str, Hook); 10] = [
+const READING: [(&str, Hook); 14] = [
     ("clauses", Hook::Query(clauses::query)),
     ("set operations", Hook::Query(set_operations::query)),
+    ("windows of ORDER BY", Hook::Query(named_windows::query)),
     ("select clauses", Hook::Select(clauses::select)),
+    ("named windows", Hook::Select(named_windows::select)),
     ("names", Hook::Select(names::select)),
     ("joins", Hook::Select(joins::select)),
     ("refusals", Hook::Relation(relations::refuse)),
@@ -55,6 +59,8 @@ const READING: [(&str, Hook); 10] = [
     ("window calls", Hook::Relation(window_call::relation)),
     ("relations", Hook::Relation(relations::relation)),
     ("calls", Hook::Expression(calls::expression)),
+    ("unknown windows", Hook::Expression(named_windows::expression)),
+    ("row values", Hook::Expression(row_values::expression)),
 ];
 
 /// A pass over a whole query: its name and what it does.
