@@ -1,4 +1,4 @@
-//! Conditions on the outer row under names that the select list does not take.
+//! Conditions on the outer row under names that nothing else in the subquery has.
 //!
 //! They come once guards have their place, because a guard brings columns of its own into a condition.
 
@@ -8,7 +8,7 @@ use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, lit};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
@@ -19,6 +19,7 @@ pub(crate) fn part(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<Logica
     let part_all = |plan: LogicalPlan| {
         plan.transform_down(|node| match node {
             LogicalPlan::Projection(projection) => part_names(projection, aliases),
+            LogicalPlan::Filter(filter) => keep_equal_sides(filter),
             other => Ok(Transformed::no(other)),
         })
     };
@@ -31,8 +32,23 @@ pub(crate) fn part(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<Logica
     .map_err(from_datafusion)
 }
 
+/// `WHERE outer.g = outer.g` asks whether g is NULL; DataFusion takes equal sides for true.
+fn keep_equal_sides(filter: Filter) -> DataFusionResult<Transformed<LogicalPlan>> {
+    let mut kept = false;
+    let conditions = split_conjunction_owned(filter.predicate).into_iter().map(|condition| match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if left == right && left.contains_outer() => {
+            kept = true;
+            Expr::IsNotNull(left)
+        }
+        other => other,
+    });
+    let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    Ok(Transformed::new_transformed(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?), kept))
+}
+
 /// `SELECT q.c AS o FROM q WHERE q.o < outer.k`: DataFusion adds q.o to the list, where that name is taken. So the
-/// condition uses it under a name of its own.
+/// condition uses it under a name of its own. Likewise where two relations of the subquery have columns of one name:
+/// outside, both belong to the subquery, and one would be taken for the other.
 fn part_names(projection: Projection, aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
     let is_own = |expr: &Expr| matches!(expr, Expr::Column(_));
     let list = projection.expr.iter().filter(|expr| !is_own(expr));
@@ -54,12 +70,15 @@ fn part_names(projection: Projection, aliases: &AliasGenerator) -> DataFusionRes
 /// A filter whose conditions on the outer row use none of the names.
 fn rename(filter: Filter, names: &[String], aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
     let mut renamed: Vec<(Column, Column)> = vec![];
+    let schema = filter.input.schema().clone();
+    let is_taken =
+        |name: &String| names.contains(name) || schema.fields().iter().filter(|f| f.name() == name).count() > 1;
     let conditions = split_conjunction_owned(filter.predicate).into_iter().map(|condition| {
         if !condition.contains_outer() {
             return Ok(condition);
         }
         let condition = condition.transform_up(|expr| match expr {
-            Expr::Column(column) if names.contains(&column.name) => {
+            Expr::Column(column) if is_taken(&column.name) => {
                 let known = renamed.iter().find(|(old, _)| *old == column).map(|(_, new)| new.clone());
                 let new = known.unwrap_or_else(|| {
                     let new = Column::new_unqualified(aliases.next("__named"));
