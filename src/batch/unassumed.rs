@@ -2,7 +2,8 @@
 //!
 //! DataFusion says of a column that it has one value (`WHERE k = 1`, `SELECT 1 AS k`), or that two columns are equal, and
 //! goes on saying so above an outer join, which puts NULL there, and above ROLLUP, which does too: sorts are dropped and
-//! groups taken for sorted. So between such an operator and the input whose columns it makes NULL stands a node that
+//! groups taken for sorted. Above a union it says so of each part, but the parts of a top-k share their least value. So
+//! between such an operator and the input whose columns it makes NULL stands a node that
 //! hands the rows on and knows nothing of them. It stays in the plan, since operators ask when they are made anew.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use crate::plan::walk::Walk;
@@ -28,10 +30,11 @@ pub(crate) struct Unassume;
 impl PhysicalOptimizerRule for Unassume {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            let (left, right) = makes_null(&node);
+            let (first, others) = says_too_much(&node);
             let mut changed = false;
-            let children = node.children().into_iter().zip([left, right]).map(|(child, is_null)| {
-                let forgets = is_null && knows(child);
+            let children = node.children().into_iter().enumerate().map(|(position, child)| {
+                let is_asked = if position == 0 { first } else { others };
+                let forgets = is_asked && knows(child);
                 changed |= forgets;
                 if forgets { Arc::new(Unassumed::over(child.clone())) } else { child.clone() }
             });
@@ -60,8 +63,12 @@ fn replace_children(
     node.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
-/// Whether an operator gives NULL for columns of its first input and of its second.
-fn makes_null(node: &Arc<dyn ExecutionPlan>) -> (bool, bool) {
+/// Whether an operator goes on saying of its rows what holds of its first input only, and of its others: because it
+/// gives NULL for their columns, or because a column that has one value in each input need not have one in all.
+fn says_too_much(node: &Arc<dyn ExecutionPlan>) -> (bool, bool) {
+    if node.is::<UnionExec>() {
+        return (true, true);
+    }
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         return (!aggregate.group_expr().is_single(), false);
     }
