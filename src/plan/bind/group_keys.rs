@@ -22,25 +22,29 @@ use crate::sql::walk::{walk, walk_mut};
 /// Gives a relation of the catalog.
 type RelationOf<'a> = &'a dyn Fn(&str) -> Option<Arc<Relation>>;
 
-/// Completes the GROUP BY of every SELECT in the query.
-pub(super) fn complete(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
+/// The names that WITH gives to queries anywhere in the query; they hide relations of the catalog.
+pub(super) fn with_names(query: &Query) -> BTreeSet<String> {
+    struct Named(BTreeSet<String>);
+    impl Visitor for Named {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            self.0.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|table| normal(&table.alias.name)));
+            ControlFlow::Continue(())
+        }
+    }
     let mut named = Named(BTreeSet::new());
-    let _ = walk_mut(query, &mut named);
-    // A name that WITH gives to a query hides the relation of that name, at least in places.
-    let relation_of = &|name: &str| if named.0.contains(name) { None } else { binder.seen(name) };
-    let _ = walk_mut(query, &mut Complete { relation_of });
-    Ok(())
+    let _ = walk(query, &mut named);
+    named.0
 }
 
-struct Named(BTreeSet<String>);
-
-impl VisitorMut for Named {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.0.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|table| normal(&table.alias.name)));
-        ControlFlow::Continue(())
-    }
+/// Completes the GROUP BY of every SELECT in the query.
+pub(super) fn complete(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
+    let named = with_names(query);
+    // A name that WITH gives to a query hides the relation of that name, at least in places.
+    let relation_of = &|name: &str| if named.contains(name) { None } else { binder.seen(name) };
+    let _ = walk_mut(query, &mut Complete { relation_of });
+    Ok(())
 }
 
 struct Complete<'a> {

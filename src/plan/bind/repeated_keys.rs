@@ -17,6 +17,7 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
+use super::group_keys::with_names;
 use super::using::{ColumnsOf, columns_in};
 use crate::base::error::Result;
 use crate::sql::name::normal;
@@ -28,26 +29,13 @@ const SETS_MAX: usize = 4096;
 
 /// Gives every GROUP BY and DISTINCT ON of the query each key once.
 pub(super) fn once(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
-    let mut named = Named(BTreeSet::new());
-    let _ = walk_mut(query, &mut named);
+    let named = with_names(query);
     let columns_of = &|name: &str| {
-        let relation = binder.seen(name).filter(|_| !named.0.contains(name))?;
+        let relation = binder.seen(name).filter(|_| !named.contains(name))?;
         Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
     };
     let _ = walk_mut(query, &mut Once { columns_of });
     Ok(())
-}
-
-/// The names that WITH gives to queries, which hide relations of the catalog.
-struct Named(BTreeSet<String>);
-
-impl VisitorMut for Named {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.0.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|table| normal(&table.alias.name)));
-        ControlFlow::Continue(())
-    }
 }
 
 struct Once<'a> {
