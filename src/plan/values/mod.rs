@@ -6,12 +6,13 @@
 //! and rounding of decimals become functions whose types are fixed ([`arithmetic`], [`rounding`]), explicit casts
 //! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
 //! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of
-//! one type are brought to it ([`arguments`]).
+//! one type are brought to it ([`arguments`], `operands`).
 
 pub(crate) mod arguments;
 pub mod arithmetic;
 mod bounds;
 pub mod cast;
 pub mod length;
+mod operands;
 pub mod rounding;
 pub mod settle;
