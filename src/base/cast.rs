@@ -1,10 +1,11 @@
-//! From one type to another, value by value: the conversions of CAST, INSERT and COPY where Arrow's mean something else.
+//! From one type to another, value by value: the conversions of CAST, INSERT and COPY where Arrow's mean something
+//! else.
 //!
 //! Arrow cuts fractions off, lets a DOUBLE overflow to infinity, divides doubles out of decimals digit by digit, and
 //! reads numbers from text by other rules. Here numbers are rounded: decimals halves away from zero, floats halves to
 //! even (PostgreSQL does both), a DOUBLE becomes the DECIMAL that its shortest text says, and what does not fit is an
 //! error (22003) or, where asked for, NULL. Text is read as PostgreSQL reads it (22P02). Lists and structs are cast
-//! value by value, the fields of structs by name; one that is missing is NULL; their text is that of [`nested_text`]. All
+//! value by value, the fields of structs by name; one that is missing is NULL; their text is that of `nested_text`. All
 //! other conversions are Arrow's.
 
 mod nested_text;

@@ -188,7 +188,7 @@ fn like_any(like: &Expr) -> Option<Expr> {
         let mut one = like.clone();
         if let Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. } = &mut one {
             *any = false;
-            *pattern = Box::new(nested(given.clone()));
+            **pattern = nested(given.clone());
         }
         Expr::Nested(Box::new(one))
     });
