@@ -43,7 +43,10 @@ pub fn row_count_max(plan: &LogicalPlan) -> Option<usize> {
         | LogicalPlan::Window(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::Distinct(Distinct::All(_)) => row_count_max(plan.inputs().first()?),
-        LogicalPlan::Aggregate(aggregate) => row_count_max(&aggregate.input),
+        LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
+            [Expr::GroupingSet(sets)] => row_count_max(&aggregate.input)?.max(1).checked_mul(set_count(sets)?),
+            _ => row_count_max(&aggregate.input),
+        },
         LogicalPlan::EmptyRelation(empty) => Some(usize::from(empty.produce_one_row)),
         LogicalPlan::Values(values) => Some(values.values.len()),
         LogicalPlan::Extension(_) => row_count_max(shared::of(plan)?.plan()),
@@ -94,6 +97,15 @@ pub fn has_row(plan: &LogicalPlan) -> bool {
 
 fn is_global(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty()
+}
+
+/// How many sets, each of which groups all rows.
+fn set_count(sets: &GroupingSet) -> Option<usize> {
+    match sets {
+        GroupingSet::Rollup(keys) => keys.len().checked_add(1),
+        GroupingSet::Cube(keys) => 1usize.checked_shl(u32::try_from(keys.len()).ok()?),
+        GroupingSet::GroupingSets(sets) => Some(sets.len()),
+    }
 }
 
 /// Whether one of the grouping sets is that of nothing, which all rows belong to, also none.
