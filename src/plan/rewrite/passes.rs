@@ -1,8 +1,9 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
 //! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes alone.
+//! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written, and before a
+//!   pass lists the columns of an aggregate, among which is the number of the grouping set.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
 //!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes once
 //!   all casts are there, those of `root` too.
@@ -21,8 +22,8 @@ use crate::plan::diagnostic::plan_error;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lifted_condition, one_row, outer_reference, parted_names, scalar, skipped_level,
-    unequal_correlation, value,
+    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, scalar,
+    skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties,
@@ -38,15 +39,17 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 28] = [
+pub(crate) const PASSES: [Pass; 29] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| parameters::prepare(plan, context.parameters) },
     Pass { name: SHARED, run: shared::settle },
+    Pass { name: "grouping", run: grouping },
     Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
     Pass { name: "join_condition", run: |plan, _| join_condition::part(plan) },
     Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
     Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
+    Pass { name: "lateral_row", run: |plan, context| lateral_row::tell_above(plan, context.aliases) },
     Pass { name: "value", run: value::count_where_valued },
     Pass { name: "skipped_level", run: skipped_level::bring_near },
     Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
@@ -55,7 +58,6 @@ pub(crate) const PASSES: [Pass; 28] = [
         name: "lifted_condition",
         run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
     },
-    Pass { name: "grouping", run: grouping },
     Pass { name: "numbers", run: |plan, _| settle::settle(plan) },
     Pass { name: "settled_types", run: |plan, context| settled_types::settle(plan, context.functions) },
     Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
