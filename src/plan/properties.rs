@@ -4,7 +4,9 @@
 //! unique keys) is kept on the nodes of a circuit, one layer up.
 
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
 
 use crate::plan::shared;
 
@@ -113,4 +115,18 @@ fn has_empty_set(aggregate: &Aggregate) -> bool {
         [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().any(Vec::is_empty),
         _ => false,
     }
+}
+
+/// Whether a frame ends so far before or behind a row.
+pub(crate) fn has_distance(frame: &WindowFrame) -> bool {
+    let is_distance = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => !distance.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    };
+    frame.units != WindowFrameUnits::Rows && (is_distance(&frame.start_bound) || is_distance(&frame.end_bound))
+}
+
+/// Aggregates whose result depends on the order of their input.
+pub(crate) fn is_order_sensitive(name: &str) -> bool {
+    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg")
 }

@@ -17,6 +17,7 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery,
+    WindowFrame, WindowFrameUnits,
 };
 
 use super::arguments::{self, OF_ONE_TYPE};
@@ -24,12 +25,14 @@ use super::arithmetic::DecimalArithmetic;
 use super::bounds;
 use super::cast::{ValueCast, cast_to, is_binary, own_cast};
 use super::length::{ItemCount, has_length};
-use super::operands::{of_one_type, of_union, text_literal, type_of, unified};
+use super::one_type::{of_one_type, of_union, text_literal, type_of, unified};
 use super::rounding::{DecimalRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::lists::operands;
+use crate::plan::properties::has_distance;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
 
@@ -54,6 +57,7 @@ impl ExprPlanner for DecimalOperators {
             Sql::Divide => Operator::Divide,
             Sql::Modulo => Operator::Modulo,
             Sql::StringConcat => return Ok(joined(expr, schema)),
+            Sql::AtArrow | Sql::ArrowAt | Sql::PGOverlap => return Ok(of_sets(expr, schema)),
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let [left, right] = numbers_of_texts(expr.left, expr.right, schema);
@@ -76,6 +80,16 @@ fn joined(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr
     let (Some(left), Some(right)) = types else { return PlannerResult::Original(expr) };
     match arguments::joining(&left, &right) {
         Some(function) => PlannerResult::Planned(function.call(vec![expr.left, expr.right])),
+        None => PlannerResult::Original(expr),
+    }
+}
+
+/// An operator between lists as sets.
+fn of_sets(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let types = type_of(&expr.left, schema).zip(type_of(&expr.right, schema));
+    match types.and_then(|(left, right)| operands::of_sets(&expr.op, &left, &right)) {
+        Some((function, false)) => PlannerResult::Planned(function.call(vec![expr.left, expr.right])),
+        Some((function, true)) => PlannerResult::Planned(function.call(vec![expr.right, expr.left])),
         None => PlannerResult::Original(expr),
     }
 }
@@ -209,9 +223,11 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
             Ok(case_of(case, schema))
         }
         Expr::ScalarFunction(call) => function(call, schema),
-        Expr::WindowFunction(call) => {
+        Expr::WindowFunction(mut call) => {
             expect_whole_number(&call, schema)?;
-            Ok(with_default(*call, schema).update_data(|call| Expr::WindowFunction(Box::new(call))))
+            let changed = frame_of_peers(&mut call, schema);
+            let settled = with_default(*call, schema).update_data(|call| Expr::WindowFunction(Box::new(call)));
+            Ok(Transformed::new_transformed(settled.data, settled.transformed || changed))
         }
         Expr::AggregateFunction(call) => {
             call.params.filter.iter().try_for_each(|filter| expect_condition(filter, "FILTER", schema))?;
@@ -365,6 +381,22 @@ fn with_default(mut call: WindowFunction, schema: &DFSchema) -> Transformed<Wind
     Transformed::new_transformed(call, settled.transformed)
 }
 
+/// Makes a RANGE frame one of GROUPS where its key is of a type that DataFusion has no ranges of: without a distance
+/// both end with a row's peers. Whether it changed.
+fn frame_of_peers(call: &mut WindowFunction, schema: &DFSchema) -> bool {
+    let frame = &call.params.window_frame;
+    let key = call.params.order_by.first().and_then(|key| type_of(&key.expr, schema));
+    let has_no_ranges = key.is_some_and(|data_type| {
+        matches!(data_type, DataType::Struct(_) | DataType::Interval(_) | DataType::Time64(_)) || is_binary(&data_type)
+    });
+    if frame.units != WindowFrameUnits::Range || !has_no_ranges || has_distance(frame) {
+        return false;
+    }
+    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+    call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+    true
+}
+
 /// Refuses what is no condition, where DataFusion would make one of any number.
 fn expect_condition(condition: &Expr, clause: &str, schema: &DFSchema) -> DataFusionResult<()> {
     match type_of(condition, schema) {
@@ -428,7 +460,7 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
             asked.into_iter().chain(typed_texts(args.collect(), schema).map_err(to_datafusion)?).collect()
         }
         name if OF_ONE_TYPE.contains(&name) => typed_texts(args, schema).map_err(to_datafusion)?,
-        _ => args,
+        name => operands::settled(name, args, &types),
     };
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.

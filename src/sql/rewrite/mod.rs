@@ -14,6 +14,7 @@ mod casts;
 mod clauses;
 mod contents;
 mod joins;
+mod lists;
 pub(crate) mod marker;
 mod named_windows;
 mod names;
@@ -67,7 +68,7 @@ const READING: [(&str, Hook); 14] = [
 type Pass = (&'static str, fn(&mut Query) -> Result<()>);
 
 /// What is done to a whole query right before names are bound, pass by pass.
-const BINDING: [Pass; 7] = [
+const BINDING: [Pass; 8] = [
     ("markers", marker::refuse_forged),
     ("time", time::rewrite),
     ("similar", similar::rewrite),
@@ -75,6 +76,7 @@ const BINDING: [Pass; 7] = [
     ("recursion", recursion::widen),
     ("casts", casts::name),
     ("numbers", numbers::rewrite),
+    ("lists", lists::call_constructors),
 ];
 
 /// Rewrites a query or expression that has just been read.
