@@ -48,9 +48,8 @@ fn compute_operands(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPl
     }
     let is_filter = matches!(node, LogicalPlan::Filter(_));
     let is_before = |operand: &Expr| {
-        Ok::<_, DataFusionError>(
-            is_filter && operand.any_column_refs() && !is_column(operand) || holds_subquery(operand)?,
-        )
+        let folds = operand.any_column_refs() && !operand.contains_outer() && !is_column(operand);
+        Ok::<_, DataFusionError>(is_filter && folds || holds_subquery(operand)?)
     };
     compute_below(node, &mut |expr, below| match expr {
         Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_before(&expr)? => {
