@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, disjunction, merge_schema, split_conjunction_owned};
@@ -202,7 +202,11 @@ impl Guards<'_> {
     }
 
     /// An operand that can fail, evaluated where its guards hold and NULL elsewhere.
-    fn operand(&mut self, expr: Expr, failure: Failure) -> DataFusionResult<Expr> {
+    fn operand(&mut self, expr: Expr, mut failure: Failure) -> DataFusionResult<Expr> {
+        expr.apply(|part| {
+            failure = own_failure(part, self.schema).map_or(failure, |own| own.max(failure));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
         // What is inside may have guards of its own.
         let stack = std::mem::take(&mut self.stack);
         let inside = expr.map_children(|operand| self.value(operand).map(Transformed::yes)).data();
