@@ -1,6 +1,7 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
 //! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes alone.
+//! - `with_ties` makes ranks of the limits that keep ties.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
 //! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
@@ -25,7 +26,7 @@ use crate::plan::rewrite::subquery::{
     unequal_correlation, value,
 };
 use crate::plan::rewrite::{
-    asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties,
+    asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
 };
 use crate::plan::time;
 use crate::plan::values::{cast, settle};
@@ -38,10 +39,11 @@ pub(crate) struct Pass {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 28] = [
+pub(crate) const PASSES: [Pass; 29] = [
     Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
     Pass { name: "prepare", run: |plan, context| parameters::prepare(plan, context.parameters) },
     Pass { name: SHARED, run: shared::settle },
+    Pass { name: "with_ties", run: |plan, context| with_ties::build(plan, context.functions) },
     Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
     Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
     Pass { name: "join_condition", run: |plan, _| join_condition::part(plan) },

@@ -16,6 +16,7 @@ mod dialect;
 mod drop;
 mod insert;
 mod limits;
+mod operand;
 mod parser;
 mod reader;
 mod reserved;

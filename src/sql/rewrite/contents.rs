@@ -108,6 +108,10 @@ pub(super) struct Contents {
     pub aggregate: bool,
     /// A call over a window.
     pub window: bool,
+    /// A call of `unnest`, which makes rows.
+    pub unnest: bool,
+    /// A subquery, which is not looked into.
+    pub subquery: bool,
 }
 
 /// Looks through an expression.
@@ -127,6 +131,7 @@ impl Visitor for Search {
 
     fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<Self::Break> {
         self.subqueries += 1;
+        self.found.subquery = true;
         ControlFlow::Continue(())
     }
 
@@ -147,6 +152,7 @@ impl Visitor for Search {
                 self.found.aggregate |= AGGREGATES.contains(&name.as_str())
                     || function.filter.is_some()
                     || !function.within_group.is_empty();
+                self.found.unnest |= name == "unnest";
             }
             _ => {}
         }
