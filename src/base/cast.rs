@@ -1,4 +1,5 @@
-//! From one type to another, value by value: the conversions of CAST, INSERT and COPY where Arrow's mean something else.
+//! From one type to another, value by value: the conversions of CAST, INSERT and COPY where Arrow's mean something
+//! else.
 //!
 //! Arrow cuts fractions off, lets a DOUBLE overflow to infinity, divides doubles out of decimals digit by digit, and
 //! reads numbers from text by other rules. Here numbers are rounded: decimals halves away from zero, floats halves to

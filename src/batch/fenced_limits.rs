@@ -12,16 +12,14 @@ use std::sync::Arc;
 
 use datafusion::common::Result as DataFusionResult;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::{FetchType, Limit, LogicalPlan, SkipType, Sort};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
+use super::pass_through::PassThrough;
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::walk::{Walk, WalkDeep};
@@ -87,7 +85,7 @@ fn fenced(plan: Arc<dyn ExecutionPlan>, gives_order: bool) -> DataFusionResult<A
     let is_limit = plan.is::<GlobalLimitExec>();
     let inputs_give_order = gives_order && (is_limit || plan.is::<ProjectionExec>());
     let plan = plan.map_children(|input| fenced(input, inputs_give_order).map(Transformed::yes)).data()?;
-    Ok(if is_limit && !gives_order { Arc::new(Fence { input: plan }) } else { plan })
+    Ok(if is_limit && !gives_order { Arc::new(PassThrough::fence(plan)) } else { plan })
 }
 
 /// Takes the fences away.
@@ -100,8 +98,8 @@ impl PhysicalOptimizerRule for UnfenceLimits {
         plan: Arc<dyn ExecutionPlan>,
         _options: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| match plan.downcast_ref::<Fence>() {
-            Some(fence) => Ok(Transformed::yes(fence.input.clone())),
+        plan.transform_up(|plan| match plan.downcast_ref::<PassThrough>().and_then(PassThrough::fenced) {
+            Some(input) => Ok(Transformed::yes(input.clone())),
             None => Ok(Transformed::no(plan)),
         })
         .data()
@@ -113,71 +111,5 @@ impl PhysicalOptimizerRule for UnfenceLimits {
 
     fn schema_check(&self) -> bool {
         true
-    }
-}
-
-/// The rows of its input, of whose order it is not said that it is kept.
-#[derive(Debug)]
-struct Fence {
-    input: Arc<dyn ExecutionPlan>,
-}
-
-impl DisplayAs for Fence {
-    fn fmt_as(&self, _format: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fence")
-    }
-}
-
-impl ExecutionPlan for Fence {
-    fn name(&self) -> &str {
-        "Fence"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
-    ) -> DataFusionResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(match children.pop() {
-            Some(input) => Arc::new(Fence { input }),
-            None => self,
-        })
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(match children.pop() {
-            Some(input) => Arc::new(Fence { input }),
-            None => self,
-        })
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
     }
 }

@@ -10,6 +10,7 @@
 //! - `leaf`: the face of what reads rows.
 //! - `fenced_limits`: limits that keep their order.
 //! - `orders`: aggregates of one node in several orders.
+//! - `pass_through`: the face of what hands rows on and says less of them.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
 //! - `shared`: rows that are computed once and read by several.
@@ -21,6 +22,7 @@ mod fenced_limits;
 mod join_keys;
 mod leaf;
 mod orders;
+mod pass_through;
 mod projections;
 mod runtime;
 pub mod scan;

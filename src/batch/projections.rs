@@ -1,8 +1,8 @@
 //! Projections pushed down, except those that can fail.
 //!
 //! DataFusion's rule puts a narrow projection below the filter, sort or limit that it stands on: fewer columns are
-//! carried, but `a / b` is computed for rows that `WHERE b <> 0` or LIMIT leaves out. It also computes parts of a join's
-//! condition before the join. Where an expression can fail ([`crate::plan::fallible`]), it stays where it is.
+//! carried, but `a / b` is computed for rows that `WHERE b <> 0` or LIMIT leaves out. It also computes parts of a
+//! join's condition before the join. Where an expression can fail ([`crate::plan::fallible`]), it stays where it is.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The threads that queries run on.
 //!
-//! They start with the first query and have stacks large enough for deep plans. A runtime whose query was interrupted and
-//! does not yield is retired: the query keeps it, later ones start on a new one.
+//! They start with the first query and have stacks large enough for deep plans. A runtime whose query was interrupted
+//! and does not yield is retired: the query keeps it, later ones start on a new one.
 
 use std::sync::Arc;
 

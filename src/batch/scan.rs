@@ -1,10 +1,10 @@
 //! Scans of the shared plan over actual contents.
 //!
-//! [`Contents::attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a transaction's
-//! own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with only the columns
-//! asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)` may be answered
-//! from them. A filter right above a scan stays where it is, but the scan leaves out rows it will drop ([`Prefilter`]),
-//! before dead rows are sorted out and the other columns are copied.
+//! [`Contents::attach`] replaces every source of a plan: relations by what [`Relations`] gives (a snapshot and a
+//! transaction's own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with
+//! only the columns asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)`
+//! may be answered from them. A filter right above a scan stays where it is, but the scan leaves out rows it will drop
+//! ([`Prefilter`]), before dead rows are sorted out and the other columns are copied.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! A change of the catalog, as a commit carries it and the log keeps it.
 //!
-//! A [`CatalogDelta`] is a value: identities, columns, the text of queries, values computed for defaults. It was decided
-//! when the statement ran; whoever applies it, now or in a replay, decides nothing.
+//! A [`CatalogDelta`] is a value: identities, columns, the text of queries, values computed for defaults. It was
+//! decided when the statement ran; whoever applies it, now or in a replay, decides nothing.
 
 use std::sync::Arc;
 

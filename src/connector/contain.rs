@@ -1,8 +1,8 @@
 //! Keeps the panics of foreign decoders from leaving the readers.
 //!
-//! The Parquet and Arrow libraries take lengths and offsets of a file at their word in places, and panic where a damaged
-//! file lies about them. A panic is turned into an error here, and the decoder it came from is never asked again. It
-//! cannot help against an allocation the machine refuses, which ends the process.
+//! The Parquet and Arrow libraries take lengths and offsets of a file at their word in places, and panic where a
+//! damaged file lies about them. A panic is turned into an error here, and the decoder it came from is never asked
+//! again. It cannot help against an allocation the machine refuses, which ends the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! From a path, a pattern or a directory to the files it means.
 //!
-//! `*` and `?` match within a name, `[a-z]` and `[!a-z]` one character, `**` any number of directories. Names that begin
-//! with `.` or `_` (unfinished files, markers) are passed over unless the pattern spells them. The result is sorted.
+//! `*` and `?` match within a name, `[a-z]` and `[!a-z]` one character, `**` any number of directories. Names that
+//! begin with `.` or `_` (unfinished files, markers) are passed over unless the pattern spells them. The result is
+//! sorted.
 
 use std::path::{Component, Path, PathBuf};
 

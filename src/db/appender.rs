@@ -116,8 +116,8 @@ impl Appender {
         self.database.sequencer.commit(commit)
     }
 
-    /// Takes up the relation as it is now and gives rows made for the columns before the columns since: a new column has
-    /// the value that older rows have. An error if a column that has values is gone.
+    /// Takes up the relation as it is now and gives rows made for the columns before the columns since: a new column
+    /// has the value that older rows have. An error if a column that has values is gone.
     fn follow(&mut self, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
         let old = self.relation.clone();
         let catalog = self.database.shared.version().catalog.clone();

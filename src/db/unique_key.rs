@@ -23,8 +23,8 @@ const NO_ROW: u64 = u64::MAX;
 /// An enforced key of a table or stream.
 ///
 /// # Contract
-/// - [`UniqueKey::insert`] is given rows that passed [`UniqueKey::check`], [`UniqueKey::remove`] rows that are held: both
-///   checked, in release too, because a key that is wrong lets wrong rows through for ever after.
+/// - [`UniqueKey::insert`] is given rows that passed [`UniqueKey::check`], [`UniqueKey::remove`] rows that are held:
+///   both checked, in release too, because a key that is wrong lets wrong rows through for ever after.
 pub struct UniqueKey {
     name: String,
     columns: Arc<[ColumnId]>,

@@ -1,7 +1,8 @@
 //! Values: what parameters and rows hold, one at a time.
 //!
-//! A [`Value`] is a SQL value outside of Arrow. Whole columns should stay in Arrow ([`crate::db::rows::ArrowRows`]); this is for
-//! parameters, for single rows and for the row-wise appender. Types without a variant of their own are shown as text.
+//! A [`Value`] is a SQL value outside of Arrow. Whole columns should stay in Arrow ([`crate::db::rows::ArrowRows`]);
+//! this is for parameters, for single rows and for the row-wise appender. Types without a variant of their own are
+//! shown as text.
 
 use std::sync::Arc;
 

@@ -33,13 +33,13 @@
 //! ```
 //!
 //! At the end of the step each key whose true presence differs from the accounted one *turns*: for all left rows that
-//! the key has by then, what they should have been is emitted against what was accounted, and from then on the accounted
-//! presence is the true one. The law: after every step, the sum of what was emitted alone is the left rows of absent
-//! keys (present ones for a semi join). It holds for bags because only the sign of the total counts, and for both sides
-//! of a full join because each side is accounted by the other's totals alone.
+//! the key has by then, what they should have been is emitted against what was accounted, and from then on the
+//! accounted presence is the true one. The law: after every step, the sum of what was emitted alone is the left rows of
+//! absent keys (present ones for a semi join). It holds for bags because only the sign of the total counts, and for
+//! both sides of a full join because each side is accounted by the other's totals alone.
 //!
-//! A key without left rows owes nothing, so its accounted presence may be set to the truth when its first row comes: that
-//! is why a key that was filled and emptied before does not turn for nothing.
+//! A key without left rows owes nothing, so its accounted presence may be set to the truth when its first row comes:
+//! that is why a key that was filled and emptied before does not turn for nothing.
 
 mod side;
 mod spec;

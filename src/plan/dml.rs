@@ -19,8 +19,9 @@ use crate::sql::rewrite::build;
 use crate::sql::rewrite::marker::Marker;
 
 /// The rows of `relation` that an UPDATE changes: their row ids, then all columns with their new values, in the types
-/// that these have: who stores them knows what does not fit which column. With FROM a row may match several times and then comes several times: the caller must refuse a row
-/// id that it sees twice (21000), because no order says which new value to take.
+/// that these have: who stores them knows what does not fit which column. With FROM a row may match several times and
+/// then comes several times: the caller must refuse a row id that it sees twice (21000), because no order says which
+/// new value to take.
 pub fn plan_update(
     relation: &Arc<Relation>,
     alias: Option<&Ident>,

@@ -14,8 +14,8 @@
 //! a leaf stands for itself wherever a plan is cut (Recompute). The price is that filters of the readers stay outside.
 //!
 //! Until the pass [`crate::plan::rewrite::shared`] decides, the node is a marker around its plan; from then on a leaf
-//! without inputs. Identity is a name that is unique over the statement and all views in it. Walkers that must see every
-//! scan go through [`apply`] or [`in_order`].
+//! without inputs. Identity is a name that is unique over the statement and all views in it. Walkers that must see
+//! every scan go through [`apply`] or [`in_order`].
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

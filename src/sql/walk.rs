@@ -55,6 +55,66 @@ pub fn expressions_mut(node: &mut impl VisitMut, change: impl FnMut(&mut Expr)) 
     let _ = walk_mut(node, &mut Expressions(change));
 }
 
+/// Shows `look` every expression of `node` but those of its subqueries, which are another query's business; `node` is
+/// not itself a query.
+pub fn own_expressions(node: &impl Visit, look: impl FnMut(&Expr)) {
+    struct Own<F> {
+        queries: usize,
+        look: F,
+    }
+    impl<F: FnMut(&Expr)> Visitor for Own<F> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.queries += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.queries -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if self.queries == 0 {
+                (self.look)(expr);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = walk(node, &mut Own { queries: 0, look });
+}
+
+/// Hands `change` every expression of `node` but those of its subqueries, those within before those around them; `node`
+/// is not itself a query.
+pub fn own_expressions_mut(node: &mut impl VisitMut, change: impl FnMut(&mut Expr)) {
+    struct Own<F> {
+        queries: usize,
+        change: F,
+    }
+    impl<F: FnMut(&mut Expr)> VisitorMut for Own<F> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.queries += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.queries -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if self.queries == 0 {
+                (self.change)(expr);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = walk_mut(node, &mut Own { queries: 0, change });
+}
+
 /// Shows `look` the name of every relation in `node`.
 pub fn relations<B>(node: &impl Visit, look: impl FnMut(&ObjectName) -> ControlFlow<B>) -> ControlFlow<B> {
     struct Relations<F>(F);

@@ -4,11 +4,11 @@
 //!
 //! # The law
 //!
-//! A change says of every row how often it comes or goes: a function from rows to weights, zero almost everywhere. Batches
-//! are one of many ways to write it as a sum. Consolidated, it is written in the one way in which each row stands once and
-//! no weight is zero. So batches of equal changes, however they were cut and in whatever order they came, consolidate to
-//! equal rows; a change and its negation consolidate to nothing; and to consolidate twice is to do it once. A net
-//! difference for a subscriber and the comparison of VERIFY are this law and no more.
+//! A change says of every row how often it comes or goes: a function from rows to weights, zero almost everywhere.
+//! Batches are one of many ways to write it as a sum. Consolidated, it is written in the one way in which each row
+//! stands once and no weight is zero. So batches of equal changes, however they were cut and in whatever order they
+//! came, consolidate to equal rows; a change and its negation consolidate to nothing; and to consolidate twice is to do
+//! it once. A net difference for a subscriber and the comparison of VERIFY are this law and no more.
 
 use arrow::array::RecordBatch;
 

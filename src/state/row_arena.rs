@@ -38,7 +38,8 @@ const MERGED: usize = 8;
 /// # Contract
 /// - Stamps of one arena come in non-decreasing epochs (not checked: an older stamp would only make older snapshots
 ///   count exactly the slow way).
-/// - [`RowArena::compact`] is never told a later epoch than that of the oldest snapshot still compared with a newer one.
+/// - [`RowArena::compact`] is never told a later epoch than that of the oldest snapshot still compared with a newer
+///   one.
 pub struct RowArena {
     layout: Layout,
     sealed: Arc<Vec<Arc<Chunk>>>,
@@ -320,8 +321,9 @@ impl RowArena {
 
     /// The chunks without their droppable rows; `None` if nothing is worth it.
     ///
-    /// What is left of neighbours is gathered, but never so that a chunk holds a part of a segment beside rows of another
-    /// one: chunks lie within a segment or hold whole ones, so that whoever stores rows by segment finds them together.
+    /// What is left of neighbours is gathered, but never so that a chunk holds a part of a segment beside rows of
+    /// another one: chunks lie within a segment or hold whole ones, so that whoever stores rows by segment finds them
+    /// together.
     fn compacted(&self, chunks: &[Arc<Chunk>], dead: &[usize], epoch: u64) -> Result<Option<Compacted>> {
         if chunks.iter().zip(dead).all(|(chunk, &dead)| dead * 2 <= chunk.len()) {
             return Ok(None);

@@ -19,7 +19,8 @@
 //! the epoch is the timestamp (Bernstein and Goodman 1983).
 //!
 //! Ids are never used twice, so the difference of two snapshots of one arena needs no comparison of rows: what only the
-//! newer one sees came, what only the older one sees went, and a row that both see is one row ([`Snapshot::changes_since`]).
+//! newer one sees came, what only the older one sees went, and a row that both see is one row
+//! ([`Snapshot::changes_since`]).
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! The `continuous` and `late` modes: every query is kept as a materialized view.
 //!
 //! In `continuous`, CREATE TABLE moves to the front of the file (behind a DROP of the same name, never above a SET),
-//! each query becomes a view at the earliest place where its relations exist, and only then the data comes, the rows
-//! of successive INSERTs in steps of 1, 7, 1000 or all, sometimes all of them in one transaction. In `late`, everything stays
-//! and the view is created where its query stands, over filled relations; later changes flow into it all the same.
+//! each query becomes a view at the earliest place where its relations exist, and only then the data comes, the rows of
+//! successive INSERTs in steps of 1, 7, 1000 or all, sometimes all of them in one transaction. In `late`, everything
+//! stays and the view is created where its query stands, over filled relations; later changes flow into it all the
+//! same.
 //!
 //! At each query's place the view must hold the expected rows. In between, views are compared with their own text run
 //! in batch as long as the file's budget of time lasts, because a final check hides wrong intermediate states.

@@ -1,9 +1,9 @@
 //! How a query becomes a materialized view and a reading of it.
 //!
-//! The view is the query without its top-level ORDER BY (which stays if a LIMIT or DISTINCT ON needs it); the ORDER BY is applied
-//! again where the view is read: by ordinal, by output name, by an equal expression of the select list, or by a hidden
-//! column appended to the list. What cannot be mapped is compared without order. The text is cut at token borders and
-//! is otherwise the file's own.
+//! The view is the query without its top-level ORDER BY (which stays if a LIMIT or DISTINCT ON needs it); the ORDER BY
+//! is applied again where the view is read: by ordinal, by output name, by an equal expression of the select list, or
+//! by a hidden column appended to the list. What cannot be mapped is compared without order. The text is cut at token
+//! borders and is otherwise the file's own.
 //!
 //! It does not judge whether the engine can maintain the view: every deterministic query must become one.
 

@@ -1,8 +1,8 @@
 //! The seam between the database directory and the operating system.
 //!
-//! All bytes of a database pass through a [`Vfs`]: the [`RealVfs`], the [`MemoryVfs`] of tests and of databases that keep
-//! nothing, or the [`SimulatedVfs`], which loses power, tears writes and fills up on command. Paths are relative to the
-//! directory of the database. Files of the user are another matter: see `base::access`.
+//! All bytes of a database pass through a [`Vfs`]: the [`RealVfs`], the [`MemoryVfs`] of tests and of databases that
+//! keep nothing, or the [`SimulatedVfs`], which loses power, tears writes and fills up on command. Paths are relative
+//! to the directory of the database. Files of the user are another matter: see `base::access`.
 //!
 //! # Contract
 //!

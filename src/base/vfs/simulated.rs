@@ -1,7 +1,7 @@
 //! A disk that fails on command: power loss, torn and dropped writes, read and write errors, no space.
 //!
-//! Everything is decided by the seed and the plan, so a failure found once is found again. Operations are counted; a plan
-//! says at which of them what happens ([`SimulatedVfs::fail_at`]). After a crash every call fails until
+//! Everything is decided by the seed and the plan, so a failure found once is found again. Operations are counted; a
+//! plan says at which of them what happens ([`SimulatedVfs::fail_at`]). After a crash every call fails until
 //! [`SimulatedVfs::restart`], which brings back the disk as power loss leaves it: what was synced, and of the rest some
 //! writes whole, some in part, some not at all, in no order; of unsynced names, the first few. Handles and locks from
 //! before a crash stay dead.

@@ -1,7 +1,7 @@
 //! Fields of delimited text to arrays of a known type.
 //!
-//! In a TEXT column only an unquoted field can be NULL, so that `""` stays the empty text; in all other columns an empty
-//! field is NULL, quoted or not, because it cannot be a value. Lists and structs are JSON.
+//! In a TEXT column only an unquoted field can be NULL, so that `""` stays the empty text; in all other columns an
+//! empty field is NULL, quoted or not, because it cannot be a value. Lists and structs are JSON.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! CSV and its kin: sniffed from a sample, typed over the whole file, read in batches.
 //!
 //! Opening a file looks at its first rows for delimiter, quotes and header ([`sniff`]) and then passes over all of it
-//! once to find the narrowest type every value of a column fits ([`guess`]): the file is local, and a type that turns out
-//! wrong after a million rows costs more than the pass. Columns whose type the user gave are taken at their word, and a
-//! value that does not fit is an error that names file, line, column and value. Every row must have as many fields as
-//! the first.
+//! once to find the narrowest type every value of a column fits ([`guess`]): the file is local, and a type that turns
+//! out wrong after a million rows costs more than the pass. Columns whose type the user gave are taken at their word,
+//! and a value that does not fit is an error that names file, line, column and value. Every row must have as many
+//! fields as the first.
 
 pub mod build;
 pub mod guess;

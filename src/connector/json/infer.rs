@@ -1,8 +1,9 @@
 //! The type of JSON values, from all of them.
 //!
 //! A [`Shape`] gathers what kinds of values were seen at one place; the type is decided at the end, so the order does
-//! not matter: whole numbers and others make DOUBLE (with the texts "NaN" and "Infinity" among them, too), dates and timestamps TIMESTAMP, and whatever else is mixed is TEXT,
-//! in which objects and arrays stand as JSON. Keys keep the order of their first appearance.
+//! not matter: whole numbers and others make DOUBLE (with the texts "NaN" and "Infinity" among them, too), dates and
+//! timestamps TIMESTAMP, and whatever else is mixed is TEXT, in which objects and arrays stand as JSON. Keys keep the
+//! order of their first appearance.
 
 use std::collections::HashMap;
 use std::fmt;

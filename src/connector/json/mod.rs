@@ -1,8 +1,9 @@
 //! JSON files: lines (NDJSON), one array of objects, or objects one after another.
 //!
-//! Opening passes over the whole file once to find keys and types ([`infer`]), so a malformed value is an error with its
-//! line before anything is read. Values are decoded by Arrow; where a column is TEXT and a value is an object or array,
-//! it is turned into its JSON text first. Keys are matched by name, so the order of columns in a file does not matter.
+//! Opening passes over the whole file once to find keys and types ([`infer`]), so a malformed value is an error with
+//! its line before anything is read. Values are decoded by Arrow; where a column is TEXT and a value is an object or
+//! array, it is turned into its JSON text first. Keys are matched by name, so the order of columns in a file does not
+//! matter.
 
 pub mod infer;
 pub mod split;

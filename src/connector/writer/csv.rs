@@ -1,8 +1,8 @@
 //! Rows as delimited text that reads back as it was.
 //!
-//! NULL is the empty field (or what the option says) and never quoted; a text that would be taken for NULL is quoted, the
-//! empty text above all. Timestamps are `2013-01-31 10:15:00[.123456]`, those with a zone end in `+00`; bytes are `\x`
-//! and hexadecimal digits; lists and structs are JSON.
+//! NULL is the empty field (or what the option says) and never quoted; a text that would be taken for NULL is quoted,
+//! the empty text above all. Timestamps are `2013-01-31 10:15:00[.123456]`, those with a zone end in `+00`; bytes are
+//! `\x` and hexadecimal digits; lists and structs are JSON.
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -14,9 +14,9 @@
 //! commit after the door, and nothing that goes wrong after the publication is told to a committer.
 //!
 //! Only who holds the sequencer touches tables, indexes and circuits; it does not parse or plan, but for a commit that
-//! must be made again at the door. Mostly that is its own thread. A committer who finds nobody before it makes its epoch
-//! itself: to wake two threads costs more than a small epoch, and what the step wrote is still in this core's caches
-//! when the caller reads it.
+//! must be made again at the door. Mostly that is its own thread. A committer who finds nobody before it makes its
+//! epoch itself: to wake two threads costs more than a small epoch, and what the step wrote is still in this core's
+//! caches when the caller reads it.
 //!
 //! A failure between the door and the publication (a log that cannot be written, a defect in applying what was
 //! admitted) leaves tables that no version shows. The database takes no commit from then on; reads go on.

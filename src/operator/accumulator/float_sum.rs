@@ -6,10 +6,10 @@
 //! fit - a carry beyond 64 bits, a double outside the band - goes to an integer of 2176 bits over 2^-1074 of that
 //! group. Infinities and NaNs are counted, so that deleting them restores the finite sum.
 //!
-//! The wide integer is Kulisch's long accumulator (Kulisch and Miranker 1986): a double has its bits between 2^-1074 and
-//! 2^1023, which is 2098 places; 77 more let 2^77 of the largest double be added, and one is the sign. What is added
-//! can be taken away bit for bit, so a sum is a function of the rows that are there and of nothing else: not of their
-//! order, not of rows that came and went, not of how they were cut into batches or partitions.
+//! The wide integer is Kulisch's long accumulator (Kulisch and Miranker 1986): a double has its bits between 2^-1074
+//! and 2^1023, which is 2098 places; 77 more let 2^77 of the largest double be added, and one is the sign. What is
+//! added can be taken away bit for bit, so a sum is a function of the rows that are there and of nothing else: not of
+//! their order, not of rows that came and went, not of how they were cut into batches or partitions.
 //!
 //! # Invariants
 //! - A group's value is `(high * 2^50 + low) * 2^unit` plus its wide integer, always exactly.

@@ -2,9 +2,9 @@
 //!
 //! DataFusion takes either over rows in the opposite order where those are at hand, and lets the accumulator turn its
 //! answer round. Over a window that is the wrong answer, because without an order of its own the accumulator does not
-//! know what to turn: `array_agg(x) OVER (ORDER BY x DESC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)` over
-//! rows sorted by x came out ascending. And two calls in opposite orders beside a third were refused. As they are here,
-//! rows are sorted for them where need be. (Over frames that move, [`super::in_order`] has them.)
+//! know what to turn: `array_agg(x) OVER (ORDER BY x DESC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)`
+//! over rows sorted by x came out ascending. And two calls in opposite orders beside a third were refused. As they are
+//! here, rows are sorted for them where need be. (Over frames that move, [`super::in_order`] has them.)
 
 use std::sync::Arc;
 

@@ -185,8 +185,8 @@ impl<C: Codec> Percentile<C> {
     }
 }
 
-/// `fraction * last` as a whole place and the rest, computed on the digits of the fraction: 0.95 of 9 is 8 and 0.55, where
-/// a product of doubles would be a little less.
+/// `fraction * last` as a whole place and the rest, computed on the digits of the fraction: 0.95 of 9 is 8 and 0.55,
+/// where a product of doubles would be a little less.
 fn place(fraction: f64, last: i128) -> Option<(f64, f64)> {
     let exact = decimal::parse(&fraction.to_string()).and_then(Parsed::exact);
     let product = exact.and_then(|(digits, decimal)| Some((digits.checked_mul(last)?, decimal.scale)));

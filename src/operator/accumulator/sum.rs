@@ -1,11 +1,11 @@
 //! Sums and averages of integers, decimals and durations: exact, in integers wider than any possible sum.
 //!
-//! The state of a group is a [`Wide`] sum and the weight of its non-null rows. The weights of a relation total less than
-//! 2^63, so a sum stays below 2^63 times the largest number there is: 2^126 of the 2^127 that two limbs hold for BIGINT,
-//! 2^127 for UBIGINT, 2^190 of 2^191 and 2^316 of 2^319 for decimals. On the way there it may wrap, because addition
-//! modulo a power of two forgets nothing. So the answer does not depend on the order of rows. Sums that do not fit their
-//! type are errors of the read (SQLSTATE 22003). Averages of integers round the exact quotient once to DOUBLE; averages
-//! of decimals round to the result scale, halves away from zero.
+//! The state of a group is a [`Wide`] sum and the weight of its non-null rows. The weights of a relation total less
+//! than 2^63, so a sum stays below 2^63 times the largest number there is: 2^126 of the 2^127 that two limbs hold for
+//! BIGINT, 2^127 for UBIGINT, 2^190 of 2^191 and 2^316 of 2^319 for decimals. On the way there it may wrap, because
+//! addition modulo a power of two forgets nothing. So the answer does not depend on the order of rows. Sums that do not
+//! fit their type are errors of the read (SQLSTATE 22003). Averages of integers round the exact quotient once to
+//! DOUBLE; averages of decimals round to the result scale, halves away from zero.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Items that are computed by a query in FROM, under names of their own, and get theirs around it.
 //!
-//! - `SELECT a + 1 AS a, unnest(list) FROM t`: DataFusion computes the items together with the columns that they use, in
-//!   one list, where `a` would be two things.
-//! - `SELECT DISTINCT ON ((SELECT ..)) ..`: DataFusion does not see that a subquery is the same in ON and in ORDER BY, and
-//!   takes none there.
+//! - `SELECT a + 1 AS a, unnest(list) FROM t`: DataFusion computes the items together with the columns that they use,
+//!   in one list, where `a` would be two things.
+//! - `SELECT DISTINCT ON ((SELECT ..)) ..`: DataFusion does not see that a subquery is the same in ON and in ORDER BY,
+//!   and takes none there.
 //!
 //! Keys of ORDER BY and ON that are no items come out of that query too.
 
@@ -12,13 +12,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, Value, Visitor, VisitorMut,
+    TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitorMut,
 };
 
 use super::Binder;
 use crate::base::error::Result;
 use crate::sql::name::normal;
-use crate::sql::walk::{expressions, walk, walk_mut};
+use crate::sql::walk::{expressions, own_expressions, walk_mut};
 
 /// Parts every SELECT of the query where names are in each other's way.
 pub(super) fn part(query: &mut Query, _binder: &Binder<'_>) -> Result<()> {
@@ -182,8 +182,7 @@ fn names_collide(select: &Select) -> bool {
     if matches!(select.distinct, Some(Distinct::On(_))) || !select.projection.iter().all(plain) {
         return false;
     }
-    let mut uses = Uses::default();
-    let _ = walk(&select.projection, &mut uses);
+    let uses = Uses::of(&select.projection);
     uses.unnest
         && select.projection.iter().any(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } => {
@@ -230,42 +229,27 @@ fn column_name(expr: &Expr) -> Option<Ident> {
 /// What the items of a SELECT use, subqueries left out.
 #[derive(Default)]
 struct Uses {
-    depth: usize,
     unnest: bool,
     columns: BTreeSet<String>,
 }
 
-impl Visitor for Uses {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        match expr {
+impl Uses {
+    fn of(items: &impl Visit) -> Self {
+        let mut uses = Uses::default();
+        own_expressions(items, |expr| match expr {
             Expr::Function(call) => {
                 let name = match call.name.0.as_slice() {
                     [ObjectNamePart::Identifier(name)] => normal(name),
                     _ => String::new(),
                 };
-                self.unnest |= name == "unnest";
+                uses.unnest |= name == "unnest";
             }
             Expr::Identifier(name) => {
-                self.columns.insert(normal(name));
+                uses.columns.insert(normal(name));
             }
-            Expr::CompoundIdentifier(parts) => self.columns.extend(parts.iter().map(normal)),
+            Expr::CompoundIdentifier(parts) => uses.columns.extend(parts.iter().map(normal)),
             _ => {}
-        }
-        ControlFlow::Continue(())
+        });
+        uses
     }
 }

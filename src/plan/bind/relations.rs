@@ -1,7 +1,8 @@
 //! Table factors that DataFusion does not know: windows, set operations with multiplicities, files.
 //!
 //! TUMBLE, HOP and CUMULATE become projections ([`crate::plan::windows`]), `EXCEPT ALL` and `INTERSECT ALL` (which are
-//! marked table functions by then) become counts ([`crate::plan::rewrite::set_operations`]). What DataFusion would ignore in silence (TABLESAMPLE) is refused.
+//! marked table functions by then) become counts ([`crate::plan::rewrite::set_operations`]). What DataFusion would
+//! ignore in silence (TABLESAMPLE) is refused.
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{DFSchema, Result as DataFusionResult};

@@ -5,8 +5,8 @@
 //! key is spelled in one way, a set has it once, and all sets have their keys in one order. ROLLUP and CUBE that hold
 //! such keys, or several keys as one, are written as the sets that they stand for.
 //!
-//! Keys of DISTINCT ON may be numbers of items, may stand twice, and lead ORDER BY in any order; DataFusion wants the same
-//! expressions there, once and in the same order.
+//! Keys of DISTINCT ON may be numbers of items, may stand twice, and lead ORDER BY in any order; DataFusion wants the
+//! same expressions there, once and in the same order.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

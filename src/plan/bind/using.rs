@@ -1,7 +1,7 @@
 //! The columns that joins with USING share.
 //!
-//! The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one, as it would be
-//! to DataFusion's binder; of inner and left joins it is the left one, wherever it stands.
+//! The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one, as it would
+//! be to DataFusion's binder; of inner and left joins it is the left one, wherever it stands.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use super::Binder;
 use crate::base::error::{Error, Result};
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::{call, relation_name, using_columns};
-use crate::sql::walk::walk_mut;
+use crate::sql::walk::{own_expressions_mut, walk_mut};
 
 /// Gives the column names of a relation of the catalog.
 pub(super) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
@@ -136,8 +136,8 @@ fn shared_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Exp
     result
 }
 
-/// What `*` means where joins have USING and the columns of all relations are known: the columns of USING once, where the
-/// leftmost relation has them.
+/// What `*` means where joins have USING and the columns of all relations are known: the columns of USING once, where
+/// the leftmost relation has them.
 fn all_columns(
     select: &Select,
     merged: &[(Ident, Expr)],
@@ -409,30 +409,9 @@ fn replace_in_wildcard(options: &mut ast::WildcardAdditionalOptions, name: &Iden
 
 /// Replaces the bare column `name` in an expression, not in its subqueries, which may have columns of that name.
 fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
-    struct Replace<'a> {
-        name: &'a Ident,
-        merged: &'a Expr,
-        depth: usize,
-    }
-    impl VisitorMut for Replace<'_> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-            self.depth += 1;
-            ControlFlow::Continue(())
+    own_expressions_mut(expr, |expr| {
+        if matches!(expr, Expr::Identifier(column) if same(column, name)) {
+            *expr = merged.clone();
         }
-
-        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if self.depth == 0 && matches!(expr, Expr::Identifier(column) if same(column, self.name)) {
-                *expr = self.merged.clone();
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = walk_mut(expr, &mut Replace { name, merged, depth: 0 });
+    });
 }

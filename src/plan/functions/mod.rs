@@ -3,7 +3,8 @@
 //! [`registry`] finds a function by its name; [`builtin`] says which there are, and is where one is added. Functions of
 //! time are in [`crate::plan::time`], aggregates in [`crate::operator::accumulator`], the functions of time windows in
 //! [`crate::plan::windows`]; here are the clock ([`clock`]), DataFusion's window functions as SQL wants them
-//! ([`window`]), the patterns of SIMILAR TO ([`similar`]), the user's own ([`user`]) and those that only rewrites call ([`marker`]).
+//! ([`window`]), the patterns of SIMILAR TO ([`similar`]), the user's own ([`user`]) and those that only rewrites call
+//! ([`marker`]).
 
 mod builtin;
 pub(crate) mod clock;

@@ -1,9 +1,9 @@
 //! `similar_to_escape`: a pattern of SIMILAR TO as a regular expression.
 //!
-//! `a SIMILAR TO p ESCAPE e` is `a ~ similar_to_escape(p, e)`, as in PostgreSQL: the expression is one for the whole text.
-//! In such a pattern `%` stands for any text and `_` for any character;
-//! `| * + ? {m,n} ( ) [ ]` mean what they mean in regular expressions, and everything else stands for itself. A
-//! character behind the escape, `\` unless another is given, stands for itself too, except for `\d`, `\s` and `\w`.
+//! `a SIMILAR TO p ESCAPE e` is `a ~ similar_to_escape(p, e)`, as in PostgreSQL: the expression is one for the whole
+//! text. In such a pattern `%` stands for any text and `_` for any character; `| * + ? {m,n} ( ) [ ]` mean what they
+//! mean in regular expressions, and everything else stands for itself. A character behind the escape, `\` unless
+//! another is given, stands for itself too, except for `\d`, `\s` and `\w`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! DataFusion's window functions, where they are not what SQL asks for.
 //!
-//! Numbers of rows (`row_number`, `rank`, `dense_rank`, `ntile`) are BIGINT, not unsigned: so they compare with a BIGINT
-//! without a detour over decimals. `lead` and `lag` with IGNORE NULLS are computed over a whole partition at a time;
-//! row by row, DataFusion loses count of the values it has passed.
+//! Numbers of rows (`row_number`, `rank`, `dense_rank`, `ntile`) are BIGINT, not unsigned: so they compare with a
+//! BIGINT without a detour over decimals. `lead` and `lag` with IGNORE NULLS are computed over a whole partition at a
+//! time; row by row, DataFusion loses count of the values it has passed.
 
 use std::ops::Range;
 use std::sync::Arc;

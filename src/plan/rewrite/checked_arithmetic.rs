@@ -1,9 +1,10 @@
 //! Arithmetic that never wraps.
 //!
 //! DataFusion computes `9223372036854775807 + 1` as the smallest BIGINT, and lets a DECIMAL(38,0) have 39 digits. After
-//! types are settled, every `+`, `-`, `*` and negation of integers and of the widest decimals becomes a call of [`CheckedArithmetic`], which raises 22003 instead and displays as the
-//! operator did, so that no name in the plan changes. Folding of constants leaves a failing call in the plan, to fail
-//! when, and only if, it is evaluated. Division is left to DataFusion, which checks it.
+//! types are settled, every `+`, `-`, `*` and negation of integers and of the widest decimals becomes a call of
+//! [`CheckedArithmetic`], which raises 22003 instead and displays as the operator did, so that no name in the plan
+//! changes. Folding of constants leaves a failing call in the plan, to fail when, and only if, it is evaluated.
+//! Division is left to DataFusion, which checks it.
 
 use std::fmt::Write;
 use std::sync::Arc;

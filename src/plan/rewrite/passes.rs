@@ -1,12 +1,13 @@
 //! The passes that make the shared plan of a bound one, in their order.
 //!
-//! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes alone.
+//! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes
+//!   alone.
 //! - `with_ties` makes ranks of the limits that keep ties.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
 //! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
-//!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes once
-//!   all casts are there, those of `root` too.
+//!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes
+//!   once all casts are there, those of `root` too.
 //! - `guards` ties what can fail to what stands before it, so that everything may be moved after.
 //! - `root` fixes the result's columns, so that the optimiser can prune what they do not need.
 //! - `optimize` decorrelates, pushes down and prunes; what is still a subquery is refused.

@@ -1,7 +1,7 @@
 //! Which rows are shared: markers become leaves, or parts of their one reader.
 //!
-//! What such rows are, and why a leaf, is told in [`crate::plan::shared`]. Here is decided which plans may give different
-//! rows to different readers, and their plans are taken through the passes by themselves.
+//! What such rows are, and why a leaf, is told in [`crate::plan::shared`]. Here is decided which plans may give
+//! different rows to different readers, and their plans are taken through the passes by themselves.
 
 use std::collections::HashMap;
 use std::sync::Arc;

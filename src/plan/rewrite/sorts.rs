@@ -1,7 +1,8 @@
 //! Sorts that order nothing.
 //!
 //! A query in FROM or an expression has no order unless a LIMIT or OFFSET of its own takes from it. DataFusion's binder
-//! would drop such sorts itself, but takes one for useless that has a LIMIT with an OFFSET above it, or an OFFSET alone.
+//! would drop such sorts itself, but takes one for useless that has a LIMIT with an OFFSET above it, or an OFFSET
+//! alone.
 
 use std::sync::Arc;
 

@@ -27,6 +27,7 @@ use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
 use crate::plan::properties::row_count_max;
+use crate::plan::rules::dependencies::is_new;
 use crate::plan::walk::{Walk, rewrite_node};
 
 /// Makes every order that decides content total.
@@ -341,6 +342,13 @@ fn order_aggregate(call: AggregateFunction, schema: &DFSchemaRef, groups: &[Expr
         return Transformed::no(call);
     }
     let AggregateFunction { func, mut params } = call;
+    let given = params.order_by.len();
+    // A constant orders nothing, and functions that find the first row take no key twice; folding makes such keys.
+    let mut known: Vec<Expr> = vec![];
+    params.order_by.retain(|key| {
+        let expr = key.expr.clone().unalias_nested().data;
+        !matches!(expr, Expr::Literal(..)) && is_new(&mut known, &expr)
+    });
     let before = params.order_by.len();
     if params.distinct {
         // Of equal values one is kept, so the value alone must order them.
@@ -356,6 +364,6 @@ fn order_aggregate(call: AggregateFunction, schema: &DFSchemaRef, groups: &[Expr
             }
         }
     }
-    let changed = params.order_by.len() != before;
+    let changed = before < given || params.order_by.len() > before;
     Transformed::new_transformed(AggregateFunction { func, params }, changed)
 }

@@ -82,7 +82,7 @@ impl OptimizerRule for KeysOnce {
 }
 
 /// Whether the key is not known yet; from now on it is.
-pub(super) fn is_new(known: &mut Vec<Expr>, key: &Expr) -> bool {
+pub(crate) fn is_new(known: &mut Vec<Expr>, key: &Expr) -> bool {
     let is_new = !known.contains(key);
     if is_new {
         known.push(key.clone());

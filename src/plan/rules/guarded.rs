@@ -38,8 +38,8 @@ impl<R: OptimizerRule> OptimizerRule for Guarded<R> {
     }
 }
 
-/// Whether the plan joins NULL to NULL. EliminateCrossJoin makes such joins anew as joins that do not, or others as joins
-/// that do.
+/// Whether the plan joins NULL to NULL. EliminateCrossJoin makes such joins anew as joins that do not, or others as
+/// joins that do.
 pub(crate) fn joins_nulls(plan: &LogicalPlan) -> bool {
     exists(plan, |node| match node {
         LogicalPlan::Join(join) => {
@@ -49,8 +49,8 @@ pub(crate) fn joins_nulls(plan: &LogicalPlan) -> bool {
     })
 }
 
-/// Whether the plan groups by sets. CommonSubexprEliminate would compute parts of a set's keys below it, and leave a set
-/// that no operator takes.
+/// Whether the plan groups by sets. CommonSubexprEliminate would compute parts of a set's keys below it, and leave a
+/// set that no operator takes.
 pub(crate) fn has_grouping_sets(plan: &LogicalPlan) -> bool {
     exists(plan, |node| match node {
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))),

@@ -1,10 +1,10 @@
 //! Filters pushed down, except where that asks something else.
 //!
-//! DataFusion's rule pushes a condition wherever all its columns are known, and so one without columns everywhere: below
-//! an aggregate that has a row also over nothing (`WHERE 1 = 0`, `n = 1 AND n = 3` once it is found to be false), or a
-//! `random() < 0.5` below a join. It drops the stricter of `5 < x` and `x >= 5`, because it takes the literal to stand
-//! on the right. Here conditions without columns and volatile ones stay where they are, literals are turned to the
-//! right first, and aggregates are passed by conditions on their keys alone.
+//! DataFusion's rule pushes a condition wherever all its columns are known, and so one without columns everywhere:
+//! below an aggregate that has a row also over nothing (`WHERE 1 = 0`, `n = 1 AND n = 3` once it is found to be false),
+//! or a `random() < 0.5` below a join. It drops the stricter of `5 < x` and `x >= 5`, because it takes the literal to
+//! stand on the right. Here conditions without columns and volatile ones stay where they are, literals are turned to
+//! the right first, and aggregates are passed by conditions on their keys alone.
 
 use std::sync::Arc;
 

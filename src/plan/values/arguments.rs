@@ -4,8 +4,8 @@
 //! `array_append([1.5], 22.75)` would be a function that does not exist. Here lists and items are brought to the type
 //! that holds both: DOUBLE where one is a float, as everywhere, else a DECIMAL.
 //!
-//! `coalesce`, `greatest` and their like give one of their arguments. A text beside dates or intervals among them, which
-//! DataFusion refuses, becomes one; that it is a literal is seen to by [`settle`](super::settle).
+//! `coalesce`, `greatest` and their like give one of their arguments. A text beside dates or intervals among them,
+//! which DataFusion refuses, becomes one; that it is a literal is seen to by [`settle`](super::settle).
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Comparisons with a decimal literal, said in the type of what is compared.
 //!
-//! `amount > 9.999` would cast every DECIMAL(12,2) to three digits behind the point, and `count > 9.5` every BIGINT to a
-//! decimal. Nothing lies between two neighbours of a type, so `amount > 9.99` and `count > 9` say the same.
+//! `amount > 9.999` would cast every DECIMAL(12,2) to three digits behind the point, and `count > 9.5` every BIGINT to
+//! a decimal. Nothing lies between two neighbours of a type, so `amount > 9.99` and `count > 9` say the same.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;

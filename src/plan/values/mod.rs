@@ -5,7 +5,8 @@
 //! does. So before it settles types, [`settle`] decides: operands that mix DOUBLE and DECIMAL become DOUBLE, arithmetic
 //! and rounding of decimals become functions whose types are fixed ([`arithmetic`], [`rounding`]), explicit casts
 //! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
-//! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of one type are brought to it ([`arguments`]).
+//! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of
+//! one type are brought to it ([`arguments`]).
 
 pub(crate) mod arguments;
 pub mod arithmetic;

@@ -40,7 +40,8 @@ const OF_DOUBLES: [&str; 4] = ["power", "pow", "log", "nanvl"];
 /// The function that is called `length`, `len` and `char_length`.
 const LENGTH: &str = "character_length";
 
-/// Binds arithmetic with decimals, whose types DataFusion may not find at all: it refuses scales of more than 38 digits.
+/// Binds arithmetic with decimals, whose types DataFusion may not find at all: it refuses scales of more than 38
+/// digits.
 #[derive(Debug)]
 pub(crate) struct DecimalOperators;
 

@@ -1,9 +1,9 @@
 //! The dialect of Eddy as sqlparser sees it: PostgreSQL's words, precedence and literals, DuckDB's friendliness.
 //!
 //! It promises two things beyond a choice of features. Only PostgreSQL's reserved words are reserved (`reserved`), so
-//! that no word of ours is lost as a name. And the work of the parser is bounded: sqlparser tries a parenthesis in FROM first as a
-//! subquery, then as a join, which doubles the work at every level; [`EddyDialect`] counts expressions and tables and
-//! stops the parser when there are many more than tokens.
+//! that no word of ours is lost as a name. And the work of the parser is bounded: sqlparser tries a parenthesis in FROM
+//! first as a subquery, then as a join, which doubles the work at every level; [`EddyDialect`] counts expressions and
+//! tables and stops the parser when there are many more than tokens.
 
 use std::any::TypeId;
 use std::cell::Cell;

@@ -1,11 +1,11 @@
 //! From text to the tokens that sqlparser reads.
 //!
 //! White space goes, places count from the start of the script, and what sqlparser has no grammar for is said in words
-//! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes
-//! `(SELECT * FROM (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's
-//! `TUMBLE(TABLE t, ..)` loses its TABLE, DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in),
-//! `* EXCEPT (a)` is `* EXCLUDE (a)`, a frame's `EXCLUDE NO OTHERS` goes, `0x1F` is 31, and every `?` gets its number. A token put in stands where the word
-//! it replaces stands, so places stay true.
+//! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes `(SELECT * FROM
+//! (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's `TUMBLE(TABLE t, ..)` loses its TABLE,
+//! DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in), `* EXCEPT (a)` is `* EXCLUDE (a)`,
+//! the `EXCLUDE NO OTHERS` of a frame goes, `0x1F` is 31, and every `?` gets its number. A token put in stands where the
+//! word it replaces stands, so places stay true.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
 //! Functions and fields under one spelling.
 //!
 //! All clock functions are `now()`, cast where they give less than a moment; `count()` is `count(*)`, `mod(a, b)` is
-//! `a % b`, and a field of an expression is taken by its text.
+//! `a % b`, and a field of an expression is taken by its text. A number that an aggregate is ordered by is a constant.
 
 use sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Subscript,
-    TimezoneInfo, Value,
+    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    Spanned, Subscript, TimezoneInfo, Value,
 };
 
 use super::build::{call_at, cast, take};
@@ -15,11 +15,25 @@ use crate::sql::name::normal;
 /// Rewrites an expression whose parts are rewritten.
 pub(super) fn expression(expr: &mut Expr) -> Result<()> {
     match expr {
-        Expr::Function(_) => function(expr),
+        Expr::Function(call) => {
+            constant_keys(&mut call.args);
+            function(expr);
+        }
         Expr::CompoundFieldAccess { root, access_chain } => fields_by_text(root, access_chain),
         _ => {}
     }
     Ok(())
+}
+
+/// A number in the ORDER BY of an aggregate is a constant; bare, the binder takes it for the place of a column.
+fn constant_keys(args: &mut FunctionArguments) {
+    let FunctionArguments::List(list) = args else { return };
+    for clause in &mut list.clauses {
+        let FunctionArgumentClause::OrderBy(keys) = clause else { continue };
+        for key in keys.iter_mut().filter(|key| matches!(key.expr, Expr::Value(_))) {
+            key.expr = Expr::Nested(Box::new(take(&mut key.expr)));
+        }
+    }
 }
 
 fn function(expr: &mut Expr) {

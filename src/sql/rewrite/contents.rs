@@ -3,12 +3,10 @@
 //! GROUP BY ALL is rewritten before anything is resolved, so aggregates are known by a list of names. Subqueries are
 //! another query's business and not looked into.
 
-use std::ops::ControlFlow;
-
-use sqlparser::ast::{Expr, Query, Visitor};
+use sqlparser::ast::Expr;
 
 use crate::sql::name::normal;
-use crate::sql::walk::walk;
+use crate::sql::walk::own_expressions;
 
 /// Names of aggregates, sorted: ours, DataFusion's and the usual ones of others.
 const AGGREGATES: &[&str] = &[
@@ -116,46 +114,18 @@ pub(super) struct Contents {
 
 /// Looks through an expression.
 pub(super) fn contents(expr: &Expr) -> Contents {
-    let mut search = Search { found: Contents::default(), subqueries: 0 };
-    let ControlFlow::Continue(()) = walk(expr, &mut search);
-    search.found
-}
-
-struct Search {
-    found: Contents,
-    subqueries: usize,
-}
-
-impl Visitor for Search {
-    type Break = std::convert::Infallible;
-
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<Self::Break> {
-        self.subqueries += 1;
-        self.found.subquery = true;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Self::Break> {
-        self.subqueries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
-        if self.subqueries > 0 {
-            return ControlFlow::Continue(());
+    let mut found = Contents::default();
+    own_expressions(expr, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => found.column = true,
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => found.subquery = true,
+        Expr::Function(function) if function.over.is_some() => found.window = true,
+        Expr::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal).unwrap_or_default();
+            found.aggregate |=
+                AGGREGATES.contains(&name.as_str()) || function.filter.is_some() || !function.within_group.is_empty();
+            found.unnest |= name == "unnest";
         }
-        match expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.found.column = true,
-            Expr::Function(function) if function.over.is_some() => self.found.window = true,
-            Expr::Function(function) => {
-                let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal).unwrap_or_default();
-                self.found.aggregate |= AGGREGATES.contains(&name.as_str())
-                    || function.filter.is_some()
-                    || !function.within_group.is_empty();
-                self.found.unnest |= name == "unnest";
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
+        _ => {}
+    });
+    found
 }

@@ -1,9 +1,9 @@
 //! The one stage that changes syntax trees: from the SQL people type to the SQL that is bound.
 //!
 //! A tree passes through here twice. What it says in words of ours is said in plain SQL as soon as it is read
-//! ([`on_reading`]), so that whoever looks at a statement sees one spelling; what the binder below us would get wrong is
-//! changed right before it binds ([`before_binding`]), because until then literals must stand as they were written, and
-//! because a value that cannot be read is an error of its statement, not of the script around it. Both are lists of
+//! ([`on_reading`]), so that whoever looks at a statement sees one spelling; what the binder below us would get wrong
+//! is changed right before it binds ([`before_binding`]), because until then literals must stand as they were written,
+//! and because a value that cannot be read is an error of its statement, not of the script around it. Both are lists of
 //! named passes, each a file that looks at the tree alone; what needs the catalog is a pass of `plan::bind`.
 //!
 //! Trees stay valid SQL and places in the text are kept. What syntax has no words for is a [`marker`].

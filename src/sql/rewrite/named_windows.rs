@@ -2,16 +2,13 @@
 //!
 //! The binder below us knows `OVER w` alone, and passes over a name inside the parentheses.
 
-use std::ops::ControlFlow;
-
 use sqlparser::ast::{
-    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, VisitMut, VisitorMut, WindowSpec,
-    WindowType,
+    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, VisitMut, WindowSpec, WindowType,
 };
 
 use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::sql::name::normal;
-use crate::sql::walk::walk_mut;
+use crate::sql::walk::own_expressions_mut;
 
 /// Writes out the windows of a SELECT's items and clauses.
 pub(super) fn select(select: &mut Select) -> Result<()> {
@@ -90,43 +87,17 @@ impl Windows {
 
     /// Writes out the windows in `node`, not those of its subqueries, which have names of their own.
     fn write_out(&self, node: &mut impl VisitMut) -> Result<()> {
-        match walk_mut(node, &mut WriteOut { windows: self, queries: 0 }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
-    }
-}
-
-struct WriteOut<'a> {
-    windows: &'a Windows,
-    queries: usize,
-}
-
-impl VisitorMut for WriteOut<'_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if self.queries == 0
-            && let Expr::Function(call) = expr
-            && let Some(WindowType::WindowSpec(spec)) = &mut call.over
-            && spec.window_name.is_some()
-        {
-            match self.windows.whole(spec) {
-                Ok(whole) => *spec = whole,
-                Err(error) => return ControlFlow::Break(error),
+        let mut done = Ok(());
+        own_expressions_mut(node, |expr| {
+            if done.is_ok()
+                && let Expr::Function(call) = expr
+                && let Some(WindowType::WindowSpec(spec)) = &mut call.over
+                && spec.window_name.is_some()
+            {
+                done = self.whole(spec).map(|whole| *spec = whole);
             }
-        }
-        ControlFlow::Continue(())
+        });
+        done
     }
 }
 

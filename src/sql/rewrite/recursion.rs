@@ -1,5 +1,5 @@
-//! A recursive query has the types of its first branch. A decimal literal there is a start, not a measure of what comes:
-//! it gets as many digits as results of arithmetic keep.
+//! A recursive query has the types of its first branch. A decimal literal there is a start, not a measure of what
+//! comes: it gets as many digits as results of arithmetic keep.
 
 use std::ops::ControlFlow;
 

@@ -1,5 +1,5 @@
-//! The bank: money moves between accounts while views over it are made, refreshed, replaced and dropped, and nobody ever
-//! sees a cent too much, neither in a read nor in a subscription.
+//! The bank: money moves between accounts while views over it are made, refreshed, replaced and dropped, and nobody
+//! ever sees a cent too much, neither in a read nor in a subscription.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Four connections at once: definitions, rows, transactions, readers and subscribers in whatever order threads run.
 //!
-//! What each connection does follows from the seed; how the four are interleaved does not. Statements may be refused
-//! (a name is taken, a commit conflicts), but at the end every view equals its query, every subscriber's sum is what its
+//! What each connection does follows from the seed; how the four are interleaved does not. Statements may be refused (a
+//! name is taken, a commit conflicts), but at the end every view equals its query, every subscriber's sum is what its
 //! relation holds, and the recorded log makes an equal database.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Grids of results that never end: each row is printed as it comes.
 //!
 //! The head is printed once, before the first rows. Columns are as wide as the first rows need, or as their types
-//! usually do, and only ever grow, so most rows stand under each other. On a terminal, rows that came are green and rows that went are red,
-//! where the result has a column `_weight` to tell them by.
+//! usually do, and only ever grow, so most rows stand under each other. On a terminal, rows that came are green and
+//! rows that went are red, where the result has a column `_weight` to tell them by.
 
 use std::io::{self, Write};
 

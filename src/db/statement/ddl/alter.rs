@@ -1,8 +1,9 @@
 //! ALTER: columns added, dropped, renamed, of another type, with other defaults; relations renamed.
 //!
-//! Nothing stored is touched but by a change of type: a column is known by its identity, rows keep the columns they were
-//! stored with, and an added column has a value of its own for rows that are older. What a view needs is refused: a view
-//! needs what makes its plan differ, so it is planned with the definition before and after and the two are compared.
+//! Nothing stored is touched but by a change of type: a column is known by its identity, rows keep the columns they
+//! were stored with, and an added column has a value of its own for rows that are older. What a view needs is refused:
+//! a view needs what makes its plan differ, so it is planned with the definition before and after and the two are
+//! compared.
 
 use std::sync::Arc;
 

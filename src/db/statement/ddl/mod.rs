@@ -2,9 +2,9 @@
 //!
 //! A statement is computed from a version into a [`Proposal`]: a catalog delta, rows that come with it, and what was
 //! read on the way. [`Definer::realize`] then makes the state that goes with it, on the caller's thread while commits
-//! go on: it runs long for a view that is filled or a column that is converted. Both are functions of the version alone,
-//! so that the door can have them made again, and so that replay, which has the delta from the log, takes the second
-//! step only.
+//! go on: it runs long for a view that is filled or a column that is converted. Both are functions of the version
+//! alone, so that the door can have them made again, and so that replay, which has the delta from the log, takes the
+//! second step only.
 //!
 //! - [`create`]: tables, streams, indexes.
 //! - [`view`]: views and materialized views, replaced and refreshed.

@@ -1,8 +1,8 @@
 //! From a catalog delta to the state that goes with it.
 //!
 //! Everything that takes long or may fail happens here, from one version and before the door: empty tables, indexes of
-//! new keys over the rows there are, converted columns, checks of NOT NULL, circuits filled. It decides nothing that the
-//! delta does not say, so that a replay comes to the same.
+//! new keys over the rows there are, converted columns, checks of NOT NULL, circuits filled. It decides nothing that
+//! the delta does not say, so that a replay comes to the same.
 
 use std::sync::Arc;
 

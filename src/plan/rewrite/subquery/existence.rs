@@ -2,8 +2,8 @@
 //!
 //! An aggregate without GROUP BY, or with a grouping set of nothing (ROLLUP, CUBE), has a row whatever it reads, so the
 //! answer is known. Of a LIMIT only 0 matters; an OFFSET asks whether there are more rows than it skips, which is a
-//! count. DataFusion drops every limit of a correlated EXISTS, also one that stands further down, so that such an EXISTS
-//! becomes a count as well.
+//! count. DataFusion drops every limit of a correlated EXISTS, also one that stands further down, so that such an
+//! EXISTS becomes a count as well.
 
 use std::sync::Arc;
 

@@ -105,8 +105,8 @@ impl Lifted {
 }
 
 impl Lifter<'_> {
-    /// All nodes of a plan with their conditions above them, if they are such that these may not be pulled through. What
-    /// is below LATERAL is a subquery of its own, which has been looked at.
+    /// All nodes of a plan with their conditions above them, if they are such that these may not be pulled through.
+    /// What is below LATERAL is a subquery of its own, which has been looked at.
     fn make_all_plain(&self, plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
         plan.transform_down(|node| match self.make_plain(node)? {
             Transformed { data: LogicalPlan::Join(mut join), transformed, .. }

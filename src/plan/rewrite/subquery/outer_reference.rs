@@ -1,7 +1,7 @@
 //! `outer.column` in a subquery whose own tables have a column called `outer`.
 //!
-//! DataFusion reads `dept.id` as the field `id` of a column `dept` whenever the subquery has such a column, whatever its
-//! type. [`CompoundNames`] sees that a column is no struct and leaves a reference to an outer relation instead, of
+//! DataFusion reads `dept.id` as the field `id` of a column `dept` whenever the subquery has such a column, whatever
+//! its type. [`CompoundNames`] sees that a column is no struct and leaves a reference to an outer relation instead, of
 //! unknown type; [`resolve`] finds the relation among the queries around it.
 
 use std::sync::Arc;

@@ -1,17 +1,17 @@
 //! Subqueries that refer past the query around them.
 //!
-//! In `.. FROM o WHERE EXISTS (SELECT .. FROM c WHERE EXISTS (SELECT .. WHERE b.c = c.id AND b.o = o.id))` the innermost
-//! query uses a column of the outermost. DataFusion turns the inner EXISTS into a join with `c`, where `o.id` does not
-//! exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`, of which
-//! only the one equal to the outer row's counts, and the inner query refers to that. A reference
-//! past two queries is brought near twice. LATERAL is such a query too: it lies over the left side of its join, and
-//! what its own subqueries and laterals use of that is brought into it.
+//! In `.. FROM o WHERE EXISTS (SELECT .. FROM c WHERE EXISTS (SELECT .. WHERE b.c = c.id AND b.o = o.id))` the
+//! innermost query uses a column of the outermost. DataFusion turns the inner EXISTS into a join with `c`, where `o.id`
+//! does not exist. So the column is brought there: the middle query reads, beside `c`, the distinct values of `o.id`,
+//! of which only the one equal to the outer row's counts, and the inner query refers to that. A reference past two
+//! queries is brought near twice. LATERAL is such a query too: it lies over the left side of its join, and what its own
+//! subqueries and laterals use of that is brought into it.
 //!
 //! # Why the answer is the same
 //!
 //! For a row `o` of the outer query the middle query is a function of the value `v = o.id` alone: `M(v)`. Over the
-//! distinct values `D` of `o.id` it becomes `{(d, m) : d in D, m in M(d)}`, of which `d = v` is kept. `D` holds `v`, and
-//! holds it once, so what is kept is `M(v)` with every row as often as before. Three things make it so:
+//! distinct values `D` of `o.id` it becomes `{(d, m) : d in D, m in M(d)}`, of which `d = v` is kept. `D` holds `v`,
+//! and holds it once, so what is kept is `M(v)` with every row as often as before. Three things make it so:
 //!
 //! ```text
 //! D holds every v of an outer row    it is read from what lies below the outer node; conditions left out, because they
@@ -22,8 +22,9 @@
 //!                                    first: computed once, read by the outer query and by D
 //! ```
 //!
-//! The set of outer values is the domain of Neumann and Kemper (Unnesting Arbitrary Queries, BTW 2015), who push it down
-//! to where it is used; here it goes no deeper than the query that skips a level, and DataFusion decorrelates the rest.
+//! The set of outer values is the domain of Neumann and Kemper (Unnesting Arbitrary Queries, BTW 2015), who push it
+//! down to where it is used; here it goes no deeper than the query that skips a level, and DataFusion decorrelates the
+//! rest.
 
 use std::sync::Arc;
 
@@ -97,8 +98,8 @@ fn map_lateral(
     }
 }
 
-/// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over. What comes
-/// into the subqueries of that plan is the same rows as below `node`, so what is not settled becomes shared rows.
+/// Applies `change` to every node of the subqueries of `node` that are `wanted`, with the plan they lie over. What
+/// comes into the subqueries of that plan is the same rows as below `node`, so what is not settled becomes shared rows.
 pub(super) fn map_inner_nodes(
     node: LogicalPlan,
     context: &PassContext<'_>,
@@ -231,7 +232,8 @@ fn middle(
     LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
 }
 
-/// Lets the subqueries of a node, and the query of LATERAL, refer to what was brought near instead of the `far` columns.
+/// Lets the subqueries of a node, and the query of LATERAL, refer to what was brought near instead of the `far`
+/// columns.
 fn refer_to(node: LogicalPlan, far: &[Column], alias: &str) -> DataFusionResult<LogicalPlan> {
     let mut refer = |expr: Expr| match expr {
         Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {

@@ -1,8 +1,8 @@
 //! Scalar subqueries that depend on the outer row by more than equality.
 //!
 //! DataFusion turns `(SELECT count(*) FROM b WHERE b.x = a.x)` into a join with groups of `b.x`; with `b.x < a.x` there
-//! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends
-//! on the outer row only by being about its value: `FROM b, (SELECT DISTINCT x FROM a) d WHERE b.x < d.x AND d.x = a.x`.
+//! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends on
+//! the outer row only by being about its value: `FROM b, (SELECT DISTINCT x FROM a) d WHERE b.x < d.x AND d.x = a.x`.
 //!
 //! The law is that of [`skipped_level`](super::skipped_level): the subquery is a function of `a.x`, it is computed for
 //! every value there is, and the equality, which can be grouped by, picks the value of the outer row. A value for which

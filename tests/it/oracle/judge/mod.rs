@@ -6,8 +6,9 @@
 //! at the end a view made late; batch must also pass the checks of [`partition`] that need no reference.
 //!
 //! `EDDY_ORACLE_HISTORIES` sets the number of histories (300; a campaign takes 20000), `EDDY_ORACLE_SEED` the first
-//! seed (1, so that a green tree stays green; a campaign takes others). `EDDY_ORACLE_KEEP_GOING=1` shows all failures instead of the first. [`features`] says how
-//! parts of SQL are left out. A failing history is made smaller before it is shown, as SQL that can be run.
+//! seed (1, so that a green tree stays green; a campaign takes others). `EDDY_ORACLE_KEEP_GOING=1` shows all failures
+//! instead of the first. [`features`] says how parts of SQL are left out. A failing history is made smaller before it
+//! is shown, as SQL that can be run.
 
 mod decode;
 mod evaluate;
