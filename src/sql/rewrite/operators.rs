@@ -1,11 +1,10 @@
 //! Operators and literals in words that the binder knows, and those that nothing below binds, refused by their names.
 //!
-//! `~a` is an exclusive or, `|/ a`, `@ a`, `a ^@ b` and `l && m` are calls, `LIKE ANY (..)` is a chain of LIKE, `U&'..'` is a text, `COLLATE "C"` is how
-//! texts compare anyway. The matches of what is refused have no arm for the rest, so that whoever takes a newer sqlparser
-//! decides on every form that it reads.
+//! `~a` is an exclusive or, `|/ a`, `@ a`, `a ^@ b` and `l && m` are calls, `LIKE ANY (..)` is a chain of LIKE, `U&'..'`
+//! is a text, `COLLATE "C"` is how texts compare anyway.
 
 use sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, ObjectName, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CeilFloorKind, DateTimeField, Expr, ObjectName, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::build::{arguments_of, call, number, take};
@@ -63,12 +62,10 @@ fn plain(expr: &mut Expr) -> Option<Expr> {
             Some(call(function, vec![take(first), take(second)]))
         }
         Expr::Like { .. } | Expr::ILike { .. } => quantified_like(expr),
-        Expr::Value(ValueWithSpan { value, span }) => match value {
-            Value::UnicodeStringLiteral(text) | Value::NationalStringLiteral(text) => {
-                Some(Expr::Value(Value::SingleQuotedString(std::mem::take(text)).with_span(*span)))
-            }
-            _ => None,
-        },
+        Expr::Value(ValueWithSpan {
+            value: Value::UnicodeStringLiteral(text) | Value::NationalStringLiteral(text),
+            span,
+        }) => Some(Expr::Value(Value::SingleQuotedString(std::mem::take(text)).with_span(*span))),
         Expr::Collate { expr, collation } if is_bytewise(collation) => Some(take(expr)),
         _ => None,
     }
@@ -180,57 +177,7 @@ fn refused(expr: &Expr) -> Refusal {
         Expr::Prior(_) => refusal("PRIOR", "write WITH RECURSIVE"),
         Expr::MemberOf(_) => refusal("MEMBER OF", "write x = ANY (list)"),
         Expr::Value(value) => refused_literal(&value.value),
-        Expr::Cast {
-            kind: CastKind::Cast | CastKind::TryCast | CastKind::SafeCast | CastKind::DoubleColon, ..
-        }
-        | Expr::Like { .. }
-        | Expr::ILike { .. }
-        | Expr::Ceil { .. }
-        | Expr::Floor { .. }
-        | Expr::Struct { .. }
-        | Expr::Identifier(_)
-        | Expr::CompoundIdentifier(_)
-        | Expr::CompoundFieldAccess { .. }
-        | Expr::IsFalse(_)
-        | Expr::IsNotFalse(_)
-        | Expr::IsTrue(_)
-        | Expr::IsNotTrue(_)
-        | Expr::IsNull(_)
-        | Expr::IsNotNull(_)
-        | Expr::IsUnknown(_)
-        | Expr::IsNotUnknown(_)
-        | Expr::IsDistinctFrom(..)
-        | Expr::IsNotDistinctFrom(..)
-        | Expr::InList { .. }
-        | Expr::InSubquery { .. }
-        | Expr::Between { .. }
-        | Expr::SimilarTo { .. }
-        | Expr::AnyOp { .. }
-        | Expr::AllOp { .. }
-        | Expr::AtTimeZone { .. }
-        | Expr::Extract { .. }
-        | Expr::Position { .. }
-        | Expr::Substring { .. }
-        | Expr::Trim { .. }
-        | Expr::Overlay { .. }
-        | Expr::Nested(_)
-        | Expr::TypedString(_)
-        | Expr::Function(_)
-        | Expr::Case { .. }
-        | Expr::Exists { .. }
-        | Expr::Subquery(_)
-        | Expr::GroupingSets(_)
-        | Expr::Cube(_)
-        | Expr::Rollup(_)
-        | Expr::Tuple(_)
-        | Expr::Named { .. }
-        | Expr::Dictionary(_)
-        | Expr::Map(_)
-        | Expr::Array(_)
-        | Expr::Interval(_)
-        | Expr::Wildcard(_)
-        | Expr::QualifiedWildcard(..)
-        | Expr::Lambda(_) => None,
+        _ => None,
     }
 }
 
@@ -252,17 +199,7 @@ fn refused_literal(value: &Value) -> Refusal {
         | Value::TripleDoubleQuotedString(_)
         | Value::QuoteDelimitedStringLiteral(_)
         | Value::NationalQuoteDelimitedStringLiteral(_) => refusal("this kind of string", "write 'text' or $$text$$"),
-        Value::Number(..)
-        | Value::SingleQuotedString(_)
-        | Value::DollarQuotedString(_)
-        | Value::EscapedStringLiteral(_)
-        | Value::UnicodeStringLiteral(_)
-        | Value::NationalStringLiteral(_)
-        | Value::HexStringLiteral(_)
-        | Value::DoubleQuotedString(_)
-        | Value::Boolean(_)
-        | Value::Null
-        | Value::Placeholder(_) => None,
+        _ => None,
     }
 }
 
@@ -273,15 +210,7 @@ fn refused_prefix(op: &UnaryOperator) -> Refusal {
             refusal(format!("the operator {op} of shapes"), "")
         }
         U::BangNot => refusal("the operator !", "write NOT"),
-        U::BitwiseNot
-        | U::Plus
-        | U::Minus
-        | U::Not
-        | U::PGAbs
-        | U::PGCubeRoot
-        | U::PGPostfixFactorial
-        | U::PGPrefixFactorial
-        | U::PGSquareRoot => None,
+        _ => None,
     }
 }
 
@@ -325,40 +254,6 @@ fn refused_operator(op: &BinaryOperator) -> Refusal {
         B::Assignment => refusal("the operator :=", "write = to compare, => to name an argument"),
         B::Custom(name) => refusal(format!("the operator {name}"), ""),
         B::PGCustomBinaryOperator(_) => refusal(format!("{op}"), "write the operator alone"),
-        B::Plus
-        | B::Minus
-        | B::Multiply
-        | B::Divide
-        | B::Modulo
-        | B::StringConcat
-        | B::Gt
-        | B::Lt
-        | B::GtEq
-        | B::LtEq
-        | B::Spaceship
-        | B::Eq
-        | B::NotEq
-        | B::And
-        | B::Or
-        | B::BitwiseOr
-        | B::BitwiseAnd
-        | B::BitwiseXor
-        | B::PGBitwiseXor
-        | B::PGBitwiseShiftLeft
-        | B::PGBitwiseShiftRight
-        | B::PGExp
-        | B::PGOverlap
-        | B::PGRegexMatch
-        | B::PGRegexIMatch
-        | B::PGRegexNotMatch
-        | B::PGRegexNotIMatch
-        | B::PGLikeMatch
-        | B::PGILikeMatch
-        | B::PGNotLikeMatch
-        | B::PGNotILikeMatch
-        | B::PGStartsWith
-        | B::AtArrow
-        | B::ArrowAt
-        | B::Overlaps => None,
+        _ => None,
     }
 }
