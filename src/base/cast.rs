@@ -5,7 +5,10 @@
 //! reads numbers from text by other rules. Here numbers are rounded: decimals halves away from zero, floats halves to
 //! even (PostgreSQL does both), a DOUBLE becomes the DECIMAL that its shortest text says, and what does not fit is an
 //! error (22003) or, where asked for, NULL. Text is read as PostgreSQL reads it (22P02). Lists and structs are cast
-//! value by value, the fields of structs by name; one that is missing is NULL. All other conversions are Arrow's.
+//! value by value, the fields of structs by name; one that is missing is NULL; their text is that of `nested_text`. All
+//! other conversions are Arrow's.
+
+mod nested_text;
 
 use std::cell::Cell;
 use std::str::FromStr;
@@ -42,6 +45,8 @@ pub fn is_ours(from: &DataType, to: &DataType) -> bool {
         return false;
     }
     match (from, to) {
+        (T::List(_) | T::Struct(_), to) if to.is_string() => true,
+        (from, T::List(_)) if from.is_string() => true,
         (T::List(from), T::List(to)) => is_ours(from.data_type(), to.data_type()),
         // Fields are matched by name where they have names in common, else by position, as Arrow does.
         (T::Struct(from), T::Struct(to)) => from.iter().any(|field| to.find(field.name()).is_some()),
@@ -63,6 +68,11 @@ pub fn cast_values(array: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Re
     }
     let from = array.data_type().clone();
     match (&from, to) {
+        (DataType::List(_) | DataType::Struct(_), to) if to.is_string() => Ok(cast(&nested_text::write(array)?, to)?),
+        (from, DataType::List(item)) if from.is_string() => {
+            let texts = cast(array, &DataType::Utf8View)?;
+            nested_text::read(texts.as_string_view(), item, on_failure, |text| invalid(text, to))
+        }
         (DataType::List(_), DataType::List(field)) => {
             let list = array.as_list::<i32>();
             let values = cast_values(list.values(), field.data_type(), on_failure)?;
@@ -295,7 +305,8 @@ fn text_as(array: &ArrayRef, to: &DataType, on_failure: OnFailure) -> Result<Arr
         DataType::Decimal128(precision, scale) => {
             let target = DecimalType { precision: *precision, scale: *scale };
             parse!(Decimal128Type, |text| {
-                let number = decimal::parse(text).ok_or(Unread::Invalid)?;
+                let spread = without_separators(text);
+                let number = decimal::parse(spread.as_deref().unwrap_or(text)).ok_or(Unread::Invalid)?;
                 let value = number.at_scale(target.scale).and_then(|value| target.checked(value));
                 value.ok_or(Unread::OutOfRange)
             })
@@ -336,6 +347,8 @@ fn integer<V: FromStr + TryFrom<i128>>(text: &str) -> Result<V, Unread> {
     if let Ok(value) = text.parse::<V>() {
         return Ok(value);
     }
+    let spread = without_separators(text);
+    let text = spread.as_deref().unwrap_or(text);
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let value = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
         Some("0x") => i128::from_str_radix(&digits[2..], 16),
@@ -350,6 +363,18 @@ fn integer<V: FromStr + TryFrom<i128>>(text: &str) -> Result<V, Unread> {
     let value = value.map_err(|_| Unread::Invalid)?;
     let value = if text.starts_with('-') { -value } else { value };
     V::try_from(value).map_err(|_| Unread::OutOfRange)
+}
+
+/// The text without the underscores between its digits, if there are such: `1_000`.
+fn without_separators(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_between = |at: usize| {
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+        is_digit(at.checked_sub(1).and_then(|at| bytes.get(at))) && is_digit(bytes.get(at + 1))
+    };
+    let mut at = text.match_indices('_').map(|(at, _)| at).peekable();
+    at.peek()?;
+    at.all(is_between).then(|| text.replace('_', ""))
 }
 
 fn float<V: FromStr>(text: &str, is_infinite: impl Fn(&V) -> bool) -> Result<V, Unread> {

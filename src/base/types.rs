@@ -121,7 +121,7 @@ pub fn is_nested_deeper(data_type: &DataType, levels: usize) -> bool {
 }
 
 /// The fields that values of the type are made of.
-fn inner_fields(data_type: &DataType) -> impl Iterator<Item = &FieldRef> {
+pub fn inner_fields(data_type: &DataType) -> impl Iterator<Item = &FieldRef> {
     match data_type {
         DataType::List(field)
         | DataType::LargeList(field)

@@ -254,7 +254,7 @@ fn replaced(word: &str, arguments: Option<&str>, depth: usize) -> (String, usize
     }
     if let Some(function) = word.strip_prefix("eddy_") {
         return match (function, arguments) {
-            ("canonical" | "cast", Some(arguments)) => (words(arguments, depth + 1), whole),
+            ("canonical" | "cast" | "order_key", Some(arguments)) => (words(arguments, depth + 1), whole),
             ("except_all", _) => ("EXCEPT ALL".to_string(), 0),
             ("intersect_all", _) => ("INTERSECT ALL".to_string(), 0),
             _ => (function.to_string(), 0),

@@ -9,8 +9,8 @@
 //! - [`source`]: what a scan may read.
 //! - [`context`], [`bind`]: names to plans, through DataFusion's binder.
 //! - [`query`], [`rewrite`], [`optimizer`], [`rules`], [`refusals`]: from a bound plan to the shared plan.
-//! - [`shared`]: rows that are read in several places. [`walk`]: walks over plans.
-//! - [`values`]: decimals, rounding, casts, lengths.
+//! - [`shared`]: rows that are read in several places. [`walk`]: walks over plans. [`kinds`]: what a plan holds.
+//! - [`values`]: decimals, rounding, casts, lengths, order. [`lists`]: functions of lists.
 //! - [`properties`]: what is known of every node: append-only, unique keys, row counts.
 //! - [`dml`]: UPDATE and DELETE as queries over row ids.
 //! - [`diagnostic`]: DataFusion's errors as ours, with position and hint.
@@ -21,6 +21,8 @@ pub mod diagnostic;
 pub mod dml;
 pub(crate) mod fallible;
 pub mod functions;
+pub(crate) mod kinds;
+pub mod lists;
 pub mod optimizer;
 pub mod properties;
 pub mod query;

@@ -40,8 +40,9 @@ use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 
 use crate::base::error::Result;
-use crate::operator::error::from_datafusion;
+use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
+use crate::plan::kinds::Kinds;
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
 use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
@@ -66,31 +67,38 @@ pub(crate) fn optimize(
     aliases: &Arc<AliasGenerator>,
 ) -> DataFusionResult<LogicalPlan> {
     let config = Config { functions, aliases };
-    Optimizer::with_rules(rules()).optimize(plan, &config, |_, _| {})
+    let kinds = Kinds::of(&plan).map_err(to_datafusion)?;
+    Optimizer::with_rules(rules(kinds)).optimize(plan, &config, |_, _| {})
 }
 
-fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    vec![
-        Arc::new(OptimizeUnions::new()),
-        Arc::new(Simplify),
-        Arc::new(DistinctToAggregate::default()),
-        Arc::new(DecorrelatePredicateSubquery::new()),
-        Arc::new(ScalarSubqueryToJoin::new()),
-        Arc::new(SingleRowJoin),
-        Arc::new(DecorrelateLateralJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
-        Arc::new(KeysOnce),
-        Arc::new(EliminateFilter::new()),
-        Arc::new(Guarded::new(EliminateCrossJoin::new(), joins_nulls)),
-        Arc::new(PropagateEmptyRelation::new()),
-        Arc::new(FilterNullJoinKeys::default()),
-        Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDown::default()),
-        Arc::new(SingleDistinct::default()),
-        Arc::new(EliminateGroupByConstant::new()),
-        Arc::new(Guarded::new(CommonSubexprEliminate::new(), has_grouping_sets)),
-        Arc::new(Projections::default()),
-    ]
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// The rules for a plan of these kinds: a rule may make what those after it change, but nothing of a kind that is not
+/// there.
+fn rules(kinds: Kinds) -> Vec<Rule> {
+    let Kinds { subqueries, joins, groups, filters, unions } = kinds;
+    let rules: [(bool, Rule); 19] = [
+        (unions, Arc::new(OptimizeUnions::new())),
+        (true, Arc::new(Simplify)),
+        (groups, Arc::new(DistinctToAggregate::default())),
+        (subqueries, Arc::new(DecorrelatePredicateSubquery::new())),
+        (subqueries, Arc::new(ScalarSubqueryToJoin::new())),
+        (joins, Arc::new(SingleRowJoin)),
+        (subqueries, Arc::new(DecorrelateLateralJoin::new())),
+        (joins, Arc::new(ExtractEquijoinPredicate::new())),
+        (true, Arc::new(KeysOnce)),
+        (filters, Arc::new(EliminateFilter::new())),
+        (joins, Arc::new(Guarded::new(EliminateCrossJoin::new(), joins_nulls))),
+        (filters || unions, Arc::new(PropagateEmptyRelation::new())),
+        (joins, Arc::new(FilterNullJoinKeys::default())),
+        (joins, Arc::new(EliminateOuterJoin::new())),
+        (filters, Arc::new(PushDown::default())),
+        (groups, Arc::new(SingleDistinct::default())),
+        (groups, Arc::new(EliminateGroupByConstant::new())),
+        (true, Arc::new(Guarded::new(CommonSubexprEliminate::new(), has_grouping_sets))),
+        (true, Arc::new(Projections::default())),
+    ];
+    rules.into_iter().filter_map(|(concerned, rule)| concerned.then_some(rule)).collect()
 }
 
 /// A constant expression's value as a literal, as far as it can be computed now.

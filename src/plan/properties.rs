@@ -4,7 +4,9 @@
 //! unique keys) is kept on the nodes of a circuit, one layer up.
 
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
 
 use crate::plan::shared;
 
@@ -41,7 +43,10 @@ pub fn row_count_max(plan: &LogicalPlan) -> Option<usize> {
         | LogicalPlan::Window(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::Distinct(Distinct::All(_)) => row_count_max(plan.inputs().first()?),
-        LogicalPlan::Aggregate(aggregate) => row_count_max(&aggregate.input),
+        LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
+            [Expr::GroupingSet(sets)] => row_count_max(&aggregate.input)?.max(1).checked_mul(set_count(sets)?),
+            _ => row_count_max(&aggregate.input),
+        },
         LogicalPlan::EmptyRelation(empty) => Some(usize::from(empty.produce_one_row)),
         LogicalPlan::Values(values) => Some(values.values.len()),
         LogicalPlan::Extension(_) => row_count_max(shared::of(plan)?.plan()),
@@ -94,6 +99,15 @@ fn is_global(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty()
 }
 
+/// How many sets, each of which groups all rows.
+fn set_count(sets: &GroupingSet) -> Option<usize> {
+    match sets {
+        GroupingSet::Rollup(keys) => keys.len().checked_add(1),
+        GroupingSet::Cube(keys) => 1usize.checked_shl(u32::try_from(keys.len()).ok()?),
+        GroupingSet::GroupingSets(sets) => Some(sets.len()),
+    }
+}
+
 /// Whether one of the grouping sets is that of nothing, which all rows belong to, also none.
 fn has_empty_set(aggregate: &Aggregate) -> bool {
     match aggregate.group_expr.as_slice() {
@@ -101,4 +115,13 @@ fn has_empty_set(aggregate: &Aggregate) -> bool {
         [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().any(Vec::is_empty),
         _ => false,
     }
+}
+
+/// Whether a frame ends so far before or behind a row.
+pub(crate) fn has_distance(frame: &WindowFrame) -> bool {
+    let is_distance = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => !distance.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    };
+    frame.units != WindowFrameUnits::Rows && (is_distance(&frame.start_bound) || is_distance(&frame.end_bound))
 }

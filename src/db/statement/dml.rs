@@ -399,7 +399,10 @@ fn split_conflict_result(relation: &Relation, all: &RecordBatch, zone: &Zone) ->
 fn type_literals(values: &mut ast::Values, position: usize, data_type: &DataType) {
     let mut kinds = values.rows.iter().filter_map(|row| row.content.get(position)).filter_map(kind_of);
     let first = kinds.next();
-    if kinds.all(|kind| Some(kind) == first) {
+    let is_one_kind = kinds.all(|kind| Some(kind) == first);
+    // A DOUBLE may be written in more digits than a DECIMAL has.
+    let may_be_long = || values.rows.iter().filter_map(|row| row.content.get(position)).any(is_long_number);
+    if is_one_kind && !(data_type.is_floating() && may_be_long()) {
         return;
     }
     // A struct may have a field whose name is no word; no literal is one.
@@ -445,6 +448,14 @@ fn kind_of(cell: &ast::Expr) -> Option<Kind> {
             _ => Kind::Computed,
         }),
         _ => Some(Kind::Computed),
+    }
+}
+
+fn is_long_number(cell: &ast::Expr) -> bool {
+    match cell {
+        ast::Expr::UnaryOp { expr, .. } => is_long_number(expr),
+        ast::Expr::Value(value) => matches!(&value.value, ast::Value::Number(digits, _) if digits.len() > 38),
+        _ => false,
     }
 }
 

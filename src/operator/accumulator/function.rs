@@ -142,7 +142,7 @@ impl AggregateFunction {
     }
 
     /// The name of the function in SQL, then its other names.
-    pub(super) fn names(self) -> &'static [&'static str] {
+    pub fn names(self) -> &'static [&'static str] {
         match self {
             AggregateFunction::Count => &["count"],
             AggregateFunction::Sum => &["sum"],
@@ -183,6 +183,13 @@ impl AggregateFunction {
             AggregateFunction::ApproxPercentileWithWeight => &["approx_percentile_cont_with_weight"],
             AggregateFunction::ApproxDistinct => &["approx_distinct", "approx_count_distinct"],
         }
+    }
+
+    /// The type to which its only argument is cast; an error if it does not take one of that type.
+    pub fn coerced_argument(self, argument: &DataType) -> Result<DataType> {
+        coerced_types(self, std::slice::from_ref(argument))?
+            .pop()
+            .ok_or_else(|| Error::internal("an aggregate of no argument"))
     }
 
     /// Whether the first argument may stand in `WITHIN GROUP (ORDER BY ..)`.

@@ -58,7 +58,7 @@ use crate::base::error::{Error, Result};
 
 pub use create::create;
 pub use datafusion_face::{aggregate_functions, from_udf};
-pub use function::{AggregateCall, AggregateFunction};
+pub use function::{AggregateCall, AggregateFunction, result_type};
 pub use in_order::{InOrder, Ordered};
 pub use percentile::Fraction;
 pub use sum::average_of_integers;

@@ -15,7 +15,7 @@ use super::registry::FunctionRegistry;
 use super::{clock, marker, similar, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
-use crate::plan::{time, windows};
+use crate::plan::{lists, time, windows};
 
 impl FunctionRegistry {
     /// The built-in functions.
@@ -51,6 +51,7 @@ fn add_scalars(registry: &mut FunctionRegistry) {
         clock::functions(),
         windows::functions(),
         time::functions(),
+        lists::functions(),
         marker::functions(),
         vec![Arc::new(version()), Arc::new(similar::function())],
     ];
@@ -66,7 +67,7 @@ fn version() -> ScalarUDF {
 }
 
 /// Names that PostgreSQL or DuckDB know for functions that DataFusion calls otherwise.
-const OTHER_NAMES: [(&str, &str); 8] = [
+const OTHER_NAMES: [(&str, &str); 10] = [
     ("sign", "signum"),
     ("ceiling", "ceil"),
     ("char_length", "character_length"),
@@ -74,6 +75,8 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("ucase", "upper"),
     ("lcase", "lower"),
     ("list_value", "make_array"),
+    ("list_pack", "make_array"),
+    ("struct_extract", "get_field"),
     ("gen_random_uuid", "uuid"),
 ];
 

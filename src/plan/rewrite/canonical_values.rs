@@ -3,28 +3,33 @@
 //! Columns hold canonical floats (one zero, one NaN), but `-x`, `x * y` and functions make negative zeros and other
 //! NaNs, which DataFusion tells apart. So a computed float is made canonical where it becomes a column, is compared,
 //! or orders or groups rows. Intervals are compared by DataFusion field by field, so that 2400 hours are less than one
-//! day; here they are compared by length, a month being 30 days and a day 24 hours, as PostgreSQL does.
+//! day, and lists and structs by an order of NULLs inside them that is not SQL's; here they are compared by what
+//! [`comparable`](crate::plan::values::comparable) makes of them.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
-use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNanoType, IntervalUnit};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinConstraint, Result as DataFusionResult, internal_err};
-use datafusion::logical_expr::expr::{Between, InList, InSubquery, Sort};
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
-    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFrame,
-    WindowFrameBound, WindowFrameUnits,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::base::error::Result;
+use crate::base::time::kind::INTERVAL;
 use crate::base::types::{canonical_floats, has_float};
 use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
-use crate::plan::time::choice::IntervalChoice;
+use crate::plan::properties::has_distance;
+use crate::plan::rewrite::ties::is_order_sensitive;
+use crate::plan::values::choice::Choice;
+use crate::plan::values::comparable::{
+    INTERVAL_LENGTH, KEY, has_interval, has_key, interval_lengths, is_interval, keys,
+};
 use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// Makes values canonical where a typed plan compares them or makes columns and keys of them.
@@ -38,76 +43,100 @@ pub(crate) fn make_canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map_err(from_datafusion)
 }
 
-/// The operands of comparisons, and the keys inside window functions.
+/// What rows are sorted by to be in the order of an expression's values.
+pub(crate) fn order_key(expr: Expr, schema: &DFSchema) -> Expr {
+    canonical(expr, schema, Purpose::Order).data
+}
+
+/// The operands of comparisons, and the keys inside window functions and ordered aggregates.
 fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
-    let wrap = |expr: Expr| canonical(expr, schema, true);
-    let boxed = |expr: Box<Expr>| wrap(*expr).update_data(Box::new);
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
-            let (left, right) = (boxed(left), boxed(right));
-            let changed = left.transformed || right.transformed;
-            let expr = Expr::BinaryExpr(BinaryExpr { left: left.data, op, right: right.data });
+            let purpose = if is_equality(op) { Purpose::Equality } else { Purpose::Order };
+            let (operands, changed) = operands(vec![*left, *right], schema, purpose);
+            let expr = match <[Expr; 2]>::try_from(operands) {
+                Ok([left, right]) => Expr::BinaryExpr(BinaryExpr::new(left.into(), op, right.into())),
+                Err(_) => return internal_err!("a comparison has two operands"),
+            };
             Ok(Transformed::new_transformed(expr, changed))
         }
         Expr::Between(Between { expr, negated, low, high }) => {
-            let (expr, low, high) = (boxed(expr), boxed(low), boxed(high));
-            let changed = expr.transformed || low.transformed || high.transformed;
-            let expr = Between { expr: expr.data, negated, low: low.data, high: high.data };
-            Ok(Transformed::new_transformed(Expr::Between(expr), changed))
+            let (operands, changed) = operands(vec![*expr, *low, *high], schema, Purpose::Order);
+            let expr = match <[Expr; 3]>::try_from(operands) {
+                Ok([expr, low, high]) => Expr::Between(Between::new(expr.into(), negated, low.into(), high.into())),
+                Err(_) => return internal_err!("BETWEEN has three operands"),
+            };
+            Ok(Transformed::new_transformed(expr, changed))
         }
         Expr::InList(InList { expr, list, negated }) => {
-            let expr = boxed(expr);
-            let list: Vec<_> = list.into_iter().map(wrap).collect();
-            let changed = expr.transformed || list.iter().any(|item| item.transformed);
-            let list = list.into_iter().map(|item| item.data).collect();
-            Ok(Transformed::new_transformed(Expr::InList(InList { expr: expr.data, list, negated }), changed))
+            let all = std::iter::once(*expr).chain(list).collect();
+            let (mut list, changed) = operands(all, schema, Purpose::Equality);
+            let expr = list.remove(0);
+            Ok(Transformed::new_transformed(Expr::InList(InList { expr: Box::new(expr), list, negated }), changed))
         }
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            let expr = canonical(*expr, schema, false);
+            let expr = canonical(*expr, schema, Purpose::Value);
             let changed = expr.transformed;
             let expr = InSubquery { expr: Box::new(expr.data), subquery, negated };
             Ok(Transformed::new_transformed(Expr::InSubquery(expr), changed))
         }
-        Expr::ScalarFunction(mut call) => {
-            // What compares its arguments; DataFusion's are for numbers and texts.
-            let Some(choice) = IntervalChoice::named(call.func.name()) else {
-                return Ok(Transformed::no(Expr::ScalarFunction(call)));
-            };
-            let mut changed = call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|of| is_interval(&of)));
-            if changed {
-                call.func = Arc::new(ScalarUDF::from(choice));
-            }
-            for arg in &mut call.args {
-                let wrapped = canonical(std::mem::take(arg), schema, false);
-                changed |= wrapped.transformed;
-                *arg = wrapped.data;
-            }
-            Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
-        }
+        Expr::ScalarFunction(call) => Ok(chosen(call, schema).update_data(Expr::ScalarFunction)),
         Expr::WindowFunction(mut function) => {
-            let mut changed = false;
             // What a frame counts its distance in stays an interval.
-            let lengths = !has_distance(&function.params.window_frame);
-            let keys = function.params.partition_by.iter_mut().map(|key| (key, true));
-            for (key, lengths) in keys.chain(function.params.order_by.iter_mut().map(|sort| (&mut sort.expr, lengths)))
-            {
-                let wrapped = canonical(std::mem::take(key), schema, lengths);
-                changed |= wrapped.transformed;
-                *key = wrapped.data;
-            }
+            let order = if has_distance(&function.params.window_frame) { Purpose::Value } else { Purpose::Order };
+            let parts = function.params.partition_by.iter_mut().map(|key| (key, Purpose::Equality));
+            let keys = parts.chain(function.params.order_by.iter_mut().map(|sort| (&mut sort.expr, order)));
+            let changed = make_keys_canonical(keys, schema);
             Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
+        }
+        // Of equal values DISTINCT keeps one, which its order must be of.
+        Expr::AggregateFunction(mut call) if is_order_sensitive(call.func.name()) && !call.params.distinct => {
+            let keys = call.params.order_by.iter_mut().map(|sort| (&mut sort.expr, Purpose::Order));
+            let changed = make_keys_canonical(keys, schema);
+            Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
         }
         other => Ok(Transformed::no(other)),
     }
 }
 
-/// Whether a frame ends so far before or behind a row.
-fn has_distance(frame: &WindowFrame) -> bool {
-    let is_distance = |bound: &WindowFrameBound| match bound {
-        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => !distance.is_null(),
-        WindowFrameBound::CurrentRow => false,
+/// What is compared with each other; values of several types are not brought to keys.
+fn operands(operands: Vec<Expr>, schema: &DFSchema, purpose: Purpose) -> (Vec<Expr>, bool) {
+    let mut types = operands.iter().map(|operand| operand.get_type(schema).ok());
+    let first = types.next().flatten();
+    let purpose = match types.all(|other| other == first) {
+        true => purpose,
+        false if first.is_some_and(|data_type| data_type.is_nested()) => Purpose::Value,
+        false => purpose,
     };
-    frame.units != WindowFrameUnits::Rows && (is_distance(&frame.start_bound) || is_distance(&frame.end_bound))
+    let mut changed = false;
+    let operands = operands.into_iter().map(|operand| {
+        let operand = canonical(operand, schema, purpose);
+        changed |= operand.transformed;
+        operand.data
+    });
+    (operands.collect(), changed)
+}
+
+/// A call of what compares its arguments; DataFusion's functions are for numbers and texts.
+fn chosen(mut call: ScalarFunction, schema: &DFSchema) -> Transformed<ScalarFunction> {
+    let Some(choice) = Choice::named(call.func.name()) else { return Transformed::no(call) };
+    let mut changed = call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|of| Choice::is_for(&of)));
+    if changed {
+        call.func = Arc::new(ScalarUDF::from(choice));
+    }
+    changed |= make_keys_canonical(call.args.iter_mut().map(|arg| (arg, Purpose::Value)), schema);
+    Transformed::new_transformed(call, changed)
+}
+
+/// Makes expressions canonical in their places; whether one changed.
+fn make_keys_canonical<'a>(keys: impl Iterator<Item = (&'a mut Expr, Purpose)>, schema: &DFSchema) -> bool {
+    let mut changed = false;
+    for (key, purpose) in keys {
+        let wrapped = canonical(std::mem::take(key), schema, purpose);
+        changed |= wrapped.transformed;
+        *key = wrapped.data;
+    }
+    changed
 }
 
 fn is_comparison(operator: Operator) -> bool {
@@ -115,7 +144,12 @@ fn is_comparison(operator: Operator) -> bool {
     matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// Columns and keys that a node makes of computed floats; sort keys of intervals. Names stay.
+fn is_equality(operator: Operator) -> bool {
+    use Operator::{Eq, IsDistinctFrom, IsNotDistinctFrom, NotEq};
+    matches!(operator, Eq | NotEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Columns and keys that a node makes of computed floats; sort keys of intervals, lists and structs. Names stay.
 fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
     match node {
         LogicalPlan::Projection(Projection { expr, input, schema: output, .. }) => {
@@ -136,12 +170,8 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
             groups(Aggregate::try_new(input, keys, vec![])?, &schema)
         }
         LogicalPlan::Join(mut join) => {
-            let mut changed = false;
-            for key in join.on.iter_mut().flat_map(|(left, right)| [left, right]) {
-                let wrapped = canonical(std::mem::take(key), schema, true);
-                changed |= wrapped.transformed;
-                *key = wrapped.data;
-            }
+            let keys = join.on.iter_mut().flat_map(|(left, right)| [left, right]);
+            let changed = make_keys_canonical(keys.map(|key| (key, Purpose::Equality)), schema);
             if changed {
                 // The keys of USING are columns; that they were written so means nothing more.
                 join.join_constraint = JoinConstraint::On;
@@ -149,13 +179,8 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
             Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
         }
         LogicalPlan::Sort(mut sort) => {
-            let keys: Vec<_> = sort
-                .expr
-                .into_iter()
-                .map(|key| canonical(key.expr.clone(), schema, true).update_data(|expr| Sort { expr, ..key }))
-                .collect();
-            let changed = keys.iter().any(|key| key.transformed);
-            sort.expr = keys.into_iter().map(|key| key.data).collect();
+            let keys = sort.expr.iter_mut().map(|key| (&mut key.expr, Purpose::Order));
+            let changed = make_keys_canonical(keys, schema);
             Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
         }
         other => Ok(Transformed::no(other)),
@@ -166,13 +191,13 @@ fn outputs(node: LogicalPlan, schema: &DFSchema) -> DataFusionResult<Transformed
 fn named(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::Alias(mut alias) => {
-            let inner = canonical(*alias.expr, schema, false);
+            let inner = canonical(*alias.expr, schema, Purpose::Value);
             alias.expr = Box::new(inner.data);
             Transformed::new_transformed(Expr::Alias(alias), inner.transformed)
         }
         other => {
             let (qualifier, name) = other.qualified_name();
-            let value = canonical(other, schema, false);
+            let value = canonical(other, schema, Purpose::Value);
             match value.transformed {
                 true => Transformed::yes(value.data.alias_qualified(qualifier, name)),
                 false => value,
@@ -190,13 +215,13 @@ fn groups(mut aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Trans
     for (position, key) in aggregate.group_expr.iter_mut().enumerate() {
         if key.get_type(schema).is_ok_and(|data_type| is_interval(&data_type)) {
             let (length, least) = (format!("__interval_length_{position}"), format!("__interval_{position}"));
-            computed.push(canonical(key.clone(), schema, true).data.alias(length.clone()));
+            computed.push(canonical(key.clone(), schema, Purpose::Equality).data.alias(length.clone()));
             let interval = std::mem::replace(key, Expr::Column(Column::from_name(length)));
             shown.push((position, least, interval));
             continue;
         }
         let (qualifier, name) = key.qualified_name();
-        let value = canonical(key.clone(), schema, false);
+        let value = canonical(key.clone(), schema, Purpose::Value);
         if value.transformed {
             computed.push(value.data.alias_qualified(qualifier.clone(), name.clone()));
             *key = Expr::Column(Column::new(qualifier, name));
@@ -241,15 +266,25 @@ fn show_intervals(
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }
 
-fn is_interval(data_type: &DataType) -> bool {
-    *data_type == DataType::Interval(IntervalUnit::MonthDayNano)
+/// What a value is made canonical for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be a value still.
+    Value,
+    /// To be asked whether it equals another.
+    Equality,
+    /// To be ordered.
+    Order,
 }
 
 /// The expression with its value in canonical form, if it is of a type and kind that needs it.
-fn canonical(expr: Expr, schema: &DFSchema, intervals: bool) -> Transformed<Expr> {
-    let form = match expr.get_type(schema) {
-        Ok(data_type) if has_float(&data_type) && !is_canonical(&expr) => Form::Float,
-        Ok(DataType::Interval(IntervalUnit::MonthDayNano)) if intervals => Form::IntervalLength,
+fn canonical(expr: Expr, schema: &DFSchema, purpose: Purpose) -> Transformed<Expr> {
+    let Ok(data_type) = expr.get_type(schema) else { return Transformed::no(expr) };
+    let form = match purpose {
+        Purpose::Equality | Purpose::Order if is_interval(&data_type) => Form::IntervalLength,
+        Purpose::Order if has_key(&data_type) => Form::Key,
+        Purpose::Equality if has_key(&data_type) && has_interval(&data_type) => Form::Key,
+        _ if has_float(&data_type) && !is_canonical(&expr) => Form::Float,
         _ => return Transformed::no(expr),
     };
     Transformed::yes(ScalarUDF::from(CanonicalForm::new(form)).call(vec![expr]))
@@ -274,6 +309,8 @@ fn is_canonical(expr: &Expr) -> bool {
 enum Form {
     Float,
     IntervalLength,
+    /// Of a list or struct.
+    Key,
 }
 
 /// A value in the form in which equal values are equal.
@@ -286,10 +323,8 @@ struct CanonicalForm {
 impl CanonicalForm {
     fn new(form: Form) -> Self {
         let signature = match form {
-            Form::Float => Signature::any(1, Volatility::Immutable),
-            Form::IntervalLength => {
-                Signature::exact(vec![DataType::Interval(IntervalUnit::MonthDayNano)], Volatility::Immutable)
-            }
+            Form::Float | Form::Key => Signature::any(1, Volatility::Immutable),
+            Form::IntervalLength => Signature::exact(vec![INTERVAL], Volatility::Immutable),
         };
         CanonicalForm { form, signature }
     }
@@ -300,6 +335,7 @@ impl ScalarUDFImpl for CanonicalForm {
         match self.form {
             Form::Float => "eddy_canonical",
             Form::IntervalLength => "eddy_interval_length",
+            Form::Key => "eddy_order_key",
         }
     }
 
@@ -310,7 +346,8 @@ impl ScalarUDFImpl for CanonicalForm {
     fn return_type(&self, types: &[DataType]) -> DataFusionResult<DataType> {
         Ok(match self.form {
             Form::Float => types.first().cloned().unwrap_or(DataType::Float64),
-            Form::IntervalLength => DataType::Decimal128(38, 0),
+            Form::IntervalLength => INTERVAL_LENGTH,
+            Form::Key => KEY,
         })
     }
 
@@ -329,24 +366,7 @@ impl ScalarUDFImpl for CanonicalForm {
         Ok(ColumnarValue::Array(match self.form {
             Form::Float => canonical_floats(array),
             Form::IntervalLength => interval_lengths(&array).map_err(to_datafusion)?,
+            Form::Key => keys(&array).map_err(to_datafusion)?,
         }))
     }
-}
-
-/// Lengths in nanoseconds.
-fn interval_lengths(array: &ArrayRef) -> Result<ArrayRef> {
-    const DAY: i128 = 86_400_000_000_000;
-    let intervals = array
-        .as_primitive_opt::<IntervalMonthDayNanoType>()
-        .ok_or_else(|| crate::base::error::Error::internal("an interval was expected"))?;
-    let lengths: Decimal128Array = intervals
-        .iter()
-        .map(|interval| {
-            interval.map(|interval| {
-                (i128::from(interval.months) * 30 + i128::from(interval.days)) * DAY + i128::from(interval.nanoseconds)
-            })
-        })
-        .collect();
-    debug_assert_eq!(lengths.len(), array.len());
-    Ok(Arc::new(lengths.with_precision_and_scale(38, 0)?))
 }

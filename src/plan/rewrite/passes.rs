@@ -20,6 +20,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::base::error::{ErrorKind, Result};
 use crate::plan::diagnostic::plan_error;
+use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
@@ -36,44 +37,74 @@ use crate::plan::{optimizer, refusals};
 /// One step from a bound plan to the shared plan.
 pub(crate) struct Pass {
     pub(crate) name: &'static str,
-    run: fn(LogicalPlan, &PassContext<'_>) -> Result<LogicalPlan>,
+    concerns: Concerns,
+    run: Run,
+}
+
+/// What a pass changes, so that it may be left out; told from the plan that SHARED leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concerns {
+    All,
+    Joins,
+    Subqueries,
+}
+
+impl Concerns {
+    fn any_of(self, kinds: Kinds) -> bool {
+        match self {
+            Concerns::All => true,
+            Concerns::Joins => kinds.joins,
+            Concerns::Subqueries => kinds.subqueries,
+        }
+    }
 }
 
 /// All passes.
 pub(crate) const PASSES: [Pass; 29] = [
-    Pass { name: "outer_reference", run: |plan, _| outer_reference::resolve(plan) },
-    Pass { name: "prepare", run: |plan, context| parameters::prepare(plan, context.parameters) },
-    Pass { name: SHARED, run: shared::settle },
-    Pass { name: "with_ties", run: |plan, context| with_ties::build(plan, context.functions) },
-    Pass { name: "time_operators", run: |plan, _| time::settle::plan_operators(plan) },
-    Pass { name: "sorts", run: |plan, _| sorts::drop_useless(plan) },
-    Pass { name: "join_condition", run: |plan, _| join_condition::part(plan) },
-    Pass { name: "existence", run: |plan, context| existence::decide(plan, context.functions) },
-    Pass { name: "one_row", run: |plan, _| one_row::tell_by_values(plan) },
-    Pass { name: "value", run: value::count_where_valued },
-    Pass { name: "skipped_level", run: skipped_level::bring_near },
-    Pass { name: "scalar", run: |plan, context| scalar::make_single_row(plan, context.functions) },
-    Pass { name: "unequal_correlation", run: unequal_correlation::make_equal },
-    Pass {
-        name: "lifted_condition",
-        run: |plan, context| lifted_condition::lift(plan, context.functions, context.aliases),
-    },
-    Pass { name: "grouping", run: grouping },
-    Pass { name: "numbers", run: |plan, _| settle::settle(plan) },
-    Pass { name: "settled_types", run: |plan, context| settled_types::settle(plan, context.functions) },
-    Pass { name: "casts", run: |plan, _| refusals::refuse_casts(&plan).map(|()| plan) },
-    Pass { name: "checked_arithmetic", run: |plan, _| checked_arithmetic::check_arithmetic(plan) },
-    Pass { name: "canonical_values", run: |plan, _| canonical_values::make_canonical(plan) },
-    Pass { name: "asof", run: |plan, context| asof::lower_joins(plan, context.functions) },
-    Pass { name: "guards", run: |plan, _| guards::guard(plan) },
-    Pass { name: "parted_names", run: |plan, context| parted_names::part(plan, context.aliases) },
-    Pass { name: "root", run: |plan, context| root::project(plan, context.target) },
-    Pass { name: "time_zone", run: |plan, context| time::settle::settle(plan, context.zone) },
-    Pass { name: "own_casts", run: |plan, _| cast::own_casts(plan) },
-    Pass { name: "optimize", run: optimize },
-    Pass { name: "ties", run: |plan, _| ties::break_ties(plan) },
-    Pass { name: "order", run: |plan, _| guards::order(plan) },
+    all("outer_reference", |plan, _| outer_reference::resolve(plan)),
+    all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
+    all(SHARED, shared::settle),
+    all("with_ties", |plan, context| with_ties::build(plan, context.functions)),
+    all("time_operators", |plan, _| time::settle::plan_operators(plan)),
+    all("sorts", |plan, _| sorts::drop_useless(plan)),
+    subqueries("join_condition", |plan, _| join_condition::part(plan)),
+    subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
+    subqueries("one_row", |plan, _| one_row::tell_by_values(plan)),
+    subqueries("value", value::count_where_valued),
+    subqueries("skipped_level", skipped_level::bring_near),
+    subqueries("scalar", |plan, context| scalar::make_single_row(plan, context.functions)),
+    subqueries("unequal_correlation", unequal_correlation::make_equal),
+    subqueries("lifted_condition", |plan, context| lifted_condition::lift(plan, context.functions, context.aliases)),
+    all("grouping", grouping),
+    all("numbers", |plan, _| settle::settle(plan)),
+    all("settled_types", |plan, context| settled_types::settle(plan, context.functions)),
+    all("casts", |plan, _| refusals::refuse_casts(&plan).map(|()| plan)),
+    all("checked_arithmetic", |plan, _| checked_arithmetic::check_arithmetic(plan)),
+    all("canonical_values", |plan, _| canonical_values::make_canonical(plan)),
+    joins("asof", |plan, context| asof::lower_joins(plan, context.functions)),
+    all("guards", |plan, _| guards::guard(plan)),
+    subqueries("parted_names", |plan, context| parted_names::part(plan, context.aliases)),
+    all("root", |plan, context| root::project(plan, context.target)),
+    all("time_zone", |plan, context| time::settle::settle(plan, context.zone)),
+    all("own_casts", |plan, _| cast::own_casts(plan)),
+    all("optimize", optimize),
+    all("ties", |plan, _| ties::break_ties(plan)),
+    all("order", |plan, _| guards::order(plan)),
 ];
+
+type Run = fn(LogicalPlan, &PassContext<'_>) -> Result<LogicalPlan>;
+
+const fn all(name: &'static str, run: Run) -> Pass {
+    Pass { name, concerns: Concerns::All, run }
+}
+
+const fn joins(name: &'static str, run: Run) -> Pass {
+    Pass { name, concerns: Concerns::Joins, run }
+}
+
+const fn subqueries(name: &'static str, run: Run) -> Pass {
+    Pass { name, concerns: Concerns::Subqueries, run }
+}
 
 /// The pass that decides which rows are shared; their plans go through the passes after it by themselves.
 const SHARED: &str = "shared";
@@ -88,18 +119,31 @@ pub(crate) fn run(
     context: &PassContext<'_>,
     observe: &mut dyn FnMut(&'static str, &LogicalPlan),
 ) -> Result<LogicalPlan> {
-    PASSES.iter().try_fold(plan, |plan, pass| {
-        let plan = (pass.run)(plan, context)?;
-        observe(pass.name, &plan);
-        Ok(plan)
-    })
+    let shared = PASSES.iter().position(|pass| pass.name == SHARED).map_or(0, |position| position + 1);
+    let (before, after) = PASSES.split_at(shared);
+    let plan = apply(before, Kinds::ALL, plan, context, observe)?;
+    apply(after, Kinds::of(&plan)?, plan, context, observe)
 }
 
 /// Takes a part of a query through the passes by itself: shared rows.
 pub(crate) fn run_part(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     let context = PassContext { target: Target::AsIs, ..*context };
-    let passes = PASSES.iter().skip_while(|pass| pass.name != SHARED).skip(1);
-    passes.into_iter().try_fold(plan, |plan, pass| (pass.run)(plan, &context))
+    let shared = PASSES.iter().position(|pass| pass.name == SHARED).map_or(0, |position| position + 1);
+    apply(&PASSES[shared..], Kinds::of(&plan)?, plan, &context, &mut |_, _| {})
+}
+
+fn apply(
+    passes: &[Pass],
+    kinds: Kinds,
+    plan: LogicalPlan,
+    context: &PassContext<'_>,
+    observe: &mut dyn FnMut(&'static str, &LogicalPlan),
+) -> Result<LogicalPlan> {
+    passes.iter().try_fold(plan, |plan, pass| {
+        let plan = if pass.concerns.any_of(kinds) { (pass.run)(plan, context)? } else { plan };
+        observe(pass.name, &plan);
+        Ok(plan)
+    })
 }
 
 fn optimize(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {

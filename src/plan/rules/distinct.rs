@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, Result};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, Limit, LogicalPlan, lit};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Limit, LogicalPlan, SortExpr, lit};
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::plan::properties::row_count_max;
+use crate::plan::rewrite::canonical_values::order_key;
 use crate::plan::rules::dependencies::is_new;
 
 /// The rule.
@@ -38,6 +39,7 @@ impl OptimizerRule for DistinctToAggregate {
                 known.clear();
                 if let Some(keys) = &mut distinct.sort_expr {
                     keys.retain(|key| is_new(&mut known, &key.expr));
+                    order_by_value(keys, &distinct.on_expr, distinct.input.schema());
                 }
                 return self.0.rewrite(LogicalPlan::Distinct(Distinct::On(distinct)), config);
             }
@@ -53,6 +55,16 @@ impl OptimizerRule for DistinctToAggregate {
         }
         let keys: Vec<Expr> = columns.into_iter().map(Expr::Column).collect();
         Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(input, keys, vec![])?)))
+    }
+}
+
+/// Makes the keys of an order those of its values. Earlier the node would not be one: its first keys must be those
+/// that part rows, word for word. Of these the rule finds columns again in the rows that are left, nothing else.
+fn order_by_value(keys: &mut [SortExpr], parts: &[Expr], schema: &DFSchema) {
+    for key in keys {
+        if matches!(key.expr, Expr::Column(_)) || !parts.contains(&key.expr) {
+            key.expr = order_key(std::mem::take(&mut key.expr), schema);
+        }
     }
 }
 

@@ -8,12 +8,10 @@
 //! - [`function`]: the one shape of all functions.
 //! - [`operators`]: `+`, `-`, `*` and `/`.
 //! - [`cast`]: from and to every type of time.
-//! - [`choice`]: `greatest`, `least` and `nullif`.
 //! - [`settle`]: the zone of a plan.
 //! - [`fields`], [`make`], [`truncate`], [`shift`], [`difference`], [`format`]: the functions by what they do.
 
 pub(crate) mod cast;
-pub(crate) mod choice;
 mod difference;
 mod fields;
 mod format;

@@ -13,8 +13,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::utils::list_ndims;
-use datafusion::functions_nested::concat::{array_append_udf, array_prepend_udf};
+use datafusion::functions_nested::concat::{array_append_udf, array_concat_udf, array_prepend_udf};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
     ArrayFunctionArgument, ArrayFunctionSignature, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
@@ -26,9 +27,14 @@ use crate::base::decimal::DecimalType;
 /// Functions whose result is one of their arguments, or a list of them: all have one type.
 pub(super) const OF_ONE_TYPE: [&str; 7] = ["coalesce", "greatest", "least", "make_array", "nullif", "nvl", "nvl2"];
 
+/// The function that joins lists.
+const JOIN: &str = "array_concat";
+
 /// The function as it is registered.
 pub(crate) fn adapted(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    let takes = if OF_ONE_TYPE.contains(&function.name()) {
+    let takes = if function.name() == JOIN {
+        Takes::Lists
+    } else if OF_ONE_TYPE.contains(&function.name()) {
         Takes::OneType
     } else if has_items(&function.signature().type_signature) {
         Takes::Items
@@ -39,10 +45,12 @@ pub(crate) fn adapted(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(Adapted { function, takes, signature }))
 }
 
-/// What `||` is between a list and an item with decimals among them.
+/// What `||` is between lists, and between a list and an item with decimals among them. NULL is no item, but no list.
 pub(super) fn joining(left: &DataType, right: &DataType) -> Option<Arc<ScalarUDF>> {
     let (of_left, of_right) = (list_ndims(left), list_ndims(right));
     let function = match () {
+        _ if of_left + of_right == 0 => return None,
+        _ if left.is_null() || right.is_null() => array_concat_udf(),
         _ if !holds_decimal(left) && !holds_decimal(right) => return None,
         _ if of_left == of_right + 1 => array_append_udf(),
         _ if of_left + 1 == of_right => array_prepend_udf(),
@@ -74,6 +82,8 @@ fn is_item(argument: &ArrayFunctionArgument) -> bool {
 enum Takes {
     /// Lists and items of one type.
     Items,
+    /// Lists; a NULL of no type is one of them.
+    Lists,
     /// Arguments of one type.
     OneType,
 }
@@ -112,13 +122,20 @@ impl ScalarUDFImpl for Adapted {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let types = match self.takes {
             Takes::Items => with_common_items(&self.function.signature().type_signature, types),
+            Takes::Lists => {
+                let list = types.iter().find(|data_type| !data_type.is_null()).cloned().unwrap_or(DataType::Null);
+                types.iter().map(|of| if of.is_null() { list.clone() } else { of.clone() }).collect()
+            }
             // The first argument of nvl2 is only asked whether it is NULL.
             Takes::OneType if self.name() == "nvl2" && types.len() == 3 => {
                 let results = without_texts(&types[1..]);
                 let coerced = self.own_types(results.iter().take(1).chain(&results))?;
                 return Ok(types.iter().take(1).cloned().chain(coerced.into_iter().skip(1)).collect());
             }
-            Takes::OneType => without_texts(types),
+            Takes::OneType => match of_one_type(types) {
+                Some(types) => return Ok(types),
+                None => without_texts(types),
+            },
         };
         self.own_types(types.iter())
     }
@@ -154,6 +171,13 @@ impl ScalarUDFImpl for Adapted {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         self.function.invoke_with_args(args)
     }
+}
+
+/// The one list or struct type that these are but for NULLs. DataFusion would take NULL beside a list for a text.
+fn of_one_type(types: &[DataType]) -> Option<Vec<DataType>> {
+    let mut known = types.iter().filter(|data_type| !data_type.is_null());
+    let first = known.next().filter(|data_type| data_type.is_nested())?;
+    known.all(|other| other == first).then(|| vec![first.clone(); types.len()])
 }
 
 /// Types in which a text beside others is one of the others, which it will be cast to.
@@ -218,6 +242,18 @@ fn with_item(list: &DataType, item: &DataType) -> DataType {
     }
 }
 
+/// The type in which a value of one type and one of the other are compared; a text is read as the other's.
+pub(crate) fn comparison_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    if let (Some(of_left), Some(of_right)) = (item_of(left), item_of(right)) {
+        return Some(with_item(left, &comparison_type(of_left.data_type(), of_right.data_type())?));
+    }
+    match (left, right) {
+        _ if left.is_string() && !right.is_string() && !right.is_null() => Some(right.clone()),
+        _ if right.is_string() && !left.is_string() && !left.is_null() => Some(left.clone()),
+        _ => common(left, right).or_else(|| comparison_coercion(left, right)),
+    }
+}
+
 /// The type that holds the values of both; none where DataFusion has to find one.
 fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     if left == right || right.is_null() {
@@ -228,6 +264,10 @@ fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     }
     if let (Some(of_left), Some(of_right)) = (item_of(left), item_of(right)) {
         return Some(with_item(left, &common(of_left.data_type(), of_right.data_type())?));
+    }
+    if left.is_integer() && right.is_integer() {
+        // An integer stays one.
+        return None;
     }
     if left.is_numeric() && right.is_numeric() && (left.is_floating() || right.is_floating()) {
         return Some(DataType::Float64);

@@ -17,6 +17,7 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery, Union,
+    WindowFrame, WindowFrameUnits,
 };
 
 use super::arguments::{self, OF_ONE_TYPE};
@@ -30,6 +31,8 @@ use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::lists::{quantified, sets};
+use crate::plan::properties::has_distance;
 use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
@@ -55,6 +58,9 @@ impl ExprPlanner for DecimalOperators {
             Sql::Divide => Operator::Divide,
             Sql::Modulo => Operator::Modulo,
             Sql::StringConcat => return Ok(joined(expr, schema)),
+            Sql::AtArrow => return Ok(of_sets(sets::HAS_ALL, expr, false, schema)),
+            Sql::ArrowAt => return Ok(of_sets(sets::HAS_ALL, expr, true, schema)),
+            Sql::PGOverlap => return Ok(of_sets(sets::HAS_ANY, expr, false, schema)),
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let [left, right] = numbers_of_texts(expr.left, expr.right, schema);
@@ -78,6 +84,18 @@ fn joined(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr
     match arguments::joining(&left, &right) {
         Some(function) => PlannerResult::Planned(function.call(vec![expr.left, expr.right])),
         None => PlannerResult::Original(expr),
+    }
+}
+
+/// An operator between lists as sets.
+fn of_sets(name: &str, expr: RawBinaryExpr, turned: bool, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let is_list = |expr: &Expr| type_of(expr, schema).is_some_and(|of| of.is_list() || of.is_null());
+    match sets::named(name) {
+        Some(function) if is_list(&expr.left) && is_list(&expr.right) => {
+            let (left, right) = if turned { (expr.right, expr.left) } else { (expr.left, expr.right) };
+            PlannerResult::Planned(function.call(vec![left, right]))
+        }
+        _ => PlannerResult::Original(expr),
     }
 }
 
@@ -217,9 +235,10 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
             Ok(case_of(case, schema))
         }
         Expr::ScalarFunction(call) => function(call, schema),
-        Expr::WindowFunction(call) => {
+        Expr::WindowFunction(mut call) => {
             expect_whole_number(&call, schema)?;
-            Ok(Transformed::no(Expr::WindowFunction(call)))
+            let changed = frame_of_peers(&mut call, schema);
+            Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
         }
         Expr::AggregateFunction(call) => {
             call.params.filter.iter().try_for_each(|filter| expect_condition(filter, "FILTER", schema))?;
@@ -436,6 +455,22 @@ fn expect_whole_number(call: &WindowFunction, schema: &DFSchema) -> DataFusionRe
     }
 }
 
+/// Makes a RANGE frame one of GROUPS where its key is of a type that DataFusion has no ranges of: without a distance
+/// both end with a row's peers. Whether it changed.
+fn frame_of_peers(call: &mut WindowFunction, schema: &DFSchema) -> bool {
+    let frame = &call.params.window_frame;
+    let key = call.params.order_by.first().and_then(|key| type_of(&key.expr, schema));
+    let has_no_ranges = key.is_some_and(|data_type| {
+        matches!(data_type, DataType::Struct(_) | DataType::Interval(_) | DataType::Time64(_)) || is_binary(&data_type)
+    });
+    if frame.units != WindowFrameUnits::Range || !has_no_ranges || has_distance(frame) {
+        return false;
+    }
+    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+    call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+    true
+}
+
 /// Refuses what is no condition, where DataFusion would make one of any number.
 fn expect_condition(condition: &Expr, clause: &str, schema: &DFSchema) -> DataFusionResult<()> {
     match type_of(condition, schema) {
@@ -492,6 +527,8 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
     let args = match func.name() {
+        // A text is that of a list.
+        name if quantified::NAMES.contains(&name) => list_of_text(args, &types),
         // The first argument of nvl2 is only asked whether it is NULL.
         "nvl2" => {
             let mut args = args.into_iter();
@@ -518,6 +555,16 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         _ => args,
     };
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
+}
+
+/// The arguments of `x = ANY ('{1,2}')`, the text as a list of what `x` is.
+fn list_of_text(mut args: Vec<Expr>, types: &[Option<DataType>]) -> Vec<Expr> {
+    if let ([Some(left), Some(list), ..], [_, text, ..]) = (types, args.as_mut_slice())
+        && list.is_string()
+    {
+        *text = cast_to(std::mem::take(text), DataType::new_list(left.clone(), true));
+    }
+    args
 }
 
 /// A call of `round` and its like on a decimal.

@@ -16,6 +16,7 @@ mod dialect;
 mod drop;
 mod insert;
 mod limits;
+mod numbers;
 mod operand;
 mod parser;
 mod reader;

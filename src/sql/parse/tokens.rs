@@ -4,8 +4,8 @@
 //! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes `(SELECT * FROM
 //! (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's `TUMBLE(TABLE t, ..)` loses its TABLE,
 //! DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in), `* EXCEPT (a)` is `* EXCLUDE (a)`,
-//! the `EXCLUDE NO OTHERS` of a frame goes, `0x1F` is 31, and every `?` gets its number. A token put in stands where the
-//! word it replaces stands, so places stay true.
+//! the `EXCLUDE NO OTHERS` of a frame goes, numbers are put together ([`super::numbers`]), and every `?` gets its number. A token put in stands where the word it
+//! replaces stands, so places stay true.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::EddyDialect;
+use super::numbers;
 use super::reserved::{self, word};
 use crate::base::error::{Error, Result};
 use crate::sql::error::{located, position, syntax, too_complex, unsupported};
@@ -29,21 +30,10 @@ pub(super) fn tokenize(text: &str, start: Location, dialect: &EddyDialect) -> Re
         .map_err(|error| syntax(&error.message, position(shift(error.location, start))))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     for token in &mut tokens {
-        hexadecimal(token);
         token.span = Span { start: shift(token.span.start, start), end: shift(token.span.end, start) };
     }
+    numbers::join(&mut tokens)?;
     Ok(tokens)
-}
-
-/// `0x1F` is a number. sqlparser takes it for the bytes `x'1F'`, which are one character longer.
-fn hexadecimal(token: &mut TokenWithSpan) {
-    let Token::HexStringLiteral(digits) = &token.token else { return };
-    let length = token.span.end.column.saturating_sub(token.span.start.column);
-    if length == digits.len() as u64 + 2
-        && let Ok(number) = i128::from_str_radix(&digits.replace('_', ""), 16)
-    {
-        token.token = Token::Number(number.to_string(), false);
-    }
 }
 
 /// A location within a statement that starts at `start`, as one within the script.

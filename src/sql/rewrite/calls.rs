@@ -1,14 +1,15 @@
 //! Functions and fields under one spelling.
 //!
 //! All clock functions are `now()`, cast where they give less than a moment; `count()` is `count(*)`, `mod(a, b)` is
-//! `a % b`, and a field of an expression is taken by its text. A number that an aggregate is ordered by is a constant.
+//! `a % b`, `list_first(l)` is `l[1]`, a field of an expression is taken by its text, and a slice has both bounds. A
+//! number that an aggregate is ordered by is a constant.
 
 use sqlparser::ast::{
     self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Spanned, Subscript, TimezoneInfo, Value,
+    Spanned, Subscript, TimezoneInfo, UnaryOperator, Value,
 };
 
-use super::build::{call_at, cast, take};
+use super::build::{call, call_at, cast, number, take};
 use crate::base::error::Result;
 use crate::sql::name::normal;
 
@@ -19,7 +20,10 @@ pub(super) fn expression(expr: &mut Expr) -> Result<()> {
             constant_keys(&mut call.args);
             function(expr);
         }
-        Expr::CompoundFieldAccess { root, access_chain } => fields_by_text(root, access_chain),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            fields_by_text(root, access_chain);
+            access_chain.iter_mut().for_each(bounds_of_slice);
+        }
         _ => {}
     }
     Ok(())
@@ -60,6 +64,19 @@ fn function(expr: &mut Expr) {
             && list.args.is_empty()
         {
             list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+        }
+        return;
+    }
+    if let "list_first" | "list_last" = name.as_str() {
+        if let FunctionArguments::List(list) = &mut function.args
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(items))] = list.args.as_mut_slice()
+        {
+            let place = number(1);
+            let place = match name.as_str() {
+                "list_first" => place,
+                _ => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(place) },
+            };
+            *expr = call("array_element", vec![take(items), place]);
         }
         return;
     }
@@ -110,4 +127,12 @@ fn fields_by_text(root: &Expr, chain: &mut [AccessExpr]) {
             *access = AccessExpr::Subscript(Subscript::Index { index: Expr::Value(text) });
         }
     }
+}
+
+/// `l[:2]` as `l[1:2]`, `l[2:]` as `l[2:-1]`: a place from the end is a negative one.
+fn bounds_of_slice(access: &mut AccessExpr) {
+    let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) = access else { return };
+    lower_bound.get_or_insert_with(|| number(1));
+    let last = || Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(1)) };
+    upper_bound.get_or_insert_with(last);
 }

@@ -29,6 +29,10 @@ pub(crate) enum Marker {
     AsOf,
     /// A function around a cast that must not be called like its operand.
     NamedCast,
+    /// A function of a value, a list and an operator: `x op ANY (list)`.
+    Any,
+    /// The same for ALL.
+    All,
     /// A table function of two queries: EXCEPT ALL.
     ExceptAll,
     /// A table function of two queries: INTERSECT ALL.
@@ -47,11 +51,13 @@ pub(crate) enum Marker {
 
 impl Marker {
     /// All markers.
-    pub(in crate::sql) const ALL: [Marker; 11] = [
+    pub(in crate::sql) const ALL: [Marker; 13] = [
         Marker::ConditionInOn,
         Marker::LeftConditionInOn,
         Marker::AsOf,
         Marker::NamedCast,
+        Marker::Any,
+        Marker::All,
         Marker::ExceptAll,
         Marker::IntersectAll,
         Marker::SharedRows,
@@ -68,6 +74,8 @@ impl Marker {
             Marker::LeftConditionInOn => "eddy_asof_left_on",
             Marker::AsOf => "eddy_asof",
             Marker::NamedCast => "eddy_cast",
+            Marker::Any => "eddy_any",
+            Marker::All => "eddy_all",
             Marker::ExceptAll => "eddy_except_all",
             Marker::IntersectAll => "eddy_intersect_all",
             Marker::SharedRows => "eddy_shared",

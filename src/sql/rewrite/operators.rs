@@ -116,6 +116,12 @@ fn quantified_like(expr: &Expr) -> Option<Expr> {
         Expr::Function(function) if !is_any => Some(arguments_of(function, "all")?),
         _ => None,
     };
+    let mut pattern = pattern;
+    while let Expr::Nested(inner) = pattern
+        && let Expr::Nested(_) = inner.as_ref()
+    {
+        pattern = inner;
+    }
     let patterns = match (all_of, pattern) {
         (Some(arguments), _) => match arguments.as_slice() {
             [Expr::Array(array)] => array.elem.clone(),

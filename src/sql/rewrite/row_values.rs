@@ -1,14 +1,20 @@
 //! Rows in parentheses and arrays in ANY and ALL are compared value by value, as SQL has it.
 //!
 //! `(a, b) = (c, d)` is `a = c AND b = d`, `(a, b) < (c, d)` is `a < c OR a = c AND b < d`, so that NULL is unknown and
-//! a key can be looked up; `x > ANY (ARRAY[a, b])` is `x > a OR x > b`. Below us a row would be one value of a struct,
-//! in which NULL equals NULL.
+//! a key can be looked up; `x > ANY (ARRAY[a, b])` is `x > a OR x > b`, and over a computed list a function. Below us a
+//! row would be one value of a struct, in which NULL equals NULL. `x IN (SELECT unnest(l))` is `x = ANY (l)`: it needs
+//! no join then, wherever `l` comes from.
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{BinaryOperator, Expr, Query, Value};
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Query, SelectItem,
+    SetExpr, Value,
+};
 
-use super::build::{and, arguments_of, call};
+use super::build::{and, arguments_of, call, take, text};
+use super::marker::Marker;
 use crate::base::error::{Error, Result};
 use crate::sql::error::{place, too_complex};
 use crate::sql::walk::{expressions, expressions_mut};
@@ -38,6 +44,9 @@ pub(super) fn expression(expr: &mut Expr) -> Result<()> {
         Expr::IsDistinctFrom(left, right) => not_distinct(left, right)?.map(|same| signed(same, true)),
         Expr::IsNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNull(v.into())))),
         Expr::IsNotNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNotNull(v.into())))),
+        Expr::InSubquery { expr, subquery, negated } => {
+            unnested(subquery).map(|list| in_items(take(expr), list, *negated))
+        }
         Expr::AnyOp { left, compare_op, right, .. } => over_array(left, compare_op, right, false),
         Expr::AllOp { left, compare_op, right } => over_array(left, compare_op, right, true),
         _ => None,
@@ -160,15 +169,62 @@ fn over_array(left: &Expr, op: &BinaryOperator, right: &Expr, is_all: bool) -> O
         Expr::Nested(inner) => inner.as_ref(),
         other => other,
     };
-    let Expr::Array(array) = array else { return None };
-    if array.elem.is_empty() {
-        return None;
-    }
+    let array = match array {
+        Expr::Subquery(_) => return None,
+        Expr::Array(array) if !array.elem.is_empty() => array,
+        list => return over_list(left, op, list, is_all),
+    };
     if !is_all && *op == BinaryOperator::Eq {
         return Some(Expr::InList { expr: Box::new(left.clone()), list: array.elem.clone(), negated: false });
     }
     let compared = array.elem.iter().map(|value| binary(left.clone(), op.clone(), value.clone()));
     Some(if is_all { all(compared) } else { any(compared.collect()) })
+}
+
+/// `left op ANY (list)` for a list that is computed, and ALL.
+fn over_list(left: &Expr, op: &BinaryOperator, list: &Expr, is_all: bool) -> Option<Expr> {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    if !matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+        return None;
+    }
+    let marker = if is_all { Marker::All } else { Marker::Any };
+    Some(marker.call(vec![left.clone(), list.clone(), text(op.to_string())]))
+}
+
+/// The list of `SELECT unnest(list)`.
+fn unnested(query: &Query) -> Option<Expr> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let is_bare = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    let [SelectItem::UnnamedExpr(Expr::Function(call)) | SelectItem::ExprWithAlias { expr: Expr::Function(call), .. }] =
+        select.projection.as_slice()
+    else {
+        return None;
+    };
+    let has_clause = !select.from.is_empty() || select.selection.is_some() || select.having.is_some();
+    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
+    if !is_bare || has_clause || select.qualify.is_some() || !name.value.eq_ignore_ascii_case("unnest") {
+        return None;
+    }
+    let FunctionArguments::List(list) = &call.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] => Some(list.clone()),
+        _ => None,
+    }
+}
+
+/// Whether a value is one of a list's items; NULL has none.
+fn in_items(expr: Expr, list: Expr, negated: bool) -> Expr {
+    let condition = Expr::IsNull(Box::new(nested(list.clone())));
+    let found = Marker::Any.call(vec![expr, list, text("=")]);
+    let none = Expr::Value(Value::Boolean(false).into());
+    let case = Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result: none }],
+        else_result: Some(Box::new(found)),
+    };
+    signed(case, negated)
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
