@@ -17,7 +17,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan};
 use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
-use crate::plan::rewrite::ties;
+use crate::plan::properties;
 use crate::plan::walk::{WalkDeep, rewrite_node};
 
 /// The plan with one order of input at most for every aggregation.
@@ -43,7 +43,7 @@ fn part_aggregate(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan
 fn order_of(call: &Expr) -> Option<&[Sort]> {
     match call {
         Expr::Alias(alias) => order_of(&alias.expr),
-        Expr::AggregateFunction(call) if ties::is_order_sensitive(call.func.name()) => {
+        Expr::AggregateFunction(call) if properties::is_order_sensitive(call.func.name()) => {
             Some(call.params.order_by.as_slice()).filter(|order| !order.is_empty())
         }
         _ => None,

@@ -24,7 +24,6 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
-use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
@@ -46,6 +45,7 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
 use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
+use crate::plan::rules::lateral::Lateral;
 use crate::plan::rules::push_down_filter::PushDown;
 use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
@@ -84,7 +84,7 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
         (subqueries, Arc::new(DecorrelatePredicateSubquery::new())),
         (subqueries, Arc::new(ScalarSubqueryToJoin::new())),
         (joins, Arc::new(SingleRowJoin)),
-        (subqueries, Arc::new(DecorrelateLateralJoin::new())),
+        (subqueries, Arc::new(Lateral::default())),
         (joins, Arc::new(ExtractEquijoinPredicate::new())),
         (true, Arc::new(KeysOnce)),
         (filters, Arc::new(EliminateFilter::new())),

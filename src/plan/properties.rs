@@ -125,3 +125,8 @@ pub(crate) fn has_distance(frame: &WindowFrame) -> bool {
     };
     frame.units != WindowFrameUnits::Rows && (is_distance(&frame.start_bound) || is_distance(&frame.end_bound))
 }
+
+/// Aggregates whose result depends on the order of their input.
+pub(crate) fn is_order_sensitive(name: &str) -> bool {
+    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg")
+}

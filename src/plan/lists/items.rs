@@ -140,7 +140,11 @@ impl ValueKeys {
 /// The type of a list's items; NULL may be a list of anything.
 pub(super) fn item_type(list: &DataType) -> Option<&DataType> {
     match list {
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Some(item.data_type()),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => Some(item.data_type()),
         DataType::Null => Some(list),
         _ => None,
     }

@@ -24,8 +24,7 @@ use crate::base::types::{canonical_floats, has_float};
 use crate::operator::accumulator::aggregate_functions;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::one_argument;
-use crate::plan::properties::has_distance;
-use crate::plan::rewrite::ties::is_order_sensitive;
+use crate::plan::properties::{has_distance, is_order_sensitive};
 use crate::plan::values::choice::Choice;
 use crate::plan::values::comparable::{
     INTERVAL_LENGTH, KEY, has_interval, has_key, interval_lengths, is_interval, keys,

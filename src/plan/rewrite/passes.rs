@@ -3,8 +3,9 @@
 //! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes
 //!   alone.
 //! - `with_ties` makes ranks of the limits that keep ties.
+//! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written, and before a
+//!   pass lists the columns of an aggregate, among which is the number of the grouping set.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
-//! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
 //!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes
 //!   once all casts are there, those of `root` too.
@@ -24,8 +25,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lifted_condition, one_row, outer_reference, parted_names, scalar, skipped_level,
-    unequal_correlation, value,
+    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, scalar,
+    skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -60,22 +61,23 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 29] = [
+pub(crate) const PASSES: [Pass; 30] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
     all("with_ties", |plan, context| with_ties::build(plan, context.functions)),
+    all("grouping", grouping),
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
     subqueries("one_row", |plan, _| one_row::tell_by_values(plan)),
+    subqueries("lateral_row", |plan, context| lateral_row::tell_above(plan, context.aliases)),
     subqueries("value", value::count_where_valued),
     subqueries("skipped_level", skipped_level::bring_near),
     subqueries("scalar", |plan, context| scalar::make_single_row(plan, context.functions)),
     subqueries("unequal_correlation", unequal_correlation::make_equal),
     subqueries("lifted_condition", |plan, context| lifted_condition::lift(plan, context.functions, context.aliases)),
-    all("grouping", grouping),
     all("numbers", |plan, _| settle::settle(plan)),
     all("settled_types", |plan, context| settled_types::settle(plan, context.functions)),
     all("casts", |plan, _| refusals::refuse_casts(&plan).map(|()| plan)),

@@ -15,8 +15,8 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
+use crate::plan::properties::is_order_sensitive;
 use crate::plan::rewrite::context::PassContext;
-use crate::plan::rewrite::ties::is_order_sensitive;
 use crate::plan::shared::{self, SharedRows, State, apply, of};
 use crate::plan::walk::{Walk, WalkDeep, any_expression, any_node, subquery_of};
 

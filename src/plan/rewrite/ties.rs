@@ -26,8 +26,10 @@ use datafusion::logical_expr::{
 use crate::base::error::Result;
 use crate::operator::accumulator::{InOrder, Ordered};
 use crate::operator::error::from_datafusion;
-use crate::plan::properties::row_count_max;
+use crate::plan::properties::{is_order_sensitive, row_count_max};
+use crate::plan::rewrite::canonical_values::order_key;
 use crate::plan::rules::dependencies::is_new;
+use crate::plan::values::comparable::{has_interval, has_key};
 use crate::plan::walk::{Walk, rewrite_node};
 
 /// Makes every order that decides content total.
@@ -238,10 +240,21 @@ fn completed_in_partition(mut keys: Vec<SortExpr>, partition: &[Expr], schema: &
         let known = keys.iter().any(|key| is_column(&key.expr, &column));
         // Rows of one partition agree on its keys.
         if !known && !partition.iter().any(|key| is_column(key, &column)) {
-            keys.push(Expr::Column(column).sort(true, false));
+            keys.push(tie_key(column, schema).sort(true, false));
         }
     }
     keys
+}
+
+/// A column as a key among those of a window, whose frames compare them one by one: a list or struct by its key, since
+/// values with NULLs inside do not compare. Intervals of one length may differ, so what holds them is left as it is.
+fn tie_key(column: Column, schema: &DFSchemaRef) -> Expr {
+    let is_keyed = schema.qualified_field_from_column(&column).is_ok_and(|(_, field)| {
+        let data_type = field.data_type();
+        has_key(data_type) && !has_interval(data_type)
+    });
+    let column = Expr::Column(column);
+    if is_keyed { order_key(column, schema) } else { column }
 }
 
 /// The function as an aggregate that sorts the rows of its frame itself. What is in the frame stays a matter of the
@@ -319,11 +332,6 @@ fn is_unbounded(bound: &WindowFrameBound, preceding: bool) -> bool {
         WindowFrameBound::Following(value) => !preceding && value.is_null(),
         WindowFrameBound::CurrentRow => false,
     }
-}
-
-/// Aggregates whose result depends on the order of their input.
-pub(crate) fn is_order_sensitive(name: &str) -> bool {
-    matches!(name, "first_value" | "last_value" | "nth_value" | "array_agg" | "string_agg")
 }
 
 fn break_aggregate(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {

@@ -5,6 +5,7 @@
 pub mod dependencies;
 pub mod distinct;
 pub mod guarded;
+pub mod lateral;
 pub mod push_down_filter;
 pub mod simplify;
 pub mod single_row_join;

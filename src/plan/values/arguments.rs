@@ -245,7 +245,8 @@ fn with_item(list: &DataType, item: &DataType) -> DataType {
 /// The type in which a value of one type and one of the other are compared; a text is read as the other's.
 pub(crate) fn comparison_type(left: &DataType, right: &DataType) -> Option<DataType> {
     if let (Some(of_left), Some(of_right)) = (item_of(left), item_of(right)) {
-        return Some(with_item(left, &comparison_type(of_left.data_type(), of_right.data_type())?));
+        let item = comparison_type(of_left.data_type(), of_right.data_type())?;
+        return Some(DataType::new_list(item, true));
     }
     match (left, right) {
         _ if left.is_string() && !right.is_string() && !right.is_null() => Some(right.clone()),

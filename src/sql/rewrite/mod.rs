@@ -15,6 +15,7 @@ mod clauses;
 mod contents;
 mod grouping;
 mod joins;
+mod lists;
 pub(crate) mod marker;
 mod named_windows;
 mod names;
@@ -78,7 +79,7 @@ const READING: [(&str, Hook); 18] = [
 type Pass = (&'static str, fn(&mut Query) -> Result<()>);
 
 /// What is done to a whole query right before names are bound, pass by pass.
-const BINDING: [Pass; 10] = [
+const BINDING: [Pass; 11] = [
     ("markers", marker::refuse_forged),
     ("time", time::rewrite),
     ("similar", similar::rewrite),
@@ -89,6 +90,7 @@ const BINDING: [Pass; 10] = [
     ("rows", row_values::as_structs),
     ("casts", casts::name),
     ("numbers", numbers::rewrite),
+    ("lists", lists::call_constructors),
 ];
 
 /// Rewrites a query or expression that has just been read.

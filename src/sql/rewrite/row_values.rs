@@ -45,7 +45,7 @@ pub(super) fn expression(expr: &mut Expr) -> Result<()> {
         Expr::IsNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNull(v.into())))),
         Expr::IsNotNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNotNull(v.into())))),
         Expr::InSubquery { expr, subquery, negated } => {
-            unnested(subquery).map(|list| in_items(take(expr), list, *negated))
+            unnested(subquery).map(|list| signed(over_items(take(expr), &BinaryOperator::Eq, list, false), *negated))
         }
         Expr::AnyOp { left, compare_op, right, .. } => over_array(left, compare_op, right, false),
         Expr::AllOp { left, compare_op, right } => over_array(left, compare_op, right, true),
@@ -100,8 +100,8 @@ pub(super) fn row(expr: &Expr) -> Option<Vec<Expr>> {
 
 /// `left op right`, value by value, if `op` compares.
 pub(super) fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Option<Expr>> {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    if !matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+    use BinaryOperator::{Eq, Gt, Lt, LtEq, NotEq};
+    if !is_comparison(op) {
         return Ok(None);
     }
     same_width(left, right)?;
@@ -170,6 +170,9 @@ fn over_array(left: &Expr, op: &BinaryOperator, right: &Expr, is_all: bool) -> O
         other => other,
     };
     let array = match array {
+        Expr::Subquery(query) if is_comparison(op) => {
+            return unnested(query).map(|list| over_items(left.clone(), op, list, is_all));
+        }
         Expr::Subquery(_) => return None,
         Expr::Array(array) if !array.elem.is_empty() => array,
         list => return over_list(left, op, list, is_all),
@@ -183,12 +186,13 @@ fn over_array(left: &Expr, op: &BinaryOperator, right: &Expr, is_all: bool) -> O
 
 /// `left op ANY (list)` for a list that is computed, and ALL.
 fn over_list(left: &Expr, op: &BinaryOperator, list: &Expr, is_all: bool) -> Option<Expr> {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    if !matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
-        return None;
-    }
     let marker = if is_all { Marker::All } else { Marker::Any };
-    Some(marker.call(vec![left.clone(), list.clone(), text(op.to_string())]))
+    is_comparison(op).then(|| marker.call(vec![left.clone(), list.clone(), text(op.to_string())]))
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 /// The list of `SELECT unnest(list)`.
@@ -212,19 +216,17 @@ fn unnested(query: &Query) -> Option<Expr> {
     }
 }
 
-/// Whether a value is one of a list's items; NULL has none.
-fn in_items(expr: Expr, list: Expr, negated: bool) -> Expr {
+/// `left op ANY (SELECT unnest(list))`, and ALL: NULL has no items there.
+fn over_items(left: Expr, op: &BinaryOperator, list: Expr, is_all: bool) -> Expr {
     let condition = Expr::IsNull(Box::new(nested(list.clone())));
-    let found = Marker::Any.call(vec![expr, list, text("=")]);
-    let none = Expr::Value(Value::Boolean(false).into());
-    let case = Expr::Case {
+    let compared = over_list(&left, op, &list, is_all);
+    Expr::Case {
         case_token: AttachedToken::empty(),
         end_token: AttachedToken::empty(),
         operand: None,
-        conditions: vec![CaseWhen { condition, result: none }],
-        else_result: Some(Box::new(found)),
-    };
-    signed(case, negated)
+        conditions: vec![CaseWhen { condition, result: Expr::Value(Value::Boolean(is_all).into()) }],
+        else_result: compared.map(Box::new),
+    }
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

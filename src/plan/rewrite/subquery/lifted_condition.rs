@@ -44,6 +44,24 @@ pub(crate) fn lift(plan: LogicalPlan, functions: &FunctionRegistry, aliases: &Al
 fn refuse_inner_aggregates(plan: &LogicalPlan) -> Result<()> {
     let mut left = false;
     plan.apply_deep(|node| {
+        if let LogicalPlan::Join(join) = node
+            && let Some(query) = lateral_query(&join.right)
+        {
+            let known = aggregate_alone(&query.subquery);
+            let is_of_left = |reference: &Expr| match reference {
+                Expr::OuterReferenceColumn(_, column) => join.left.schema().has_column(column),
+                _ => false,
+            };
+            query.subquery.apply(|node| {
+                if let LogicalPlan::Aggregate(aggregate) = node
+                    && aggregate.group_expr.is_empty()
+                    && !std::ptr::eq(known, node)
+                {
+                    left |= free_references(&aggregate.input).iter().any(is_of_left);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 let (plan, known) = match expr {

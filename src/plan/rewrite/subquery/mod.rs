@@ -7,9 +7,10 @@
 //! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
+//! - [`lateral_row`]: LATERAL over such an aggregate.
 //! - [`value`]: IN, EXISTS, ANY and ALL as values.
 //! - [`references`]: what a plan refers to outside it.
-//! - [`skipped_level`]: references past the query around.
+//! - [`skipped_level`]: references past the query around, and in what a subquery computes.
 //! - [`scalar`]: one row, by construction.
 //! - [`unequal_correlation`]: correlation by more than equality.
 //! - [`lifted_condition`]: correlation below windows, limits, unions and outer joins.
@@ -19,6 +20,7 @@
 pub mod compute_below;
 pub mod existence;
 pub mod join_condition;
+pub mod lateral_row;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;

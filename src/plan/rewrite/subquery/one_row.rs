@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
+use datafusion::common::{DFSchema, Result as DataFusionResult, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::utils::{conjunction, merge_schema};
@@ -36,7 +36,7 @@ fn tell(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
     };
     let Some(row) = Row::of(subquery, schema)? else { return Ok(Transformed::no(expr)) };
     let told = match expr {
-        Expr::ScalarSubquery(subquery) if row.condition.is_none() && row.bare => {
+        Expr::ScalarSubquery(subquery) if row.is_bare => {
             return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
         }
         Expr::ScalarSubquery(_) => match row.condition {
@@ -60,34 +60,35 @@ fn tell(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
     Ok(Transformed::yes(told))
 }
 
-/// The one row that a subquery may have, computed outside it.
-struct Row {
-    /// Whether there is the row.
-    condition: Option<Expr>,
-    /// Whether the subquery is one query of that one row, without ORDER BY, LIMIT or DISTINCT.
-    bare: bool,
-    /// The value of its first column.
-    value: Expr,
+/// What lists and conditions (HAVING, and WHERE of queries in FROM) make of the one row of a correlated aggregate without
+/// GROUP BY.
+pub(super) struct Spine<'a> {
+    /// The columns of the plan, over those of the aggregate.
+    pub(super) list: Vec<Expr>,
+    /// When there is a row, over the columns of the aggregate.
+    pub(super) conditions: Vec<Expr>,
+    /// Whether the plan is one query of that one row, without ORDER BY, LIMIT or DISTINCT, whose list is over the row alone.
+    pub(super) is_bare: bool,
+    pub(super) aggregate: &'a LogicalPlan,
 }
 
-impl Row {
-    /// The row of selections and conditions (HAVING, and WHERE of queries in FROM) over a correlated aggregate without
-    /// GROUP BY.
-    fn of(subquery: &Subquery, schema: &DFSchema) -> DataFusionResult<Option<Row>> {
-        let mut plan = subquery.subquery.as_ref();
-        let mut bare = true;
+impl<'a> Spine<'a> {
+    pub(super) fn of(mut plan: &'a LogicalPlan) -> DataFusionResult<Option<Spine<'a>>> {
+        let mut is_bare = true;
         let mut lists = 0;
-        // The value first, then the conditions, all over the columns of `plan`.
-        let mut told = vec![Expr::Column(Column::from(plan.schema().qualified_field(0)))];
+        let width = plan.schema().fields().len();
+        // The columns first, then the conditions, all over the columns of `plan`.
+        let mut told: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
         let aggregate = loop {
             let below = without_effect(plan)?;
-            bare &= std::ptr::eq(below, plan);
+            is_bare &= std::ptr::eq(below, plan);
             plan = match below {
                 LogicalPlan::Projection(projection) => {
                     if asks_of(&projection.expr, projection.input.schema())? {
                         return Ok(None);
                     }
                     lists += 1;
+                    is_bare &= !projection.expr.iter().any(Expr::contains_outer);
                     told = told
                         .into_iter()
                         .map(|expr| over_input(expr, below, &projection.expr))
@@ -95,7 +96,7 @@ impl Row {
                     projection.input.as_ref()
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
-                    bare = false;
+                    is_bare = false;
                     let columns: Vec<Expr> = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
                     told = told
                         .into_iter()
@@ -114,13 +115,35 @@ impl Row {
                 _ => return Ok(None),
             };
         };
-        if !aggregate.group_expr.is_empty() || aggregate.input.all_out_ref_exprs().is_empty() {
+        if !aggregate.group_expr.is_empty() || plan.all_out_ref_exprs().is_empty() {
             return Ok(None);
         }
-        let mut told = told.into_iter().map(|expr| outside(expr, plan, schema));
-        let Some(value) = told.next().transpose()? else { return Ok(None) };
-        let condition = conjunction(told.collect::<DataFusionResult<Vec<_>>>()?);
-        Ok(Some(Row { condition, bare: bare && lists < 2, value }))
+        let conditions = told.split_off(width);
+        is_bare &= conditions.is_empty() && lists < 2;
+        Ok(Some(Spine { list: told, conditions, is_bare, aggregate: plan }))
+    }
+}
+
+/// The one row that a subquery may have, computed outside it.
+struct Row {
+    /// Whether there is the row.
+    condition: Option<Expr>,
+    /// Whether the subquery is such that DataFusion makes a join of it as it is.
+    is_bare: bool,
+    /// The value of its first column.
+    value: Expr,
+}
+
+impl Row {
+    fn of(subquery: &Subquery, schema: &DFSchema) -> DataFusionResult<Option<Row>> {
+        let Some(Spine { list, conditions, is_bare, aggregate }) = Spine::of(&subquery.subquery)? else {
+            return Ok(None);
+        };
+        let Some(value) = list.into_iter().next() else { return Ok(None) };
+        let value = outside(value, aggregate, schema)?;
+        let conditions = conditions.into_iter().map(|expr| outside(expr, aggregate, schema));
+        let condition = conjunction(conditions.collect::<DataFusionResult<Vec<_>>>()?);
+        Ok(Some(Row { condition, is_bare, value }))
     }
 
     /// What `compare` makes of the value, and `otherwise` where there is no row.

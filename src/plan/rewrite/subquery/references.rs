@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult, Spans};
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Subquery};
 
 use crate::plan::walk::{Walk, subquery_of};
@@ -101,6 +101,26 @@ impl References {
         .map(|_| ())
     }
 
+    /// Those of a node itself, but for conditions, which are pulled out of a subquery as they are; a condition that holds
+    /// a subquery is not.
+    pub(super) fn collect_computed(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
+        let is_asking = |expr: &Expr| expr.exists(|expr| Ok(subquery_of(expr).is_some()));
+        match node {
+            LogicalPlan::Filter(filter) => {
+                for condition in split_conjunction(&filter.predicate) {
+                    if is_asking(condition)? {
+                        self.collect_of(condition)?;
+                    }
+                }
+                Ok(())
+            }
+            LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => {
+                self.collect_here(node)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The right side of a join with LATERAL.
     pub(super) fn collect_in_lateral(&mut self, join: &Join) -> DataFusionResult<()> {
         self.scopes.push(join.left.schema().as_ref().clone());
@@ -127,18 +147,19 @@ impl References {
     }
 
     fn collect_here(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::OuterReferenceColumn(_, column) = expr {
-                    let is_near = self.scopes.iter().any(|scope| scope.has_column(column));
-                    let found = if is_near { &mut self.near } else { &mut self.far };
-                    if !found.contains(column) {
-                        found.push(column.clone());
-                    }
+        node.apply_expressions(|expr| self.collect_of(expr)).map(|_| ())
+    }
+
+    fn collect_of(&mut self, expr: &Expr) -> DataFusionResult<TreeNodeRecursion> {
+        expr.apply(|expr| {
+            if let Expr::OuterReferenceColumn(_, column) = expr {
+                let is_near = self.scopes.iter().any(|scope| scope.has_column(column));
+                let found = if is_near { &mut self.near } else { &mut self.far };
+                if !found.contains(column) {
+                    found.push(column.clone());
                 }
-                Ok(TreeNodeRecursion::Continue)
-            })
+            }
+            Ok(TreeNodeRecursion::Continue)
         })
-        .map(|_| ())
     }
 }

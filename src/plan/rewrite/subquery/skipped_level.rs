@@ -44,7 +44,9 @@ use crate::plan::walk::{Walk, WalkDeep, any_expression, map_subquery, rewrite_no
 /// Makes every reference of a subquery one to the query right around it.
 pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     plan.transform_down_deep(|node| match node {
-        LogicalPlan::Join(join) => lateral(join, context),
+        LogicalPlan::Join(join) => {
+            map_lateral_nodes(join, context, &|node, outer| middle(node, outer, context.aliases))
+        }
         node => {
             let wanted = |expr: &Expr| subquery_of(expr).is_some();
             map_inner_nodes(node, context, &wanted, &|node, outer| middle(node, outer, context.aliases))
@@ -54,29 +56,33 @@ pub(crate) fn bring_near(plan: LogicalPlan, context: &PassContext<'_>) -> Result
     .map_err(from_datafusion)
 }
 
-/// A join with LATERAL on its right: brings near what the subqueries of that use of the left side.
-fn lateral(join: Join, context: &PassContext<'_>) -> DataFusionResult<Transformed<LogicalPlan>> {
+/// Applies `change` to every node of a query of LATERAL on the right of a join, with the left side.
+pub(super) fn map_lateral_nodes(
+    join: Join,
+    context: &PassContext<'_>,
+    change: Change<'_>,
+) -> DataFusionResult<Transformed<LogicalPlan>> {
     let no = |join: Join| Ok(Transformed::no(LogicalPlan::Join(join)));
     if lateral_query(&join.right).is_none() {
         return no(join);
     }
-    let change = |left: &LogicalPlan| -> DataFusionResult<Option<LogicalPlan>> {
+    let changed_over = |left: &LogicalPlan| -> DataFusionResult<Option<LogicalPlan>> {
         let Some(outer) = without_outer(left)? else { return Ok(None) };
         let right = map_lateral(join.right.as_ref().clone(), &mut |subquery| {
             let plan = subquery.subquery.as_ref().clone();
-            let plan = plan.transform_up(|node| middle(node, &outer, context.aliases))?;
+            let plan = plan.transform_up(|node| change(node, &outer))?;
             let outer_ref_columns = free_references(&plan.data);
             let changed = Subquery { subquery: Arc::new(plan.data), outer_ref_columns, spans: subquery.spans };
             Ok(Transformed::new_transformed(changed, plan.transformed))
         })?;
         Ok(right.transformed.then_some(right.data))
     };
-    let Some(right) = change(&join.left)? else { return no(join) };
+    let Some(right) = changed_over(&join.left)? else { return no(join) };
     let (left, right) = match shared::is_unsettled(&join.left)? {
         false => (join.left.as_ref().clone(), right),
         true => {
             let left = shared::pin(join.left.as_ref().clone(), context)?;
-            let Some(right) = change(&left)? else { return no(join) };
+            let Some(right) = changed_over(&left)? else { return no(join) };
             (left, right)
         }
     };
@@ -108,7 +114,7 @@ pub(super) fn map_inner_nodes(
 ) -> DataFusionResult<Transformed<LogicalPlan>> {
     let inputs = node.inputs();
     let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
-    if !holds_subquery(&node)? {
+    if !any_expression(&node, |expr| subquery_of(expr).is_some())? {
         return Ok(Transformed::no(node));
     }
     let unsettled = shared::is_unsettled(input)?;
@@ -152,7 +158,7 @@ fn map_subqueries(
 
 /// A plan with at least the rows of `plan` that refers to nothing outside, if there is an easy one.
 fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
-    if plan.all_out_ref_exprs().is_empty() {
+    if free_references(plan).is_empty() {
         return Ok(Some(plan.clone()));
     }
     match plan {
@@ -184,7 +190,7 @@ fn without_outer(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
     }
 }
 
-/// A node of a subquery of `outer`: brings near what its own subqueries use of `outer`.
+/// A node of a subquery of `outer`: brings near what its own subqueries, or what it computes, use of `outer`.
 fn middle(
     node: LogicalPlan,
     outer: &LogicalPlan,
@@ -197,7 +203,8 @@ fn middle(
             references.collect_in_lateral(join)?;
             join.left.as_ref()
         }
-        (_, [input]) if holds_subquery(&node)? => {
+        (_, [input]) => {
+            references.collect_computed(&node)?;
             references.collect_in_subqueries(&node)?;
             *input
         }
@@ -210,20 +217,13 @@ fn middle(
     }
     let alias = aliases.next("__outer");
     let (values, equalities) = distinct_values(&far, outer, &alias)?;
-    let mut joined = LogicalPlanBuilder::from(input.clone()).cross_join(values)?;
-    if let Some(condition) = conjunction(equalities) {
-        joined = joined.filter(condition)?;
-    }
-    let joined = joined.build()?;
+    let joined = joined_with(input, values, equalities)?;
     let outputs = node.schema().columns();
-    let node = refer_to(node, &far, &alias)?;
-    let node = match &node {
-        LogicalPlan::Join(join) => {
-            let right = join.right.as_ref().clone();
-            node.with_new_exprs(node.expressions(), vec![joined, right])?
-        }
-        node => node.with_new_exprs(node.expressions(), vec![joined])?,
+    let inputs = match &node {
+        LogicalPlan::Join(join) => vec![joined, join.right.as_ref().clone()],
+        _ => vec![joined],
     };
+    let node = refer_to(node.with_new_exprs(node.expressions(), inputs)?, &far, &alias)?;
     if node.schema().fields().len() == outputs.len() {
         return Ok(Transformed::yes(node));
     }
@@ -232,13 +232,27 @@ fn middle(
     LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
 }
 
-/// Lets the subqueries of a node, and the query of LATERAL, refer to what was brought near instead of the `far`
-/// columns.
+/// A plan beside the values that satisfy the conditions. They join below conditions of the plan, because DataFusion does
+/// not tell a join that a side of it gains columns, by which a condition is pulled out.
+fn joined_with(plan: &LogicalPlan, values: LogicalPlan, mut conditions: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+    let mut below = plan;
+    while let LogicalPlan::Filter(filter) = below {
+        conditions.push(filter.predicate.clone());
+        below = &filter.input;
+    }
+    let joined = LogicalPlanBuilder::from(below.clone()).cross_join(values)?;
+    match conjunction(conditions) {
+        Some(condition) => joined.filter(condition)?.build(),
+        None => joined.build(),
+    }
+}
+
+/// Lets a node, its subqueries, and the query of LATERAL use what was brought near instead of the `far` columns.
 fn refer_to(node: LogicalPlan, far: &[Column], alias: &str) -> DataFusionResult<LogicalPlan> {
+    let near = |column: &Column| far.iter().position(|far| far == column).map(|index| brought(alias, index));
     let mut refer = |expr: Expr| match expr {
-        Expr::OuterReferenceColumn(field, column) => match far.iter().position(|far| *far == column) {
-            Some(index) => {
-                let brought = brought(alias, index);
+        Expr::OuterReferenceColumn(field, column) => match near(&column) {
+            Some(brought) => {
                 let field = Arc::new(field.as_ref().clone().with_name(brought.name.clone()));
                 Ok(Transformed::yes(Expr::OuterReferenceColumn(field, brought)))
             }
@@ -258,7 +272,14 @@ fn refer_to(node: LogicalPlan, far: &[Column], alias: &str) -> DataFusionResult<
             join.right = Arc::new(map_lateral(Arc::unwrap_or_clone(join.right), &mut inside)?.data);
             Ok(LogicalPlan::Join(join))
         }
-        node => rewrite_node(node, &mut |expr| map_subquery(expr, &mut inside)).data(),
+        node => rewrite_node(node, &mut |expr| match expr {
+            Expr::OuterReferenceColumn(field, column) => Ok(match near(&column) {
+                Some(brought) => Transformed::yes(Expr::Column(brought)),
+                None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            }),
+            expr => map_subquery(expr, &mut inside),
+        })
+        .data(),
     }
 }
 
@@ -297,8 +318,4 @@ pub(super) fn distinct_values(
 /// What the `index`-th column brought from the outer query is called.
 pub(super) fn brought(alias: &str, index: usize) -> Column {
     Column::new(Some(alias), format!("{alias}_c{index}"))
-}
-
-fn holds_subquery(node: &LogicalPlan) -> DataFusionResult<bool> {
-    any_expression(node, |expr| subquery_of(expr).is_some())
 }

@@ -1,4 +1,4 @@
-//! Scalar subqueries that depend on the outer row by more than equality.
+//! Subqueries that depend on the outer row by more than equality, and are more than a selection of rows.
 //!
 //! DataFusion turns `(SELECT count(*) FROM b WHERE b.x = a.x)` into a join with groups of `b.x`; with `b.x < a.x` there
 //! is nothing to group by. So the subquery also reads the distinct values of `a.x`, compares with those, and depends on
@@ -11,24 +11,46 @@
 
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
-use datafusion::common::{Column, Result as DataFusionResult};
+use datafusion::common::{Column, JoinType, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::context::PassContext;
-use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes};
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::rewrite::subquery::references::{free_references, lateral_query};
+use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes, map_lateral_nodes};
+use crate::plan::walk::{Walk, WalkDeep, subquery_of};
 
-/// Leaves only equalities between the columns of a scalar subquery and those of the query around it.
+/// Leaves only equalities between the columns of such a subquery and those of the query around it.
 pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
-    plan.transform_down_deep(|node| {
-        let is_scalar = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_));
-        map_inner_nodes(node, context, &is_scalar, &|node, outer| inner(node, outer, context.aliases))
+    let change = |node: LogicalPlan, outer: &LogicalPlan| inner(node, outer, context.aliases);
+    let is_meant = |expr: &Expr| match expr {
+        Expr::ScalarSubquery(_) => true,
+        other => subquery_of(other).is_some_and(|subquery| !only_selects(&subquery.subquery)),
+    };
+    plan.transform_down_deep(|node| match node {
+        LogicalPlan::Join(join) => match lateral_query(&join.right) {
+            Some(query) if !only_selects(&query.subquery) => map_lateral_nodes(join, context, &change),
+            _ => Ok(Transformed::no(LogicalPlan::Join(join))),
+        },
+        node => map_inner_nodes(node, context, &is_meant, &change),
     })
     .data()
     .map_err(from_datafusion)
+}
+
+/// Whether conditions on the outer row may stand above the plan as well as in it.
+fn only_selects(plan: &LogicalPlan) -> bool {
+    match plan {
+        plan if free_references(plan).is_empty() => return true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {}
+        LogicalPlan::Subquery(_) => {}
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {}
+        _ => return false,
+    }
+    plan.inputs().into_iter().all(only_selects)
 }
 
 /// A node of a subquery of `outer`: its conditions come to compare with distinct values of `outer`.

@@ -245,6 +245,9 @@ impl Evaluator<'_> {
         };
         let merge = merged(on, &left_names, &right_names)?;
         let names: Vec<Name> = left_names.iter().chain(&right_names).cloned().collect();
+        if let (true, On::Condition(condition), Some((_, right_rows))) = (self.eager, on, &fixed) {
+            self.look_at_sides(condition, &left_contexts, right_rows, &names, scope)?;
+        }
         let mut pairs: Vec<(Option<usize>, Row)> = Vec::new();
         let mut right_matched = vec![false; fixed.as_ref().map_or(0, |(_, rows)| rows.len())];
         for (at, context) in left_contexts.iter().enumerate() {
@@ -294,6 +297,34 @@ impl Evaluator<'_> {
         }
         let rows = pairs.into_iter().map(|(_, row)| row).collect();
         Ok(merge_columns(names, rows, &merge, left_names.len()))
+    }
+}
+
+impl Evaluator<'_> {
+    /// Evaluates a join's condition for every row of one side alone: what an equality compares may be computed before it
+    /// is known which rows meet.
+    fn look_at_sides(
+        &self,
+        condition: &Expr,
+        left: &[Context],
+        right: &[Row],
+        names: &[Name],
+        scope: &Scope,
+    ) -> Answer<()> {
+        let width = right.first().map_or(0, Vec::len);
+        let before = vec![Value::Null; names.len() - width];
+        let lefts = left.iter().filter_map(|context| match context {
+            Context::Row(row) => {
+                Some(row.iter().cloned().chain(std::iter::repeat(Value::Null)).take(names.len()).collect())
+            }
+            Context::Group { .. } => None,
+        });
+        let rights = right.iter().map(|row| before.iter().chain(row).cloned().collect());
+        for row in lefts.chain(rights) {
+            let contexts = [Context::Row(row)];
+            self.truth(condition, &self.inner(scope, names, &[], &contexts, 0))?;
+        }
+        Ok(())
     }
 }
 
