@@ -50,9 +50,19 @@ pub fn is_digits(text: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// A floating-point number: `1`, `1.5`, `.5`, `1e5`, and the words `nan`, `inf`, `infinity`.
+/// A floating-point number: `1`, `1.5`, `.5`, `1e5`, and the words `nan`, `inf`, `infinity`; none where digits say more
+/// than a DOUBLE holds.
 pub fn double(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let is_beyond = number.is_infinite() && text.iter().any(u8::is_ascii_digit);
+    (!is_beyond).then_some(number)
+}
+
+/// The same of 32 bits.
+pub fn single(text: &[u8]) -> Option<f32> {
+    let number = double(text)?;
+    let single = number as f32;
+    (single.is_finite() || !number.is_finite()).then_some(single)
 }
 
 /// A boolean by its full words; used to find types.

@@ -32,7 +32,6 @@ use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::filter_null_join_keys::FilterNullJoinKeys;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
-use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
@@ -44,6 +43,7 @@ use crate::plan::functions::FunctionRegistry;
 use crate::plan::kinds::Kinds;
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
+use crate::plan::rules::empty_parts::EmptyParts;
 use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
 use crate::plan::rules::lateral::Lateral;
 use crate::plan::rules::push_down_filter::PushDown;
@@ -89,7 +89,7 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
         (true, Arc::new(KeysOnce)),
         (filters, Arc::new(EliminateFilter::new())),
         (joins, Arc::new(Guarded::new(EliminateCrossJoin::new(), joins_nulls))),
-        (filters || unions, Arc::new(PropagateEmptyRelation::new())),
+        (filters || unions, Arc::new(EmptyParts::default())),
         (joins, Arc::new(FilterNullJoinKeys::default())),
         (joins, Arc::new(EliminateOuterJoin::new())),
         (filters, Arc::new(PushDown::default())),

@@ -134,7 +134,9 @@ pub fn array(
         DataType::UInt16 => fields.parsed::<UInt16Type>(|text| values::integer(text)?.try_into().ok())?,
         DataType::UInt8 => fields.parsed::<UInt8Type>(|text| values::integer(text)?.try_into().ok())?,
         DataType::Float64 => fields.parsed::<Float64Type>(|text| values::double(text).map(canonical))?,
-        DataType::Float32 => fields.parsed::<Float32Type>(|text| values::double(text).map(|v| canonical(v) as f32))?,
+        DataType::Float32 => {
+            fields.parsed::<Float32Type>(|text| values::single(text).map(|value| canonical(value.into()) as f32))?
+        }
         DataType::Date32 => fields.parsed::<Date32Type>(|text| reading.declared_date(text))?,
         DataType::Time64(TimeUnit::Microsecond) => fields.parsed::<Time64MicrosecondType>(|text| {
             values::time(text).or_else(|| parse::time(std::str::from_utf8(text).ok()?).ok())

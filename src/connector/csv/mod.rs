@@ -316,10 +316,10 @@ impl CsvBatches {
             Misfit::Type(error) => error.context(format_args!("'{path}', column \"{name}\"")),
             Misfit::Value(record) => {
                 let (field, _) = self.rows.records.field(record, wanted.column);
-                let (line, value) = (self.rows.records.line(record), misfit::excerpt(field));
-                let error = misfit::misfit(path, line, name, &value, wanted.field.data_type());
+                let line = self.rows.records.line(record);
+                let error = misfit::misfit(path, line, name, field, wanted.field.data_type());
                 match field.len() <= 8 && field.iter().all(|byte| byte.is_ascii_alphabetic() || b"/-.".contains(byte)) {
-                    true => error.with_hint(format!("if it stands for NULL, say nullstr '{value}'")),
+                    true => error.with_hint(format!("if it stands for NULL, say nullstr '{}'", misfit::excerpt(field))),
                     false => error,
                 }
             }

@@ -25,7 +25,7 @@ use crate::connector::format::FileFormat;
 use crate::connector::input::{Bytes, Input};
 use crate::connector::json::infer::Shape;
 use crate::connector::json::split::Splitter;
-use crate::connector::misfit::{excerpt, misfit};
+use crate::connector::misfit::misfit;
 use crate::connector::options::{ColumnTypes, ReadOptions};
 use crate::connector::source::{Batches, Source, Wanted, bad_file};
 
@@ -291,7 +291,7 @@ impl JsonBatches {
         match value {
             Some((_, field, value)) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-                misfit(path, line, field.name(), &excerpt(text.as_bytes()), field.data_type())
+                misfit(path, line, field.name(), text.as_bytes(), field.data_type())
             }
             None => Error::data(format!("'{path}', line {line}: {}", error.message())).with_sqlstate("22P02"),
         }

@@ -8,14 +8,14 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    VisitorMut,
+    Visitor, VisitorMut,
 };
 
 use super::Binder;
 use crate::base::error::{Error, Result};
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::{call, relation_name, using_columns};
-use crate::sql::walk::{own_expressions_mut, walk_mut};
+use crate::sql::walk::{expressions_mut, walk, walk_mut};
 
 /// Gives the column names of a relation of the catalog.
 pub(super) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
@@ -77,7 +77,7 @@ impl VisitorMut for Merge<'_> {
             for (name, merged) in merged_columns(select).into_iter().chain(shared) {
                 // A key that names an output column means that one; it is merged already.
                 if !names_output(select, &name) {
-                    keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged));
+                    keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged, self.columns_of));
                 }
             }
         }
@@ -88,6 +88,7 @@ impl VisitorMut for Merge<'_> {
 fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
     for table in &mut select.from {
         refuse(table, columns_of)?;
+        name_in_joins(table, columns_of);
     }
     let (merged, shared) = (merged_columns(select), shared_columns(select, columns_of));
     match all_columns(select, &merged, &shared, columns_of) {
@@ -101,10 +102,10 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
         }
     }
     for (name, merged) in merged {
-        replace_in_select(select, &name, &merged);
+        replace_in_select(select, &name, &merged, columns_of);
     }
     for (name, left) in shared {
-        replace_in_select(select, &name, &left);
+        replace_in_select(select, &name, &left, columns_of);
     }
     Ok(())
 }
@@ -112,27 +113,88 @@ fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
 /// The columns that inner and left joins with USING share, each as the left relation's: DataFusion finds them
 /// ambiguous in WHERE, and in `*` it takes them from the relation that comes first in the alphabet.
 fn shared_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
-    let mut result: Vec<(Ident, Expr)> = vec![];
-    for table in &select.from {
-        let mut before = vec![&table.relation];
-        for join in &table.joins {
-            if is_right_or_full(&join.join_operator) {
-                break;
+    let mut result = vec![];
+    select.from.iter().for_each(|table| shared_in(table, columns_of, &mut result));
+    result
+}
+
+fn shared_in(table: &TableWithJoins, columns_of: ColumnsOf<'_>, result: &mut Vec<(Ident, Expr)>) {
+    let mut before = vec![];
+    part_in(&table.relation, &mut before);
+    nested(&table.relation).into_iter().for_each(|table| shared_in(table, columns_of, result));
+    for join in &table.joins {
+        if is_right_or_full(&join.join_operator) {
+            break;
+        }
+        nested(&join.relation).into_iter().for_each(|table| shared_in(table, columns_of, result));
+        let names = match constraint(&join.join_operator) {
+            Some(JoinConstraint::Using(names)) => using_columns(names),
+            _ => vec![],
+        };
+        for name in names {
+            let known = result.iter().any(|(known, _)| same(known, &name));
+            if let (false, Some(owner)) = (known, owner(&before, &name, columns_of)) {
+                let left = Expr::CompoundIdentifier(vec![owner, name.clone()]);
+                result.push((name, left));
             }
-            let names = match constraint(&join.join_operator) {
-                Some(JoinConstraint::Using(names)) => using_columns(names),
-                _ => vec![],
-            };
-            for name in names {
-                let known = result.iter().any(|(known, _)| same(known, &name));
-                if let (false, Some(owner)) = (known, owner(&before, &name, columns_of)) {
-                    let left = Expr::CompoundIdentifier(vec![owner, name.clone()]);
-                    result.push((name, left));
+        }
+        part_in(&join.relation, &mut before);
+    }
+}
+
+/// The joins in parentheses, whose relations keep their names outside.
+fn nested(factor: &TableFactor) -> Option<&TableWithJoins> {
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => Some(table_with_joins),
+        _ => None,
+    }
+}
+
+/// The relations that a factor names.
+fn part_in<'a>(factor: &'a TableFactor, relations: &mut Vec<&'a TableFactor>) {
+    match nested(factor) {
+        Some(table) => {
+            part_in(&table.relation, relations);
+            table.joins.iter().for_each(|join| part_in(&join.relation, relations));
+        }
+        None => relations.push(factor),
+    }
+}
+
+/// Names the relation of such columns in the conditions of later joins, and in LATERAL.
+fn name_in_joins(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) {
+    if let TableFactor::NestedJoin { table_with_joins, .. } = &mut table.relation {
+        name_in_joins(table_with_joins, columns_of);
+    }
+    for at in 0..table.joins.len() {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = &mut table.joins[at].relation {
+            name_in_joins(table_with_joins, columns_of);
+        }
+        let mut before = TableWithJoins { relation: table.relation.clone(), joins: table.joins[..at].to_vec() };
+        let columns = merged_and_shared(&before, columns_of);
+        if let TableFactor::Derived { lateral: true, subquery, .. } = &mut table.joins[at].relation {
+            for (name, value) in &columns {
+                if !hides(subquery, name, columns_of) {
+                    replace_everywhere(subquery, name, value);
                 }
             }
-            before.push(&join.relation);
+        }
+        before.joins.extend(nested(&table.joins[at].relation).map(|_| ast::Join {
+            join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
+            ..table.joins[at].clone()
+        }));
+        if let Some(JoinConstraint::On(condition)) = constraint_mut(&mut table.joins[at].join_operator) {
+            for (name, value) in merged_and_shared(&before, columns_of) {
+                replace(condition, &name, &value, columns_of);
+            }
         }
     }
+}
+
+fn merged_and_shared(table: &TableWithJoins, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
+    let mut result = vec![];
+    merged_in(table, &mut result);
+    shared_in(table, columns_of, &mut result);
     result
 }
 
@@ -258,6 +320,12 @@ pub(super) fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Opt
 
 /// Refuses outer joins whose merged columns cannot be told from the syntax alone.
 fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
+    let joined = table.joins.iter_mut().map(|join| &mut join.relation);
+    for factor in std::iter::once(&mut table.relation).chain(joined) {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            refuse(table_with_joins, columns_of)?;
+        }
+    }
     let mut outer: Vec<Ident> = vec![];
     let mut before: Vec<Option<Ident>> = vec![relation_name(&table.relation)];
     let mut used: Vec<Ident> = vec![];
@@ -318,25 +386,29 @@ fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOper
 /// The columns that outer joins with USING merge, each with the expression that is its value.
 fn merged_columns(select: &Select) -> Vec<(Ident, Expr)> {
     let mut result = vec![];
-    for table in &select.from {
-        let first = relation_name(&table.relation);
-        for join in &table.joins {
-            let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
-            let (Some(left), Some(right)) = (&first, relation_name(&join.relation)) else { continue };
-            if !is_right_or_full(&join.join_operator) {
-                continue;
-            }
-            for name in using_columns(names) {
-                let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
-                let value = match &join.join_operator {
-                    JoinOperator::FullOuter(_) => call("coalesce", vec![of(left), of(&right)]),
-                    _ => of(&right),
-                };
-                result.push((name, value));
-            }
+    select.from.iter().for_each(|table| merged_in(table, &mut result));
+    result
+}
+
+fn merged_in(table: &TableWithJoins, result: &mut Vec<(Ident, Expr)>) {
+    nested(&table.relation).into_iter().for_each(|table| merged_in(table, result));
+    let first = relation_name(&table.relation);
+    for join in &table.joins {
+        nested(&join.relation).into_iter().for_each(|table| merged_in(table, result));
+        let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
+        let (Some(left), Some(right)) = (&first, relation_name(&join.relation)) else { continue };
+        if !is_right_or_full(&join.join_operator) {
+            continue;
+        }
+        for name in using_columns(names) {
+            let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
+            let value = match &join.join_operator {
+                JoinOperator::FullOuter(_) => call("coalesce", vec![of(left), of(&right)]),
+                _ => of(&right),
+            };
+            result.push((name, value));
         }
     }
-    result
 }
 
 fn is_right_or_full(operator: &JoinOperator) -> bool {
@@ -344,6 +416,19 @@ fn is_right_or_full(operator: &JoinOperator) -> bool {
 }
 
 fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -369,32 +454,32 @@ fn names_output(select: &Select, name: &Ident) -> bool {
     })
 }
 
-fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr) {
+fn replace_in_select(select: &mut Select, name: &Ident, merged: &Expr, columns_of: ColumnsOf<'_>) {
     for item in &mut select.projection {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 if matches!(expr, Expr::Identifier(column) if same(column, name)) {
                     *item = SelectItem::ExprWithAlias { expr: merged.clone(), alias: name.clone() };
                 } else {
-                    replace(expr, name, merged);
+                    replace(expr, name, merged, columns_of);
                 }
             }
-            SelectItem::ExprWithAlias { expr, .. } => replace(expr, name, merged),
+            SelectItem::ExprWithAlias { expr, .. } => replace(expr, name, merged, columns_of),
             SelectItem::Wildcard(options) => replace_in_wildcard(options, name, merged),
             _ => {}
         }
     }
     if let Some(selection) = &mut select.selection {
-        replace(selection, name, merged);
+        replace(selection, name, merged, columns_of);
     }
     if let Some(ast::Distinct::On(keys)) = &mut select.distinct {
-        keys.iter_mut().for_each(|key| replace(key, name, merged));
+        keys.iter_mut().for_each(|key| replace(key, name, merged, columns_of));
     }
     if let ast::GroupByExpr::Expressions(keys, _) = &mut select.group_by {
-        keys.iter_mut().for_each(|key| replace(key, name, merged));
+        keys.iter_mut().for_each(|key| replace(key, name, merged, columns_of));
     }
     for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
-        replace(condition, name, merged);
+        replace(condition, name, merged, columns_of);
     }
 }
 
@@ -407,11 +492,68 @@ fn replace_in_wildcard(options: &mut ast::WildcardAdditionalOptions, name: &Iden
     }
 }
 
-/// Replaces the bare column `name` in an expression, not in its subqueries, which may have columns of that name.
-fn replace(expr: &mut Expr, name: &Ident, merged: &Expr) {
-    own_expressions_mut(expr, |expr| {
+/// Replaces the bare column `name` in an expression, in its subqueries where none of their own columns may be meant.
+fn replace(expr: &mut Expr, name: &Ident, merged: &Expr, columns_of: ColumnsOf<'_>) {
+    struct Replace<'a> {
+        name: &'a Ident,
+        merged: &'a Expr,
+        columns_of: ColumnsOf<'a>,
+        hidden: usize,
+    }
+    impl VisitorMut for Replace<'_> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            if self.hidden > 0 || hides(query, self.name, self.columns_of) {
+                self.hidden += 1;
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.hidden = self.hidden.saturating_sub(1);
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if self.hidden == 0 && matches!(expr, Expr::Identifier(column) if same(column, self.name)) {
+                *expr = self.merged.clone();
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = walk_mut(expr, &mut Replace { name, merged, columns_of, hidden: 0 });
+}
+
+fn replace_everywhere(query: &mut Query, name: &Ident, merged: &Expr) {
+    expressions_mut(query, |expr| {
         if matches!(expr, Expr::Identifier(column) if same(column, name)) {
             *expr = merged.clone();
         }
     });
+}
+
+/// Whether the bare name may mean something in a query: a column of a relation in it, or an item.
+fn hides(query: &Query, name: &Ident, columns_of: ColumnsOf<'_>) -> bool {
+    struct Seek<'a> {
+        name: &'a Ident,
+        columns_of: ColumnsOf<'a>,
+    }
+    impl Visitor for Seek<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            let found = match (factor, columns_in(factor, self.columns_of)) {
+                (TableFactor::NestedJoin { alias: None, .. }, _) => false,
+                (_, Some(columns)) => columns.contains(&normal(self.name)),
+                (_, None) => true,
+            };
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            if names_output(select, self.name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    walk(query, &mut Seek { name, columns_of }).is_break()
 }

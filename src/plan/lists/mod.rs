@@ -3,6 +3,7 @@
 //! DataFusion's functions compare items as Arrow does, find NULL where SQL's `=` would not, and sum in doubles.
 //!
 //! - [`items`]: a column of lists, item by item; the types that lists and items are brought to.
+//! - [`operands`]: what operators and functions need before types are settled.
 //! - [`function`]: the one shape of most of them.
 //! - [`quantified`]: `x = ANY (list)` and its like, `list_contains`.
 //! - [`sets`]: lists as sets: what two have in common, what is in one of them once.
@@ -13,8 +14,9 @@ mod aggregate;
 mod edit;
 mod function;
 mod items;
-pub(crate) mod quantified;
-pub(crate) mod sets;
+pub(crate) mod operands;
+mod quantified;
+mod sets;
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ use crate::plan::values::comparable::comparable;
 use crate::sql::rewrite::marker::Marker;
 
 /// What ANY and ALL are called in a plan.
-pub(crate) const NAMES: [&str; 2] = [Marker::Any.name(), Marker::All.name()];
+pub(super) const NAMES: [&str; 2] = [Marker::Any.name(), Marker::All.name()];
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let kinds = [Kind::Any, Kind::All, Kind::Contains];

@@ -15,17 +15,17 @@ use crate::base::error::{Error, Result};
 use crate::plan::values::arguments::comparison_type;
 
 /// The function that `@>` is.
-pub(crate) const HAS_ALL: &str = "array_has_all";
+pub(super) const HAS_ALL: &str = "array_has_all";
 
 /// The function that `&&` is.
-pub(crate) const HAS_ANY: &str = "array_has_any";
+pub(super) const HAS_ANY: &str = "array_has_any";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     function::functions(FUNCTIONS)
 }
 
 /// The function of that name.
-pub(crate) fn named(name: &str) -> Option<Arc<ScalarUDF>> {
+pub(super) fn named(name: &str) -> Option<Arc<ScalarUDF>> {
     functions().into_iter().find(|function| function.name() == name)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod dependencies;
 pub mod distinct;
+pub mod empty_parts;
 pub mod guarded;
 pub mod lateral;
 pub mod push_down_filter;

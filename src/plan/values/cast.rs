@@ -68,7 +68,7 @@ pub(super) fn own_cast(expr: Expr, schema: &DFSchema, written: bool) -> DataFusi
 }
 
 /// `expr` as `to`, by our rules.
-pub(super) fn cast_to(expr: Expr, to: DataType) -> Expr {
+pub(crate) fn cast_to(expr: Expr, to: DataType) -> Expr {
     apply(ValueCast::new(to, None, OnFailure::Error), expr)
 }
 

@@ -31,7 +31,7 @@ use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::lists::{quantified, sets};
+use crate::plan::lists::operands;
 use crate::plan::properties::has_distance;
 use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
@@ -58,9 +58,7 @@ impl ExprPlanner for DecimalOperators {
             Sql::Divide => Operator::Divide,
             Sql::Modulo => Operator::Modulo,
             Sql::StringConcat => return Ok(joined(expr, schema)),
-            Sql::AtArrow => return Ok(of_sets(sets::HAS_ALL, expr, false, schema)),
-            Sql::ArrowAt => return Ok(of_sets(sets::HAS_ALL, expr, true, schema)),
-            Sql::PGOverlap => return Ok(of_sets(sets::HAS_ANY, expr, false, schema)),
+            Sql::AtArrow | Sql::ArrowAt | Sql::PGOverlap => return Ok(of_sets(expr, schema)),
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let [left, right] = numbers_of_texts(expr.left, expr.right, schema);
@@ -88,14 +86,12 @@ fn joined(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr
 }
 
 /// An operator between lists as sets.
-fn of_sets(name: &str, expr: RawBinaryExpr, turned: bool, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
-    let is_list = |expr: &Expr| type_of(expr, schema).is_some_and(|of| of.is_list() || of.is_null());
-    match sets::named(name) {
-        Some(function) if is_list(&expr.left) && is_list(&expr.right) => {
-            let (left, right) = if turned { (expr.right, expr.left) } else { (expr.left, expr.right) };
-            PlannerResult::Planned(function.call(vec![left, right]))
-        }
-        _ => PlannerResult::Original(expr),
+fn of_sets(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    let types = type_of(&expr.left, schema).zip(type_of(&expr.right, schema));
+    match types.and_then(|(left, right)| operands::of_sets(&expr.op, &left, &right)) {
+        Some((function, false)) => PlannerResult::Planned(function.call(vec![expr.left, expr.right])),
+        Some((function, true)) => PlannerResult::Planned(function.call(vec![expr.right, expr.left])),
+        None => PlannerResult::Original(expr),
     }
 }
 
@@ -527,8 +523,6 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
     let args = match func.name() {
-        // A text is that of a list.
-        name if quantified::NAMES.contains(&name) => list_of_text(args, &types),
         // The first argument of nvl2 is only asked whether it is NULL.
         "nvl2" => {
             let mut args = args.into_iter();
@@ -536,7 +530,7 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
             asked.into_iter().chain(typed_texts(args.collect(), schema).map_err(to_datafusion)?).collect()
         }
         name if OF_ONE_TYPE.contains(&name) => typed_texts(args, schema).map_err(to_datafusion)?,
-        _ => args,
+        name => operands::settled(name, args, &types),
     };
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.
@@ -555,16 +549,6 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         _ => args,
     };
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
-}
-
-/// The arguments of `x = ANY ('{1,2}')`, the text as a list of what `x` is.
-fn list_of_text(mut args: Vec<Expr>, types: &[Option<DataType>]) -> Vec<Expr> {
-    if let ([Some(left), Some(list), ..], [_, text, ..]) = (types, args.as_mut_slice())
-        && list.is_string()
-    {
-        *text = cast_to(std::mem::take(text), DataType::new_list(left.clone(), true));
-    }
-    args
 }
 
 /// A call of `round` and its like on a decimal.

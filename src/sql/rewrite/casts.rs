@@ -53,14 +53,42 @@ fn name_casts(select: &mut Select, order_by: &mut [ast::OrderByExpr]) {
             uses.entry(of).or_default().insert(data_type);
         }
     });
+    for operand in used_beside_cast(select, order_by) {
+        uses.entry(operand.to_string()).or_default().insert(String::new());
+    }
     uses.retain(|_, types| types.len() > 1);
     if !uses.is_empty() {
         for_lists(select, order_by, &mut |expr| {
-            if matches!(expr, Expr::Cast { .. }) && cast_use(expr).is_some_and(|(of, _)| uses.contains_key(&of)) {
+            let Expr::Cast { expr: operand, .. } = expr else { return };
+            // A cast of a cast that is named already would have that name.
+            if is_named(operand) || cast_use(expr).is_some_and(|(of, _)| uses.contains_key(&of)) {
                 *expr = Marker::NamedCast.call(vec![take(expr)]);
             }
         });
     }
+}
+
+/// The operands of casts, other than columns, that stand elsewhere too: one of them may be a cast itself.
+fn used_beside_cast(select: &mut Select, order_by: &mut [ast::OrderByExpr]) -> Vec<Expr> {
+    let mut operands: Vec<(Expr, isize)> = Vec::new();
+    for_lists(select, order_by, &mut |expr| {
+        if let Expr::Cast { expr: operand, .. } = expr
+            && !matches!(operand.as_ref(), Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_))
+        {
+            match operands.iter_mut().find(|(known, _)| known == operand.as_ref()) {
+                Some((_, count)) => *count -= 1,
+                None => operands.push((operand.as_ref().clone(), -1)),
+            }
+        }
+    });
+    if !operands.is_empty() {
+        for_lists(select, order_by, &mut |expr| {
+            if let Some((_, count)) = operands.iter_mut().find(|(known, _)| known == expr) {
+                *count += 1;
+            }
+        });
+    }
+    operands.into_iter().filter(|(_, count)| *count > 0).map(|(operand, _)| operand).collect()
 }
 
 /// Hands `change` the expressions that name columns of a SELECT's result or groups.
@@ -75,6 +103,14 @@ fn for_lists(select: &mut Select, order_by: &mut [ast::OrderByExpr], change: &mu
     own_expressions_mut(&mut select.group_by, &mut *change);
     own_expressions_mut(&mut select.having, &mut *change);
     own_expressions_mut(&mut select.qualify, &mut *change);
+}
+
+fn is_named(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_named(inner),
+        Expr::Function(call) => Marker::of_name(&call.name) == Some(Marker::NamedCast),
+        _ => false,
+    }
 }
 
 /// The expression that is used, and the type it is cast to, empty for its own.
