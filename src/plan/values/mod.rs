@@ -6,8 +6,8 @@
 //! and rounding of decimals become functions whose types are fixed ([`arithmetic`], [`rounding`]), explicit casts
 //! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
 //! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of
-//! one type are brought to it ([`arguments`]). How values are compared that Arrow compares otherwise is said in
-//! [`comparable`], and [`choice`] chooses among such.
+//! one type are brought to it ([`arguments`], `one_type`). How values are compared that Arrow compares otherwise is said
+//! in [`comparable`], and [`choice`] chooses among such.
 
 pub(crate) mod arguments;
 pub mod arithmetic;
@@ -16,5 +16,6 @@ pub mod cast;
 pub(crate) mod choice;
 pub(crate) mod comparable;
 pub mod length;
+mod one_type;
 pub mod rounding;
 pub mod settle;

@@ -16,24 +16,23 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery, Union,
+    BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery,
     WindowFrame, WindowFrameUnits,
 };
 
 use super::arguments::{self, OF_ONE_TYPE};
 use super::arithmetic::DecimalArithmetic;
 use super::bounds;
-use super::cast::{ValueCast, cast_to, cast_to_domain, is_binary, own_cast};
+use super::cast::{ValueCast, cast_to, is_binary, own_cast};
 use super::length::{ItemCount, has_length};
+use super::one_type::{of_one_type, of_union, text_literal, type_of, unified};
 use super::rounding::{DecimalRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
-use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::lists::operands;
 use crate::plan::properties::has_distance;
-use crate::plan::source::domain_of;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
 
@@ -118,13 +117,6 @@ fn numbers_of_texts(left: Expr, right: Expr, schema: &DFSchema) -> [Expr; 2] {
     }
 }
 
-fn text_literal(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Literal(value, _) => value.try_as_str().flatten(),
-        _ => None,
-    }
-}
-
 /// A text literal beside values of time or truth is one of them; what is a text already is no such value.
 fn typed_texts(items: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
     let types: Vec<Option<DataType>> = items.iter().map(|item| type_of(item, schema)).collect();
@@ -159,7 +151,7 @@ fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResul
     outer.pop();
     let plan = match plan? {
         LogicalPlan::Values(values) => doubles_in_values(LogicalPlan::Values(values))?,
-        LogicalPlan::Union(union) => union_of(union)?,
+        LogicalPlan::Union(union) => of_union(union)?,
         LogicalPlan::Join(join) => keys_of(join)?,
         plan => plan,
     };
@@ -234,7 +226,8 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
         Expr::WindowFunction(mut call) => {
             expect_whole_number(&call, schema)?;
             let changed = frame_of_peers(&mut call, schema);
-            Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
+            let settled = with_default(*call, schema).update_data(|call| Expr::WindowFunction(Box::new(call)));
+            Ok(Transformed::new_transformed(settled.data, settled.transformed || changed))
         }
         Expr::AggregateFunction(call) => {
             call.params.filter.iter().try_for_each(|filter| expect_condition(filter, "FILTER", schema))?;
@@ -269,20 +262,6 @@ fn may_be_decimal_leaf(expr: &Expr, schema: &DFSchema) -> bool {
         Expr::BinaryExpr(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => false,
         _ => true,
     }
-}
-
-/// The expression's type; none where it is not known yet.
-fn type_of(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
-    if let Expr::ScalarFunction(call) = expr {
-        // Known without looking further down: chains of a thousand terms stay linear.
-        if let Some(arithmetic) = call.func.inner().downcast_ref::<DecimalArithmetic>() {
-            return Some(arithmetic.result());
-        }
-        if let Some(cast) = call.func.inner().downcast_ref::<ValueCast>() {
-            return Some(cast.to().clone());
-        }
-    }
-    expr.get_type(schema).ok()
 }
 
 fn binary_of(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
@@ -349,72 +328,6 @@ fn call(function: impl datafusion::logical_expr::ScalarUDFImpl + 'static, argume
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), arguments))
 }
 
-/// Operands that are computed or compared with each other: where floats and decimals mix, all are DOUBLE.
-fn unified(operands: Vec<Expr>, schema: &DFSchema, compares: bool) -> Transformed<Vec<Expr>> {
-    let types: Vec<Option<DataType>> = operands.iter().map(|operand| type_of(operand, schema)).collect();
-    let known = || types.iter().flatten();
-    if compares && known().any(is_binary) {
-        let bytes = |operand: Expr| match text_literal(&operand) {
-            Some(_) => cast_to(operand, DataType::BinaryView),
-            None => operand,
-        };
-        return Transformed::yes(operands.into_iter().map(bytes).collect());
-    }
-    if compares && let Some(domain) = operands.iter().find_map(|operand| spelled_once(operand, schema)) {
-        let spelled = |operand: Expr| match text_literal(&operand) {
-            Some(_) => cast_to_domain(operand, domain),
-            None => operand,
-        };
-        return Transformed::yes(operands.into_iter().map(spelled).collect());
-    }
-    if !known().any(DataType::is_decimal) {
-        return Transformed::no(operands);
-    }
-    let mixed = known().any(DataType::is_floating);
-    let common = known().filter_map(DecimalType::of).map(Some).reduce(|left, right| left?.common(right?));
-    let wide = compares && common.is_some_and(|common| common.is_none());
-    let settled = operands.into_iter().zip(&types).map(|(operand, data_type)| match data_type {
-        Some(data_type) if mixed && (data_type.is_decimal() || *data_type == DataType::Float32) => {
-            cast_to(operand, DataType::Float64)
-        }
-        Some(data_type) if wide && !mixed => match DecimalType::of(data_type) {
-            Some(decimal) => widest(operand, decimal),
-            None => operand,
-        },
-        Some(data_type) if data_type.is_integer() && !mixed => narrow(operand),
-        _ => operand,
-    });
-    Transformed::yes(settled.collect())
-}
-
-/// The domain of a column whose values have one spelling, so that a literal must be brought to it.
-fn spelled_once(expr: &Expr, schema: &DFSchema) -> Option<Domain> {
-    let Expr::Column(column) = expr else { return None };
-    let (_, field) = schema.qualified_field_from_column(column).ok()?;
-    domain_of(field).filter(|domain| matches!(domain, Domain::Uuid | Domain::Char(_)))
-}
-
-/// A decimal with room for 38 digits on both sides of the point.
-fn widest(operand: Expr, decimal: DecimalType) -> Expr {
-    let scale = arrow::datatypes::DECIMAL128_MAX_SCALE;
-    let digits = arrow::datatypes::DECIMAL256_MAX_PRECISION;
-    let exact = datafusion::logical_expr::cast(operand, decimal.arrow());
-    datafusion::logical_expr::cast(exact, DataType::Decimal256(digits, scale))
-}
-
-/// An integer literal as a decimal of its own digits.
-fn narrow(operand: Expr) -> Expr {
-    let Expr::Literal(value, metadata) = &operand else { return operand };
-    let digits = match value {
-        ScalarValue::Int64(Some(value)) => i128::from(*value),
-        ScalarValue::UInt64(Some(value)) => i128::from(*value),
-        ScalarValue::Int32(Some(value)) => i128::from(*value),
-        _ => return operand,
-    };
-    let precision = digits.unsigned_abs().checked_ilog10().map_or(1, |log| log as u8 + 1);
-    Expr::Literal(ScalarValue::Decimal128(Some(digits), precision, 0), metadata.clone())
-}
-
 /// A value and the column of a subquery that it is compared with: both DOUBLE where one is.
 fn with_subquery(expr: Expr, subquery: Subquery, schema: &DFSchema) -> DataFusionResult<(Expr, Subquery)> {
     let columns = subquery.subquery.schema().columns();
@@ -449,6 +362,23 @@ fn expect_whole_number(call: &WindowFunction, schema: &DFSchema) -> DataFusionRe
         }
         _ => Ok(()),
     }
+}
+
+/// The default of `lag` and `lead` and the value it stands for, of one type.
+fn with_default(mut call: WindowFunction, schema: &DFSchema) -> Transformed<WindowFunction> {
+    if !matches!(call.fun.name(), "lag" | "lead") || call.params.args.len() != 3 {
+        return Transformed::no(call);
+    }
+    let default = call.params.args.pop();
+    let value = std::mem::take(&mut call.params.args[0]);
+    let settled = of_one_type(std::iter::once(value).chain(default).collect(), schema);
+    for (position, argument) in settled.data.into_iter().enumerate() {
+        match position {
+            0 => call.params.args[0] = argument,
+            _ => call.params.args.push(argument),
+        }
+    }
+    Transformed::new_transformed(call, settled.transformed)
 }
 
 /// Makes a RANGE frame one of GROUPS where its key is of a type that DataFusion has no ranges of: without a distance
@@ -489,7 +419,7 @@ fn case_of(case: Case, schema: &DFSchema) -> Transformed<Expr> {
     let compared = expr.into_iter().map(|expr| *expr).chain(whens).collect();
     let compared = if has_operand { unified(compared, schema, true) } else { Transformed::no(compared) };
     let results = thens.into_iter().chain(else_expr.map(|expr| *expr)).collect();
-    let results = unified(results, schema, false);
+    let results = of_one_type(results, schema);
     let transformed = compared.transformed || results.transformed;
     let (mut compared, mut results) = (compared.data.into_iter(), results.data.into_iter());
     let expr = if has_operand { compared.next().map(Box::new) } else { None };
@@ -621,35 +551,6 @@ fn keys_of(mut join: Join) -> DataFusionResult<LogicalPlan> {
         join.join_constraint = JoinConstraint::On;
     }
     Ok(LogicalPlan::Join(join))
-}
-
-/// Columns that are decimals in one branch and floats in another are DOUBLE in all.
-fn union_of(union: Union) -> DataFusionResult<LogicalPlan> {
-    let columns = union.schema.fields().len();
-    let type_at = |input: &Arc<LogicalPlan>, column: usize| {
-        input.schema().fields().get(column).map(|field| field.data_type().clone())
-    };
-    let mixes = |column: &usize| {
-        let types: Vec<_> = union.inputs.iter().filter_map(|input| type_at(input, *column)).collect();
-        types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating)
-    };
-    let mixed: Vec<usize> = (0..columns).filter(mixes).collect();
-    if mixed.is_empty() {
-        return Ok(LogicalPlan::Union(union));
-    }
-    let inputs = union.inputs.iter().map(|input| {
-        let list = input.schema().iter().enumerate().map(|(position, (qualifier, field))| {
-            let column = Expr::from((qualifier, field));
-            match mixed.contains(&position) && field.data_type() != &DataType::Float64 {
-                true => cast_to(column, DataType::Float64).alias_qualified(qualifier.cloned(), field.name()),
-                false => column,
-            }
-        });
-        let list: Vec<Expr> = list.collect();
-        LogicalPlanBuilder::from(input.as_ref().clone()).project(list)?.build().map(Arc::new)
-    });
-    let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
-    Union::try_new_with_loose_types(inputs).map(LogicalPlan::Union)
 }
 
 /// VALUES has cast its rows to the decimal that DataFusion takes for a float: they are doubles then.

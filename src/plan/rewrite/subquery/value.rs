@@ -9,7 +9,9 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::common::{Column, DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err};
+use datafusion::common::{
+    Column, DFSchema, DataFusionError, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err,
+};
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -38,22 +40,36 @@ pub(crate) fn count_where_valued(plan: LogicalPlan, context: &PassContext<'_>) -
     .map_err(from_datafusion)
 }
 
-/// The left operand of IN, where it holds a subquery itself, is computed before.
+/// The left operand of IN, where it holds a subquery itself, is computed before; and where it is computed from columns
+/// in a filter, because folding may leave a constant, and a join by a constant is no null-aware one.
 fn compute_operands(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
     if matches!(node, LogicalPlan::Join(_)) {
         return Ok(Transformed::no(node));
     }
+    let is_filter = matches!(node, LogicalPlan::Filter(_));
+    let is_before = |operand: &Expr| {
+        let folds = operand.any_column_refs() && !operand.contains_outer() && !is_column(operand);
+        Ok::<_, DataFusionError>(is_filter && folds || holds_subquery(operand)?)
+    };
     compute_below(node, &mut |expr, below| match expr {
-        Expr::InSubquery(InSubquery { expr, subquery, negated }) if holds_subquery(&expr)? => {
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_before(&expr)? => {
             let expr = Box::new(below.column(*expr));
             Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
         }
-        Expr::SetComparison(comparison) if holds_subquery(&comparison.expr)? => {
+        Expr::SetComparison(comparison) if is_before(&comparison.expr)? => {
             let expr = Box::new(below.column(*comparison.expr));
             Ok(Transformed::yes(Expr::SetComparison(SetComparison { expr, ..comparison })))
         }
         other => Ok(Transformed::no(other)),
     })
+}
+
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_column(&cast.expr),
+        _ => false,
+    }
 }
 
 fn holds_subquery(expr: &Expr) -> DataFusionResult<bool> {
