@@ -12,6 +12,7 @@ use crate::base::types::sql_type_name;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::walk::{Walk, WalkDeep};
+use crate::sql::error::{located, position};
 use crate::sql::name::normal;
 use crate::sql::walk::{expressions, walk};
 
@@ -34,17 +35,22 @@ pub(crate) fn refuse_syntax(query: &ast::Query) -> Result<()> {
     }
 }
 
-/// Refuses clauses of a call that DataFusion would pass over: OVER, FILTER and the like belong to aggregates.
+/// Refuses clauses of a call that DataFusion would pass over, since OVER, FILTER and the like belong to aggregates, and
+/// functions as arguments where none is taken.
 pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> Result<()> {
     let is_scalar = |name: &str| {
         functions.scalar(name).is_some() && functions.aggregate(name).is_none() && functions.window(name).is_none()
     };
+    let mut lambdas = Lambdas::default();
     let refused = expressions(query, |expr| {
-        let ast::Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
+        let ast::Expr::Function(call) = expr else { return lambdas.refuse(expr) };
         let [ast::ObjectNamePart::Identifier(ident)] = call.name.0.as_slice() else {
             return ControlFlow::Continue(());
         };
         let name = normal(ident);
+        if functions.higher_order(&name).is_some() {
+            lambdas.take(call);
+        }
         let (is_distinct, is_ordered) = match &call.args {
             ast::FunctionArguments::List(list) => (
                 list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct),
@@ -71,6 +77,47 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
     match refused {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// The functions given to functions of lists, met so far; all others are refused.
+#[derive(Default)]
+struct Lambdas(Vec<*const ast::Expr>);
+
+impl Lambdas {
+    /// Remembers those among the arguments of a call.
+    fn take(&mut self, call: &ast::Function) {
+        if let ast::FunctionArguments::List(list) = &call.args {
+            self.0.extend(list.args.iter().filter_map(lambda_in));
+        }
+    }
+
+    /// Refuses `a -> b` elsewhere: to the parser it is a function, to who writes it an operator of JSON.
+    fn refuse(&self, expr: &ast::Expr) -> ControlFlow<Error> {
+        let ast::Expr::Lambda(lambda) = expr else { return ControlFlow::Continue(()) };
+        if self.0.contains(&std::ptr::from_ref(expr)) {
+            return ControlFlow::Continue(());
+        }
+        let at = match &lambda.params {
+            ast::OneOrManyWithParens::One(parameter) => Some(parameter),
+            ast::OneOrManyWithParens::Many(parameters) => parameters.first(),
+        };
+        let what = match lambda.syntax {
+            ast::LambdaSyntax::Arrow => "the operator -> of JSON is not supported",
+            ast::LambdaSyntax::LambdaKeyword => "a lambda can only be given to a function of lists",
+        };
+        let hint = "keep what is asked of in columns, structs or lists of their own: s.field, l[1]";
+        ControlFlow::Break(
+            located(Error::unsupported(what), at.and_then(|at| position(at.name.span.start))).with_hint(hint),
+        )
+    }
+}
+
+fn lambda_in(argument: &ast::FunctionArg) -> Option<*const ast::Expr> {
+    let (ast::FunctionArg::Unnamed(value) | ast::FunctionArg::Named { arg: value, .. }) = argument else { return None };
+    match value {
+        ast::FunctionArgExpr::Expr(expr @ ast::Expr::Lambda(_)) => Some(std::ptr::from_ref(expr)),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@
 //! - [`rewrite`]: the one stage that changes trees, from the SQL people type to the SQL that is bound.
 //! - [`types`]: the names of types. [`walk`]: walks over trees.
 
-mod error;
+pub(crate) mod error;
 pub mod name;
 pub mod options;
 mod parse;

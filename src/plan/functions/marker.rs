@@ -20,7 +20,18 @@ use crate::sql::rewrite::marker::Marker;
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let asof = AsOf { signature: Signature::exact(vec![DataType::Boolean], Volatility::Immutable) };
     let cast = NamedCast { signature: Signature::any(1, Volatility::Immutable) };
-    vec![Arc::new(ScalarUDF::from(asof)), Arc::new(ScalarUDF::from(cast))]
+    let ties = WithTies { signature: Signature::any(1, Volatility::Immutable) };
+    vec![Arc::new(ScalarUDF::from(asof)), Arc::new(ScalarUDF::from(cast)), Arc::new(ScalarUDF::from(ties))]
+}
+
+/// The number of rows of FETCH .. WITH TIES, if the expression is a marked one.
+pub(crate) fn rows_with_ties(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.inner().downcast_ref::<WithTies>().is_some() => {
+            args.first()
+        }
+        _ => None,
+    }
 }
 
 /// The ordered condition of an as-of join, if the expression is a marked one.
@@ -84,5 +95,29 @@ impl ScalarUDFImpl for AsOf {
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Err(to_datafusion(Error::internal("an as-of join was not built")))
+    }
+}
+
+/// Marks the number of rows of FETCH .. WITH TIES until the plan is built.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WithTies {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WithTies {
+    fn name(&self) -> &str {
+        Marker::WithTies.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(to_datafusion(Error::internal("the ties of a FETCH were not built")))
     }
 }

@@ -167,6 +167,10 @@ impl FunctionRegistry {
             let error = Error::invalid(format!("{name}() is a window function: it needs OVER")).with_sqlstate("42809");
             return error.with_hint(format!("for example {name}() OVER (ORDER BY ..)"));
         }
+        if name.to_lowercase().split('_').any(|word| matches!(word, "json" | "jsonb")) {
+            return error
+                .with_hint("there are no functions of JSON yet: keep what is asked of in columns of their own");
+        }
         match crate::catalog::suggest::nearest(name, names.map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
             None => error,

@@ -8,10 +8,12 @@
 //! - [`quantified`]: `x = ANY (list)` and its like, `list_contains`.
 //! - [`sets`]: lists as sets: what two have in common, what is in one of them once.
 //! - [`edit`]: a list without an item, with another in its place, sorted.
+//! - [`find`]: where in a list an item stands.
 //! - [`aggregate`]: aggregates over the items of a list.
 
 mod aggregate;
 mod edit;
+mod find;
 mod function;
 mod items;
 pub(crate) mod operands;
@@ -24,5 +26,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 /// All of them.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [quantified::functions(), sets::functions(), edit::functions(), aggregate::functions()].concat()
+    let families =
+        [quantified::functions(), sets::functions(), edit::functions(), find::functions(), aggregate::functions()];
+    families.concat()
 }

@@ -1,16 +1,18 @@
 //! Lists as sets: whether one holds items of another, what two have in common, each item once.
 //!
-//! NULL is no item of a set, as in PostgreSQL's `@>` and `&&`: a list that holds NULL is held by none.
+//! NULL is no item of a set, as in PostgreSQL's `@>` and `&&`: a list that holds NULL is held by none. Only
+//! `array_union` and `array_except`, which neither PostgreSQL nor DuckDB has, take it for an item like any other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 
 use super::function::{self, Definition};
-use super::items::{Keys, Lists, item_type, list_of};
+use super::items::{Keys, Lists, build, item_type, list_of};
 use crate::base::error::{Error, Result};
 use crate::plan::values::arguments::comparison_type;
 
@@ -47,6 +49,18 @@ static FUNCTIONS: &[Definition] = &[
         takes: two_lists,
         gives: |types| types.first().cloned().unwrap_or(DataType::Null),
         computes: intersect,
+    },
+    Definition {
+        names: &["array_union", "list_union"],
+        takes: two_lists,
+        gives: |types| types.first().cloned().unwrap_or(DataType::Null),
+        computes: union,
+    },
+    Definition {
+        names: &["array_except", "list_except"],
+        takes: two_lists,
+        gives: |types| types.first().cloned().unwrap_or(DataType::Null),
+        computes: except,
     },
     Definition {
         names: &["array_distinct", "list_distinct"],
@@ -94,6 +108,36 @@ fn intersect(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     left.taking((0..rows).map(|row| {
         let mut wanted: BTreeSet<_> = right.range(row)?.filter_map(|place| of_right.known(place)).collect();
         Some(left.range(row)?.filter(|place| of_left.known(*place).is_some_and(|item| wanted.remove(&item))).collect())
+    }))
+}
+
+/// The items of both, each once.
+fn union(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+    let [left, right] = two(arguments, rows)?;
+    let mut keys = Keys::new();
+    let (of_left, of_right) = (keys.of(left.values())?, keys.of(right.values())?);
+    let (mut chosen, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..rows {
+        let ranges = left.range(row).zip(right.range(row));
+        valid.push(ranges.is_some());
+        let (from_left, from_right) = ranges.unwrap_or_default();
+        let before = chosen.len();
+        let mut known = BTreeSet::new();
+        chosen.extend(from_left.filter(|place| known.insert(of_left.key(*place))).map(|place| (0, place)));
+        chosen.extend(from_right.filter(|place| known.insert(of_right.key(*place))).map(|place| (1, place)));
+        lengths.push(chosen.len() - before);
+    }
+    build(interleave(&[left.values().as_ref(), right.values().as_ref()], &chosen)?, lengths, valid)
+}
+
+/// The items of the first that are none of the second, each once.
+fn except(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+    let [left, right] = two(arguments, rows)?;
+    let mut keys = Keys::new();
+    let (of_left, of_right) = (keys.of(left.values())?, keys.of(right.values())?);
+    left.taking((0..rows).map(|row| {
+        let mut known: BTreeSet<_> = right.range(row)?.map(|place| of_right.key(place)).collect();
+        Some(left.range(row)?.filter(|place| known.insert(of_left.key(*place))).collect())
     }))
 }
 

@@ -15,7 +15,7 @@ use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
-    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility,
 };
 
 use crate::base::error::Result;
@@ -74,7 +74,8 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
             Ok(Transformed::new_transformed(Expr::InList(InList { expr: Box::new(expr), list, negated }), changed))
         }
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            let expr = canonical(*expr, schema, Purpose::Value);
+            let (subquery, purpose) = with_canonical_column(subquery, &expr, schema)?;
+            let expr = canonical(*expr, schema, purpose);
             let changed = expr.transformed;
             let expr = InSubquery { expr: Box::new(expr.data), subquery, negated };
             Ok(Transformed::new_transformed(Expr::InSubquery(expr), changed))
@@ -96,6 +97,21 @@ fn compared(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// The query of `x IN (query)`, with its column in the form in which it equals `x`, and what `x` is made canonical for.
+/// Floats in columns are canonical already.
+fn with_canonical_column(subquery: Subquery, expr: &Expr, schema: &DFSchema) -> DataFusionResult<(Subquery, Purpose)> {
+    let output = subquery.subquery.schema().clone();
+    let of_expr = expr.get_type(schema)?;
+    let column = match output.columns().as_slice() {
+        [column] if has_interval(&of_expr) && *output.field(0).data_type() == of_expr => column.clone(),
+        _ => return Ok((subquery, Purpose::Value)),
+    };
+    let key = canonical(Expr::Column(column.clone()), &output, Purpose::Equality).data;
+    let key = key.alias_qualified(column.relation, column.name);
+    let plan = LogicalPlan::Projection(Projection::try_new(vec![key], subquery.subquery.clone())?);
+    Ok((subquery.with_plan(Arc::new(plan)), Purpose::Equality))
 }
 
 /// What is compared with each other; values of several types are not brought to keys.

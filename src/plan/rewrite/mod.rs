@@ -18,3 +18,4 @@ pub(crate) mod shared;
 pub mod sorts;
 pub mod subquery;
 pub mod ties;
+pub mod with_ties;

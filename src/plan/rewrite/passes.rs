@@ -2,6 +2,7 @@
 //!
 //! - `shared` takes out what is read in several places and must be one set of rows; it goes through the other passes
 //!   alone.
+//! - `with_ties` makes ranks of the limits that keep ties.
 //! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written, and before a
 //!   pass lists the columns of an aggregate, among which is the number of the grouping set.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
@@ -28,7 +29,7 @@ use crate::plan::rewrite::subquery::{
     skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{
-    asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties,
+    asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
 };
 use crate::plan::time;
 use crate::plan::values::{cast, settle};
@@ -60,10 +61,11 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 29] = [
+pub(crate) const PASSES: [Pass; 30] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
+    all("with_ties", |plan, context| with_ties::build(plan, context.functions)),
     all("grouping", grouping),
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),

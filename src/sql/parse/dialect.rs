@@ -14,6 +14,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::operand;
 use super::reserved::{self, word};
 
 /// The dialect; one value per parsed statement, because it holds the budget of that parse.
@@ -54,6 +55,9 @@ impl Dialect for EddyDialect {
         if !self.spend() {
             return Some(Err(ParserError::RecursionLimitExceeded));
         }
+        if let Some(operand) = operand::prefix(self, parser) {
+            return Some(operand);
+        }
         // To sqlparser these words always begin what they begin before a parenthesis.
         let here = word(parser.peek_token_ref());
         let special = ["EXISTS", "STRUCT", "TRIM"].iter().any(|word| word.eq_ignore_ascii_case(here));
@@ -67,7 +71,7 @@ impl Dialect for EddyDialect {
         let negated = match () {
             () if parser.parse_keywords(&[IS, DISTINCT, FROM]) => false,
             () if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) => true,
-            () => return None,
+            () => return operand::infix(parser, expr),
         };
         let (left, right) = (Box::new(expr.clone()), parser.parse_subexpr(self.prec_value(Precedence::Is)));
         Some(right.map(Box::new).map(|right| match negated {

@@ -17,6 +17,7 @@ mod drop;
 mod insert;
 mod limits;
 mod numbers;
+mod operand;
 mod parser;
 mod reader;
 mod reserved;

@@ -4,7 +4,7 @@
 //! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes `(SELECT * FROM
 //! (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's `TUMBLE(TABLE t, ..)` loses its TABLE,
 //! DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in), `* EXCEPT (a)` is `* EXCLUDE (a)`,
-//! numbers are put together ([`super::numbers`]), and every `?` gets its number. A token put in stands where the word it
+//! the `EXCLUDE NO OTHERS` of a frame goes, numbers are put together ([`super::numbers`]), and every `?` gets its number. A token put in stands where the word it
 //! replaces stands, so places stay true.
 
 use std::collections::BTreeSet;
@@ -65,8 +65,10 @@ fn may_change(token: &TokenWithSpan) -> bool {
     match &token.token {
         Token::Placeholder(_) | Token::Div | Token::RArrow | Token::Assignment => true,
         Token::Word(word) => {
-            matches!(word.keyword, Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT | Keyword::EXCEPT)
-                || reserved::may_be_name(word.keyword)
+            matches!(
+                word.keyword,
+                Keyword::FROM | Keyword::TABLE | Keyword::ASOF | Keyword::STRUCT | Keyword::EXCEPT | Keyword::EXCLUDE
+            ) || reserved::may_be_name(word.keyword)
         }
         _ => false,
     }
@@ -113,6 +115,8 @@ struct Rewriter<'t> {
     is_describe: bool,
     /// The statement is one that says `AS query`.
     takes_as: bool,
+    /// Tokens before this one are left out.
+    resume: usize,
 }
 
 impl<'t> Rewriter<'t> {
@@ -137,11 +141,12 @@ impl<'t> Rewriter<'t> {
             is_ddl: is(&["CREATE", "ALTER"]),
             takes_as: is(&["CREATE", "PREPARE"]),
             is_describe: is(&["DESCRIBE", "DESC", "SUMMARIZE"]),
+            resume: 0,
         }
     }
 
     fn step(&mut self, at: usize) -> Result<()> {
-        let Some(token) = self.tokens.get(at) else { return Ok(()) };
+        let Some(token) = self.tokens.get(at).filter(|_| at >= self.resume) else { return Ok(()) };
         match &token.token {
             Token::LParen => self.open(at),
             Token::RParen => self.close(at),
@@ -238,6 +243,30 @@ impl<'t> Rewriter<'t> {
             && matches!(token(at + 3), Some(Token::Comma | Token::RParen))
     }
 
+    /// Whether EXCLUDE says which rows of a window's frame do not count.
+    fn ends_frame(&self, at: usize) -> bool {
+        let is = |at: usize, words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(self.peek(at)));
+        at > 0 && is(at - 1, &["ROW", "PRECEDING", "FOLLOWING"]) && is(at + 1, &["NO", "CURRENT", "GROUP", "TIES"])
+    }
+
+    /// `EXCLUDE NO OTHERS` is what a frame does anyway; sqlparser has no words for the others.
+    fn frame_exclusion(&mut self, at: usize) -> Result<()> {
+        if self.peek(at + 1).eq_ignore_ascii_case("NO") && self.peek(at + 2).eq_ignore_ascii_case("OTHERS") {
+            self.resume = at + 3;
+            return Ok(());
+        }
+        let excluded = self.peek(at + 1).to_ascii_uppercase();
+        let (what, hint) = match excluded.as_str() {
+            "CURRENT" => ("CURRENT ROW", "take the row's own value away: sum(x) OVER w - x"),
+            _ => {
+                (excluded.as_str(), "join the table with itself by a condition on the frame, or use EXCLUDE NO OTHERS")
+            }
+        };
+        let place = self.tokens.get(at).and_then(|token| position(token.span.start));
+        let error = unsupported(format!("EXCLUDE {what} in a window's frame is not supported"), place);
+        Err(error.with_hint(hint))
+    }
+
     fn close(&mut self, at: usize) {
         let closed = if self.levels.len() > 1 { self.levels.pop() } else { None };
         if closed.as_ref().is_some_and(|level| level.closes_twice) {
@@ -301,6 +330,7 @@ impl<'t> Rewriter<'t> {
                 self.push(at);
                 self.began();
             }
+            Keyword::EXCLUDE if self.ends_frame(at) => self.frame_exclusion(at)?,
             Keyword::EXCEPT if self.is_star_except(at) => self.insert(Token::make_keyword("EXCLUDE"), at),
             Keyword::WITH if may_start || (self.is_insert && is_top) => {
                 self.push(at);

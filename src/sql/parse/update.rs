@@ -79,9 +79,7 @@ pub(super) fn assignments(reader: &mut Reader, target: &str) -> Result<Vec<Assig
         let values = match reader.expression()? {
             ast::Expr::Tuple(values) => values,
             ast::Expr::Nested(value) => vec![*value],
-            ast::Expr::Subquery(_) => {
-                return Err(unsupported("assigning several columns from a subquery is not supported", at));
-            }
+            ast::Expr::Subquery(query) if columns.len() > 1 => rewrite::fields_of(&query, columns.len())?,
             value => vec![value],
         };
         if values.len() != columns.len() {

@@ -43,6 +43,20 @@ pub(crate) fn argument(expr: Expr) -> FunctionArg {
     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
 }
 
+/// The arguments of a plain call of `name`.
+pub(crate) fn arguments_of(call: &Function, name: &str) -> Option<Vec<Expr>> {
+    let [ast::ObjectNamePart::Identifier(called)] = call.name.0.as_slice() else { return None };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    if called.quote_style.is_some() || !called.value.eq_ignore_ascii_case(name) || call.over.is_some() {
+        return None;
+    }
+    let value = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    };
+    list.args.iter().map(value).collect()
+}
+
 /// `CAST(expr AS data_type)`.
 pub(crate) fn cast(expr: Expr, data_type: ast::DataType) -> Expr {
     Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }

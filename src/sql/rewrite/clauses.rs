@@ -9,6 +9,7 @@ use sqlparser::ast::{
 
 use super::build::number;
 use super::contents::{Contents, contents};
+use super::marker::Marker;
 use super::names::column_name;
 use crate::base::error::Result;
 use crate::sql::error::{place, syntax, unsupported};
@@ -44,13 +45,21 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
-/// `FETCH FIRST n ROWS ONLY` is LIMIT.
+/// `FETCH FIRST n ROWS ONLY` is LIMIT; WITH TIES marks the number of rows, from which the planner makes ranks.
 fn fetch_as_limit(query: &mut Query) -> Result<()> {
     let Some(fetch) = query.fetch.take() else { return Ok(()) };
-    if fetch.with_ties || fetch.percent {
-        return Err(unsupported("FETCH with PERCENT or WITH TIES is not supported", place(query)));
+    if fetch.percent {
+        return Err(unsupported("FETCH FIRST .. PERCENT is not supported", place(query))
+            .with_hint("compare percent_rank() OVER (ORDER BY ..) with the share in a query around this one"));
     }
     let rows = fetch.quantity.unwrap_or_else(|| number(1));
+    let rows = match fetch.with_ties {
+        true if query.order_by.is_none() => {
+            return Err(syntax("WITH TIES needs ORDER BY", place(query)));
+        }
+        true => Marker::WithTies.call(vec![rows]),
+        false => rows,
+    };
     let offset: Option<Offset> = match query.limit_clause.take() {
         None => None,
         Some(LimitClause::LimitOffset { limit: None, offset, .. }) => offset,
@@ -113,7 +122,7 @@ fn is_literal(expr: &ast::Expr) -> bool {
 }
 
 /// How many columns a query has, if a `*` does not hide it.
-fn output_columns(body: &SetExpr) -> Option<usize> {
+pub(super) fn output_columns(body: &SetExpr) -> Option<usize> {
     match body {
         SetExpr::Select(select) if has_wildcard(select) => None,
         SetExpr::Select(select) => Some(select.projection.len()),
@@ -140,7 +149,7 @@ fn group_by_all(select: &mut Select) {
         .enumerate()
         .filter(|(_, item)| match item {
             SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                matches!(contents(expr), Contents { column: true, aggregate: false, window: false })
+                matches!(contents(expr), Contents { column: true, aggregate: false, window: false, .. })
             }
             _ => false,
         })

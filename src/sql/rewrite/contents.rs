@@ -106,6 +106,10 @@ pub(super) struct Contents {
     pub aggregate: bool,
     /// A call over a window.
     pub window: bool,
+    /// A call of `unnest`, which makes rows.
+    pub unnest: bool,
+    /// A subquery, which is not looked into.
+    pub subquery: bool,
 }
 
 /// Looks through an expression.
@@ -113,11 +117,13 @@ pub(super) fn contents(expr: &Expr) -> Contents {
     let mut found = Contents::default();
     own_expressions(expr, |expr| match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => found.column = true,
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => found.subquery = true,
         Expr::Function(function) if function.over.is_some() => found.window = true,
         Expr::Function(function) => {
             let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal).unwrap_or_default();
             found.aggregate |=
                 AGGREGATES.contains(&name.as_str()) || function.filter.is_some() || !function.within_group.is_empty();
+            found.unnest |= name == "unnest";
         }
         _ => {}
     });

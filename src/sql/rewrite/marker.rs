@@ -45,11 +45,13 @@ pub(crate) enum Marker {
     File,
     /// The partition of a relation that the binder has asked us for already.
     Asked,
+    /// A function around the number of rows of FETCH .. WITH TIES.
+    WithTies,
 }
 
 impl Marker {
     /// All markers.
-    pub(in crate::sql) const ALL: [Marker; 12] = [
+    pub(in crate::sql) const ALL: [Marker; 13] = [
         Marker::ConditionInOn,
         Marker::LeftConditionInOn,
         Marker::AsOf,
@@ -62,6 +64,7 @@ impl Marker {
         Marker::Target,
         Marker::File,
         Marker::Asked,
+        Marker::WithTies,
     ];
 
     /// The text that stands for it.
@@ -79,6 +82,7 @@ impl Marker {
             Marker::Target => "eddy_target",
             Marker::File => "eddy_file",
             Marker::Asked => "eddy_asked",
+            Marker::WithTies => "eddy_with_ties",
         }
     }
 

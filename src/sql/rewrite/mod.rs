@@ -13,25 +13,32 @@ mod calls;
 mod casts;
 mod clauses;
 mod contents;
+mod grouping;
 mod joins;
 mod lists;
 pub(crate) mod marker;
 mod named_windows;
 mod names;
 mod numbers;
+mod operators;
 mod recursion;
 mod relations;
+mod row_queries;
 mod row_values;
 mod schemas;
 mod set_operations;
 mod similar;
 mod time;
+mod values;
 mod window_call;
+mod without_from;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut};
 
+pub(in crate::sql) use self::row_queries::fields_of;
+pub(in crate::sql) use self::row_values::SYMMETRIC;
 pub(crate) use self::similar::SIMILAR_TO_ESCAPE;
 use crate::base::error::{Error, Result};
 use crate::sql::walk::walk_mut;
@@ -47,20 +54,24 @@ enum Hook {
 
 /// What is done as soon as a tree is read: all in one walk, because the rows of a large INSERT are a tree too. At one
 /// node the passes come in this order.
-const READING: [(&str, Hook); 14] = [
+const READING: [(&str, Hook); 18] = [
     ("clauses", Hook::Query(clauses::query)),
     ("set operations", Hook::Query(set_operations::query)),
     ("windows of ORDER BY", Hook::Query(named_windows::query)),
     ("select clauses", Hook::Select(clauses::select)),
+    ("grouping sets", Hook::Select(grouping::select)),
     ("named windows", Hook::Select(named_windows::select)),
     ("names", Hook::Select(names::select)),
+    ("row conditions", Hook::Select(row_queries::select)),
     ("joins", Hook::Select(joins::select)),
     ("refusals", Hook::Relation(relations::refuse)),
     ("nested joins", Hook::Relation(joins::relation)),
     ("window calls", Hook::Relation(window_call::relation)),
     ("relations", Hook::Relation(relations::relation)),
+    ("operators", Hook::Expression(operators::expression)),
     ("calls", Hook::Expression(calls::expression)),
     ("unknown windows", Hook::Expression(named_windows::expression)),
+    ("row queries", Hook::Expression(row_queries::expression)),
     ("row values", Hook::Expression(row_values::expression)),
 ];
 
@@ -68,12 +79,15 @@ const READING: [(&str, Hook); 14] = [
 type Pass = (&'static str, fn(&mut Query) -> Result<()>);
 
 /// What is done to a whole query right before names are bound, pass by pass.
-const BINDING: [Pass; 8] = [
+const BINDING: [Pass; 11] = [
     ("markers", marker::refuse_forged),
     ("time", time::rewrite),
     ("similar", similar::rewrite),
     ("schemas", schemas::resolve),
     ("recursion", recursion::widen),
+    ("values", values::part),
+    ("without from", without_from::inline),
+    ("rows", row_values::as_structs),
     ("casts", casts::name),
     ("numbers", numbers::rewrite),
     ("lists", lists::call_constructors),

@@ -5,16 +5,22 @@
 //! row would be one value of a struct, in which NULL equals NULL. `x IN (SELECT unnest(l))` is `x = ANY (l)`: it needs
 //! no join then, wherever `l` comes from.
 
+use std::ops::ControlFlow;
+
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Query, SelectItem,
     SetExpr, Value,
 };
 
-use super::build::{and, take, text};
+use super::build::{and, arguments_of, call, take, text};
 use super::marker::Marker;
-use sqlparser::ast::helpers::attached_token::AttachedToken;
-
 use crate::base::error::{Error, Result};
+use crate::sql::error::{place, too_complex};
+use crate::sql::walk::{expressions, expressions_mut};
+
+/// What stands before the lower bound of BETWEEN SYMMETRIC, as the prefix of its value: no text has prefixed values.
+pub(in crate::sql) const SYMMETRIC: &str = "SYMMETRIC";
 
 /// Rewrites an expression whose parts are rewritten.
 pub(super) fn expression(expr: &mut Expr) -> Result<()> {
@@ -24,62 +30,81 @@ pub(super) fn expression(expr: &mut Expr) -> Result<()> {
             _ => None,
         },
         Expr::InList { expr, list, negated } => in_list(expr, list, *negated)?,
-        Expr::Between { expr, negated, low, high } => match (row(expr), row(low), row(high)) {
-            (Some(values), Some(low), Some(high)) => {
-                let from = compared(&values, &BinaryOperator::GtEq, &low)?;
-                let to = compared(&values, &BinaryOperator::LtEq, &high)?;
-                from.zip(to).map(|(from, to)| signed(and(nested(from), nested(to)), *negated))
+        Expr::Between { expr, negated, low, high } => match low.as_ref() {
+            Expr::Prefixed { prefix, value: low } if prefix.value == SYMMETRIC => {
+                let ways = [between(expr, low, high)?, between(expr, high, low)?];
+                Some(signed(any(ways.into_iter().map(nested).collect()), *negated))
+            }
+            low if row(expr).is_some() && row(low).is_some() && row(high).is_some() => {
+                Some(signed(between(expr, low, high)?, *negated))
             }
             _ => None,
         },
+        Expr::IsNotDistinctFrom(left, right) => not_distinct(left, right)?,
+        Expr::IsDistinctFrom(left, right) => not_distinct(left, right)?.map(|same| signed(same, true)),
         Expr::IsNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNull(v.into())))),
         Expr::IsNotNull(inner) => row(inner).map(|values| all(values.into_iter().map(|v| Expr::IsNotNull(v.into())))),
         Expr::InSubquery { expr, subquery, negated } => {
             unnested(subquery).map(|list| signed(over_items(take(expr), &BinaryOperator::Eq, list, false), *negated))
         }
-        Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => like_any(expr),
         Expr::AnyOp { left, compare_op, right, .. } => over_array(left, compare_op, right, false),
         Expr::AllOp { left, compare_op, right } => over_array(left, compare_op, right, true),
         _ => None,
     };
     if let Some(new) = new {
+        // A list says every value once.
+        if !matches!(expr, Expr::InList { .. }) {
+            check_size(&new)?;
+        }
         *expr = nested(new);
     }
     Ok(())
 }
 
+/// Rows that are compared with nothing are structs.
+pub(super) fn as_structs(query: &mut Query) -> Result<()> {
+    expressions_mut(query, |expr| {
+        if let Expr::Tuple(values) = expr {
+            *expr = call("struct", std::mem::take(values));
+        }
+    });
+    Ok(())
+}
+
+/// Refuses what has grown beyond measure: values that are said twice and hold values that are said twice, and so on.
+pub(super) fn check_size(expr: &Expr) -> Result<()> {
+    const NODES_MAX: usize = 100_000;
+    let mut nodes = 0;
+    let grown = expressions(expr, |_| {
+        nodes += 1;
+        if nodes > NODES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match grown {
+        ControlFlow::Break(()) => {
+            let message = "comparisons of rows are nested too deeply";
+            Err(too_complex(message, place(expr), "name the inner ones in a query in FROM"))
+        }
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 /// The values of `(a, b)` and of `ROW(a, b)`.
-fn row(expr: &Expr) -> Option<Vec<Expr>> {
+pub(super) fn row(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple(values) => Some(values.clone()),
         Expr::Nested(inner) => row(inner),
-        Expr::Function(call) => {
-            let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
-            let FunctionArguments::List(list) = &call.args else { return None };
-            if name.quote_style.is_some() || !name.value.eq_ignore_ascii_case("row") || call.over.is_some() {
-                return None;
-            }
-            let values = list.args.iter().map(|argument| match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
-                _ => None,
-            });
-            values.collect()
-        }
+        Expr::Function(call) => arguments_of(call, "row"),
         _ => None,
     }
 }
 
-fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Option<Expr>> {
+/// `left op right`, value by value, if `op` compares.
+pub(super) fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Option<Expr>> {
     use BinaryOperator::{Eq, Gt, Lt, LtEq, NotEq};
     if !is_comparison(op) {
         return Ok(None);
     }
-    if left.len() != right.len() || left.is_empty() {
-        let (left, right) = (left.len(), right.len());
-        return Err(
-            Error::invalid(format!("a row of {left} values is compared with one of {right}")).with_sqlstate("42601")
-        );
-    }
+    same_width(left, right)?;
     let pairs = || left.iter().zip(right);
     let pair = |op: &BinaryOperator, (left, right): (&Expr, &Expr)| binary(left.clone(), op.clone(), right.clone());
     Ok(Some(match op {
@@ -98,6 +123,36 @@ fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Option
                 .unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()))
         }
     }))
+}
+
+/// `expr BETWEEN low AND high`, of rows too.
+fn between(expr: &Expr, low: &Expr, high: &Expr) -> Result<Expr> {
+    let (from, to) = (BinaryOperator::GtEq, BinaryOperator::LtEq);
+    if let (Some(values), Some(low), Some(high)) = (row(expr), row(low), row(high)) {
+        let bounds = compared(&values, &from, &low)?.zip(compared(&values, &to, &high)?);
+        if let Some((from, to)) = bounds {
+            return Ok(and(nested(from), nested(to)));
+        }
+    }
+    let [expr, low, high] = [expr, low, high].map(|expr| Box::new(expr.clone()));
+    Ok(Expr::Between { expr, negated: false, low, high })
+}
+
+/// `left IS NOT DISTINCT FROM right` of rows.
+fn not_distinct(left: &Expr, right: &Expr) -> Result<Option<Expr>> {
+    let (Some(left), Some(right)) = (row(left), row(right)) else { return Ok(None) };
+    same_width(&left, &right)?;
+    let boxed = |expr: &Expr| Box::new(nested(expr.clone()));
+    let pairs = left.iter().zip(&right);
+    Ok(Some(all(pairs.map(|(left, right)| Expr::IsNotDistinctFrom(boxed(left), boxed(right))))))
+}
+
+fn same_width(left: &[Expr], right: &[Expr]) -> Result<()> {
+    if left.len() == right.len() && !left.is_empty() {
+        return Ok(());
+    }
+    let (left, right) = (left.len(), right.len());
+    Err(Error::invalid(format!("a row of {left} values is compared with one of {right}")).with_sqlstate("42601"))
 }
 
 fn in_list(expr: &Expr, list: &[Expr], negated: bool) -> Result<Option<Expr>> {
@@ -174,40 +229,18 @@ fn over_items(left: Expr, op: &BinaryOperator, list: Expr, is_all: bool) -> Expr
     }
 }
 
-/// `a LIKE ANY (ARRAY[p, q])` as `a LIKE p OR a LIKE q`.
-fn like_any(like: &Expr) -> Option<Expr> {
-    let (Expr::Like { pattern, .. } | Expr::ILike { pattern, .. }) = like else { return None };
-    let mut patterns = pattern.as_ref();
-    while let Expr::Nested(inner) = patterns {
-        patterns = inner;
-    }
-    let patterns = match patterns {
-        Expr::Array(array) if !array.elem.is_empty() => &array.elem,
-        Expr::Tuple(patterns) => patterns,
-        _ => return None,
-    };
-    let each = patterns.iter().map(|given| {
-        let mut one = like.clone();
-        if let Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. } = &mut one {
-            *any = false;
-            **pattern = nested(given.clone());
-        }
-        Expr::Nested(Box::new(one))
-    });
-    Some(any(each.collect()))
-}
-
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(nested(left)), op, right: Box::new(nested(right)) }
 }
 
-fn all(exprs: impl Iterator<Item = Expr>) -> Expr {
+/// The conjunction.
+pub(super) fn all(exprs: impl Iterator<Item = Expr>) -> Expr {
     let whole = exprs.reduce(and);
     whole.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()))
 }
 
 /// The disjunction, as shallow as can be.
-fn any(mut exprs: Vec<Expr>) -> Expr {
+pub(super) fn any(mut exprs: Vec<Expr>) -> Expr {
     match exprs.len() {
         0 => Expr::Value(Value::Boolean(false).into()),
         1 => exprs.remove(0),
@@ -226,9 +259,12 @@ fn signed(expr: Expr, negated: bool) -> Expr {
     Expr::UnaryOp { op: sqlparser::ast::UnaryOperator::Not, expr: Box::new(nested(expr)) }
 }
 
-fn nested(expr: Expr) -> Expr {
+/// The expression in parentheses, where it needs them beside an operator.
+pub(super) fn nested(expr: Expr) -> Expr {
     match expr {
-        Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::InList { .. } => Expr::Nested(Box::new(expr)),
+        Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::InList { .. } | Expr::Between { .. } => {
+            Expr::Nested(Box::new(expr))
+        }
         other => other,
     }
 }

@@ -1,0 +1,99 @@
+//! Grouping sets: ROLLUP, CUBE and lists whose keys are numbers of items, and ROLLUP and CUBE within GROUPING SETS.
+//!
+//! The binder knows the number of an item as a whole key alone, and the sets of GROUPING SETS only as lists of keys.
+
+use sqlparser::ast::{Expr, GroupByExpr, Select, SelectItem, Value};
+
+use super::build::arguments_of;
+use crate::base::error::{Error, Result};
+use crate::sql::error::{located, place, too_complex};
+
+/// The most sets that ROLLUP and CUBE within GROUPING SETS may stand for, as in PostgreSQL.
+const SETS_MAX: usize = 4096;
+
+/// Rewrites the GROUP BY of a SELECT.
+pub(super) fn select(select: &mut Select) -> Result<()> {
+    let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return Ok(()) };
+    for key in keys.iter_mut() {
+        match key {
+            Expr::GroupingSets(sets) => {
+                let mut written_out = Vec::new();
+                for set in std::mem::take(sets) {
+                    written_out.extend(sets_of(set)?);
+                    if written_out.len() > SETS_MAX {
+                        let message = format!("more than {SETS_MAX} grouping sets");
+                        return Err(too_complex(message, None, "group by fewer keys"));
+                    }
+                }
+                *sets = written_out;
+                sets.iter_mut().flatten().try_for_each(|key| item(key, &select.projection))?;
+            }
+            Expr::Rollup(sets) | Expr::Cube(sets) => {
+                sets.iter_mut().flatten().try_for_each(|key| item(key, &select.projection))?;
+            }
+            Expr::Tuple(keys) => keys.iter_mut().try_for_each(|key| item(key, &select.projection))?,
+            _ => {}
+        }
+    }
+    // `GROUP BY (a, b), ..` groups by both.
+    if keys.iter().any(|key| matches!(key, Expr::Tuple(_))) {
+        let parted = std::mem::take(keys).into_iter().flat_map(|key| match key {
+            Expr::Tuple(keys) => keys,
+            key => vec![key],
+        });
+        *keys = parted.collect();
+    }
+    Ok(())
+}
+
+/// The item that a key counts, in its place.
+fn item(key: &mut Expr, items: &[SelectItem]) -> Result<()> {
+    let Expr::Value(value) = &*key else { return Ok(()) };
+    let Value::Number(number, _) = &value.value else { return Ok(()) };
+    let wildcard = items.iter().position(|item| {
+        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. })
+    });
+    let index = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    *key = match index.and_then(|index| Some((index, items.get(index)?))) {
+        Some((index, _)) if wildcard.is_some_and(|wildcard| wildcard <= index) => {
+            let error = Error::unsupported(format!("* hides what item {number} of the list is"));
+            return Err(located(error.with_hint("name the columns"), place(&*key)));
+        }
+        Some((_, SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. })) => expr.clone(),
+        _ => {
+            let error = Error::invalid(format!("GROUP BY position {number} is not in the list"));
+            return Err(located(error.with_sqlstate("42P10"), place(&*key)));
+        }
+    };
+    Ok(())
+}
+
+/// The sets that an element of GROUPING SETS stands for.
+fn sets_of(set: Vec<Expr>) -> Result<Vec<Vec<Expr>>> {
+    let [Expr::Function(call)] = set.as_slice() else { return Ok(vec![set]) };
+    let (is_rollup, arguments) = match (arguments_of(call, "rollup"), arguments_of(call, "cube")) {
+        (Some(arguments), _) => (true, arguments),
+        (_, Some(arguments)) => (false, arguments),
+        _ => return Ok(vec![set]),
+    };
+    let parts: Vec<Vec<Expr>> = arguments
+        .into_iter()
+        .map(|argument| match argument {
+            Expr::Tuple(keys) => keys,
+            Expr::Nested(key) => vec![*key],
+            key => vec![key],
+        })
+        .collect();
+    if is_rollup {
+        return Ok((0..=parts.len()).rev().map(|length| parts[..length].concat()).collect());
+    }
+    if parts.len() > SETS_MAX.ilog2() as usize {
+        let message = format!("more than {SETS_MAX} grouping sets");
+        return Err(too_complex(message, place(&Expr::Function(call.clone())), "group by fewer keys"));
+    }
+    let subset = |bits: usize| {
+        let chosen = parts.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+        chosen.flat_map(|(_, part)| part).cloned().collect()
+    };
+    Ok((0..1_usize << parts.len()).rev().map(subset).collect())
+}
