@@ -33,9 +33,9 @@ type Pass = (&'static str, fn(&mut Query, &Binder<'_>) -> Result<()>);
 /// The passes over the tree that know the catalog.
 const PASSES: [Pass; 5] = [
     ("group keys", group_keys::complete),
+    ("using", using::merge),
     ("repeated keys", repeated_keys::once),
     ("computed items", computed_items::part),
-    ("using", using::merge),
     ("with queries", with_query::mark),
 ];
 

@@ -109,9 +109,9 @@ fn common_type(types: &[DataType]) -> Option<DataType> {
         return None;
     }
     let decimals: Option<Vec<DecimalType>> = known.iter().map(DecimalType::of).collect();
-    let decimal =
-        decimals.and_then(|all| all.into_iter().map(Some).reduce(|left, right| left?.common(right?)).flatten());
-    decimal.map(DecimalType::arrow).or_else(|| get_coerce_type_for_case_expression(&known, None))
+    let decimals = decimals.filter(|_| known.iter().any(DataType::is_decimal));
+    let common = |all: Vec<DecimalType>| all.into_iter().map(Some).reduce(|left, right| left?.common(right?)).flatten();
+    decimals.and_then(common).map(DecimalType::arrow).or_else(|| get_coerce_type_for_case_expression(&known, None))
 }
 
 fn holds_number(data_type: &DataType) -> bool {
