@@ -225,6 +225,7 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
         Expr::ScalarFunction(call) => function(call, schema),
         Expr::WindowFunction(mut call) => {
             expect_whole_number(&call, schema)?;
+            expect_constant_default(&call)?;
             let changed = frame_of_peers(&mut call, schema);
             let settled = with_default(*call, schema).update_data(|call| Expr::WindowFunction(Box::new(call)));
             Ok(Transformed::new_transformed(settled.data, settled.transformed || changed))
@@ -359,6 +360,18 @@ fn expect_whole_number(call: &WindowFunction, schema: &DFSchema) -> DataFusionRe
         Some(given) if given.is_decimal() || given.is_floating() => {
             let message = format!("{}() takes a whole number of rows, not {}", call.fun.name(), sql_type_name(&given));
             Err(to_datafusion(Error::new(ErrorKind::Type, message).with_sqlstate("42883")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The default of `lag` and `lead` is one for all rows.
+fn expect_constant_default(call: &WindowFunction) -> DataFusionResult<()> {
+    let name = call.fun.name();
+    match call.params.args.get(2) {
+        Some(default) if matches!(name, "lag" | "lead") && default.any_column_refs() => {
+            let error = Error::unsupported(format!("the default of {name}() must be a constant"));
+            Err(to_datafusion(error.with_hint(format!("coalesce({name}(x), default) serves where x is never NULL"))))
         }
         _ => Ok(()),
     }

@@ -4,8 +4,8 @@
 //! it has: `FROM t` and `TABLE t` become `SELECT * FROM t`, a `(VALUES ...)` that is an operand becomes `(SELECT * FROM
 //! (VALUES ...))`, `STRUCT(...)` as a type becomes `STRUCT<...>`, Flink's `TUMBLE(TABLE t, ..)` loses its TABLE,
 //! DuckDB's `ASOF JOIN .. ON` gets a MATCH_CONDITION (`rewrite::joins` fills it in), `* EXCEPT (a)` is `* EXCLUDE (a)`,
-//! the `EXCLUDE NO OTHERS` of a frame goes, numbers are put together ([`super::numbers`]), and every `?` gets its number. A token put in stands where the word it
-//! replaces stands, so places stay true.
+//! the `EXCLUDE NO OTHERS` of a frame goes, numbers are put together ([`super::numbers`]), and every `?` gets its number.
+//! A token put in stands where the word it replaces stands, so places stay true.
 
 use std::collections::BTreeSet;
 
@@ -329,6 +329,11 @@ impl<'t> Rewriter<'t> {
             Keyword::SELECT | Keyword::VALUES => {
                 self.push(at);
                 self.began();
+            }
+            Keyword::JOIN if at > 0 && self.peek(at - 1).eq_ignore_ascii_case("POSITIONAL") => {
+                let place = self.tokens.get(at - 1).and_then(|token| position(token.span.start));
+                let error = unsupported("POSITIONAL JOIN is not supported: rows have no position", place);
+                return Err(error.with_hint("number the rows of both sides by row_number() and join by the number"));
             }
             Keyword::EXCLUDE if self.ends_frame(at) => self.frame_exclusion(at)?,
             Keyword::EXCEPT if self.is_star_except(at) => self.insert(Token::make_keyword("EXCLUDE"), at),

@@ -31,7 +31,9 @@ fn drop_relations(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
         }
         match catalog.get(name.in_main()?) {
             Some(relation) => {
-                expect_kind(relation, droppable(drop.kind)?)?;
+                let kind = relation.kind.name();
+                expect_kind(relation, droppable(drop.kind)?)
+                    .map_err(|error| error.with_hint(format!("DROP {} {name} drops it", kind.to_uppercase())))?;
                 named.push(relation.id);
             }
             None if drop.if_exists => proposal.notices.push(format!("\"{name}\" does not exist")),
