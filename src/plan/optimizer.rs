@@ -44,7 +44,7 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
 use crate::plan::rules::empty_parts::EmptyParts;
-use crate::plan::rules::guarded::{Guarded, has_grouping_sets, joins_nulls};
+use crate::plan::rules::guarded::{Guarded, has_grouping_sets, has_joins_to_keep};
 use crate::plan::rules::lateral::Lateral;
 use crate::plan::rules::push_down_filter::PushDown;
 use crate::plan::rules::simplify::Simplify;
@@ -80,7 +80,7 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
     let rules: [(bool, Rule); 19] = [
         (unions, Arc::new(OptimizeUnions::new())),
         (true, Arc::new(Simplify)),
-        (groups, Arc::new(DistinctToAggregate::default())),
+        (groups, Arc::new(DistinctToAggregate)),
         (subqueries, Arc::new(DecorrelatePredicateSubquery::new())),
         (subqueries, Arc::new(ScalarSubqueryToJoin::new())),
         (joins, Arc::new(SingleRowJoin)),
@@ -88,7 +88,7 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
         (joins, Arc::new(ExtractEquijoinPredicate::new())),
         (true, Arc::new(KeysOnce)),
         (filters, Arc::new(EliminateFilter::new())),
-        (joins, Arc::new(Guarded::new(EliminateCrossJoin::new(), joins_nulls))),
+        (joins, Arc::new(Guarded::new(EliminateCrossJoin::new(), has_joins_to_keep))),
         (filters || unions, Arc::new(EmptyParts::default())),
         (joins, Arc::new(FilterNullJoinKeys::default())),
         (joins, Arc::new(EliminateOuterJoin::new())),

@@ -38,15 +38,32 @@ impl<R: OptimizerRule> OptimizerRule for Guarded<R> {
     }
 }
 
-/// Whether the plan joins NULL to NULL. EliminateCrossJoin makes such joins anew as joins that do not, or others as
-/// joins that do.
-pub(crate) fn joins_nulls(plan: &LogicalPlan) -> bool {
+/// Whether EliminateCrossJoin, which takes inner joins apart and makes them anew, would lose a condition: it makes joins
+/// of NULL to NULL anew as joins that are none, or others as joins that are; and it forgets a pair of keys with a side
+/// that is computed from several of the joined relations, where the new order has no place for it.
+pub(crate) fn has_joins_to_keep(plan: &LogicalPlan) -> bool {
     exists(plan, |node| match node {
-        LogicalPlan::Join(join) => {
-            join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
+            let spans = |(left, right): &(Expr, Expr)| spans(left, &join.left) || spans(right, &join.right);
+            join.null_equality == NullEquality::NullEqualsNull || join.on.iter().any(spans)
         }
         _ => false,
     })
+}
+
+/// Whether an expression over joined relations is computed from several of them.
+fn spans(expr: &Expr, plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Join(join) = plan else { return false };
+    if join.join_type != JoinType::Inner {
+        return false;
+    }
+    let columns = expr.column_refs();
+    let of = |plan: &LogicalPlan| columns.iter().any(|column| plan.schema().has_column(column));
+    match (of(&join.left), of(&join.right)) {
+        (true, true) => true,
+        (true, false) => spans(expr, &join.left),
+        (false, _) => spans(expr, &join.right),
+    }
 }
 
 /// Whether the plan groups by sets. CommonSubexprEliminate would compute parts of a set's keys below it, and leave a
