@@ -27,6 +27,7 @@ mod row_queries;
 mod row_values;
 mod schemas;
 mod set_operations;
+mod shadows;
 mod similar;
 mod time;
 mod values;
@@ -79,11 +80,12 @@ const READING: [(&str, Hook); 18] = [
 type Pass = (&'static str, fn(&mut Query) -> Result<()>);
 
 /// What is done to a whole query right before names are bound, pass by pass.
-const BINDING: [Pass; 11] = [
+const BINDING: [Pass; 12] = [
     ("markers", marker::refuse_forged),
     ("time", time::rewrite),
     ("similar", similar::rewrite),
     ("schemas", schemas::resolve),
+    ("shadows", shadows::rename),
     ("recursion", recursion::widen),
     ("values", values::part),
     ("without from", without_from::inline),
