@@ -17,6 +17,9 @@ const KEPT_SCALE: i32 = 18;
 /// Digits that a quotient has beyond the scale of its dividend.
 const QUOTIENT_DIGITS: i32 = 16;
 
+/// The digits behind the point that averages keep at the cost of those before it.
+const AVERAGE_DIGITS: i32 = 10;
+
 /// A decimal type: how many digits, and how many of them behind the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecimalType {
@@ -89,9 +92,18 @@ impl DecimalType {
         Self::bounded(self.whole().min(divisor.whole()), scale, scale)
     }
 
-    /// The type of the average of values of this type: it is never greater than they are, so it always fits.
+    /// The type of the average of values of this type, which is never greater than they are. A type of 38 digits is
+    /// mostly that of a sum, whose values have far fewer before the point: ten behind it are kept.
     pub fn average(self) -> Self {
-        Self::bounded(self.whole(), self.scale() + QUOTIENT_DIGITS, self.scale())
+        Self::bounded(self.whole(), self.scale() + QUOTIENT_DIGITS, self.scale().max(AVERAGE_DIGITS))
+    }
+
+    /// The type of the middle of two values of this type, likewise: it has a digit more. Whole numbers of 38 digits stay
+    /// what they are, since a value that the type did not hold would be an error of all rows.
+    pub fn middle(self) -> Self {
+        let scale = self.scale() + 1;
+        let kept = if (2..=AVERAGE_DIGITS).contains(&scale) { scale } else { self.scale() };
+        Self::bounded(self.whole(), scale, kept)
     }
 
     /// The type of values rounded to `scale` digits behind the point; rounding may add a digit before it.

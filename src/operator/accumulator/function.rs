@@ -1,6 +1,6 @@
 //! The aggregate functions by name: what arguments they take, and the type of their answer.
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
+use arrow::datatypes::DataType;
 
 use super::percentile::Fraction;
 use crate::base::decimal::DecimalType;
@@ -345,14 +345,8 @@ pub fn result_type(function: AggregateFunction, arguments: &[DataType]) -> Resul
         F::Count | F::ApproxDistinct | F::RegrCount => DataType::Int64,
         F::Min | F::Max | F::AnyValue | F::SingleValue | F::Mode | F::PercentileDisc => argument.clone(),
         F::ArgMin | F::ArgMax | F::BitAnd | F::BitOr | F::BitXor => argument.clone(),
-        // The middle of two decimals has a digit more than they have, if there is room: a value that the result's type
-        // did not hold would be an error of all rows.
         F::Median => match *argument {
-            DataType::Decimal128(precision, scale)
-                if precision < DECIMAL128_MAX_PRECISION && scale < DECIMAL128_MAX_SCALE =>
-            {
-                DataType::Decimal128(precision + 1, scale + 1)
-            }
+            DataType::Decimal128(precision, scale) => DecimalType { precision, scale }.middle().arrow(),
             _ => argument.clone(),
         },
         _ if is_percentile(function) => argument.clone(),

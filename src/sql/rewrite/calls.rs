@@ -59,6 +59,16 @@ fn function(expr: &mut Expr) {
         }
         return;
     }
+    if name == "log" {
+        // The logarithm to base ten is exact for powers of ten where it is asked for by its own name.
+        if let FunctionArguments::List(list) = &function.args
+            && list.args.len() == 1
+            && let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()
+        {
+            name.value = "log10".to_string();
+        }
+        return;
+    }
     if name == "count" {
         if let FunctionArguments::List(list) = &mut function.args
             && list.args.is_empty()

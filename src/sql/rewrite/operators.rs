@@ -31,6 +31,13 @@ pub(super) fn expression(expr: &mut Expr) -> Result<()> {
 /// The expression in other words, if there are any.
 fn plain(expr: &mut Expr) -> Option<Expr> {
     match expr {
+        // `-a ^ b` is `(-a) ^ b`; the parser takes the sign for that of the power.
+        Expr::UnaryOp { op: op @ UnaryOperator::Minus, expr } if is_power(expr) => {
+            let sign = *op;
+            let mut power = take(expr);
+            sign_base(&mut power, sign);
+            Some(power)
+        }
         Expr::UnaryOp { op, expr } => {
             let function = match op {
                 UnaryOperator::PGAbs => "abs",
@@ -68,6 +75,22 @@ fn plain(expr: &mut Expr) -> Option<Expr> {
         }) => Some(Expr::Value(Value::SingleQuotedString(std::mem::take(text)).with_span(*span))),
         Expr::Collate { expr, collation } if is_bytewise(collation) => Some(take(expr)),
         _ => None,
+    }
+}
+
+fn is_power(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::PGExp | BinaryOperator::BitwiseXor, .. })
+}
+
+/// Gives the sign to the first operand of a chain of powers.
+fn sign_base(power: &mut Expr, sign: UnaryOperator) {
+    match power {
+        Expr::BinaryOp { left, .. } if is_power(left) => sign_base(left, sign),
+        Expr::BinaryOp { left, .. } => {
+            let expr = Box::new(take(left));
+            **left = Expr::Nested(Box::new(Expr::UnaryOp { op: sign, expr }));
+        }
+        _ => {}
     }
 }
 
