@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Position, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
-use crate::plan::walk::{Walk, WalkDeep};
+use crate::plan::walk::{Walk, WalkDeep, any_expression, any_node};
 use crate::sql::error::{located, position};
 use crate::sql::name::normal;
 use crate::sql::walk::{expressions, walk};
@@ -58,6 +58,10 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
             ),
             _ => (false, false),
         };
+        if is_distinct && takes_all_columns(call) {
+            let error = Error::unsupported(format!("{name}(DISTINCT *) is not supported")).with_sqlstate("42601");
+            return ControlFlow::Break(error.with_hint(format!("name the columns: {name}(DISTINCT (a, b))")));
+        }
         let clause = match call {
             _ if !is_scalar(&name) => return ControlFlow::Continue(()),
             ast::Function { over: Some(_), .. } => "OVER",
@@ -77,6 +81,16 @@ pub(crate) fn refuse_calls(query: &ast::Query, functions: &FunctionRegistry) -> 
     match refused {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn takes_all_columns(call: &ast::Function) -> bool {
+    use ast::{FunctionArg, FunctionArgExpr};
+    match &call.args {
+        ast::FunctionArguments::List(list) => list.args.iter().any(|argument| {
+            matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))
+        }),
+        _ => false,
     }
 }
 
@@ -119,6 +133,22 @@ fn lambda_in(argument: &ast::FunctionArg) -> Option<*const ast::Expr> {
         ast::FunctionArgExpr::Expr(expr @ ast::Expr::Lambda(_)) => Some(std::ptr::from_ref(expr)),
         _ => None,
     }
+}
+
+/// Refuses an aggregate in a subquery whose arguments are of the outer query alone: to SQL it is one of that query.
+pub(crate) fn refuse_outer_aggregates(plan: &LogicalPlan) -> Result<()> {
+    let is_outer = |expr: &Expr| match expr {
+        Expr::AggregateFunction(call) => {
+            call.params.args.iter().any(Expr::contains_outer) && !call.params.args.iter().any(Expr::any_column_refs)
+        }
+        _ => false,
+    };
+    let found = any_node(plan, |node| any_expression(node, is_outer)).map_err(from_datafusion)?;
+    if found {
+        let error = Error::unsupported("an aggregate over columns of the outer query alone is not supported");
+        return Err(error.with_hint("compute it in the outer query"));
+    }
+    Ok(())
 }
 
 /// Refuses casts that Arrow takes for something else: to it, a value as a list is a list of that one value.

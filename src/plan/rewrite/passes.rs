@@ -61,7 +61,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 30] = [
+pub(crate) const PASSES: [Pass; 31] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -69,6 +69,7 @@ pub(crate) const PASSES: [Pass; 30] = [
     all("grouping", grouping),
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
+    subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
     subqueries("one_row", |plan, _| one_row::tell_by_values(plan)),

@@ -133,7 +133,12 @@ pub(super) fn of_union(union: Union) -> Result<LogicalPlan> {
         let fields = union.inputs.iter().map(|input| input.schema().fields().get(column));
         let types: Vec<DataType> = fields.flatten().map(|field| field.data_type().clone()).collect();
         let mixes = types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating);
-        if mixes { Some(DataType::Float64) } else { common_type(&types) }
+        let only = || {
+            let mut known = types.iter().filter(|data_type| !data_type.is_null());
+            let first = known.next().filter(|_| types.iter().any(DataType::is_null))?;
+            known.all(|other| other == first).then(|| first.clone())
+        };
+        if mixes { Some(DataType::Float64) } else { common_type(&types).or_else(only) }
     };
     let common: Vec<Option<DataType>> = (0..columns).map(common_at).collect();
     if common.iter().all(Option::is_none) {

@@ -228,7 +228,9 @@ fn list_values(expr: &mut Expr) {
             }
         }
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+            // Rows are compared value by value, which no list is.
             if let Expr::Subquery(subquery) = right.as_mut()
+                && values_of(subquery).is_some_and(|values| values.rows.iter().all(|row| row.len() == 1))
                 && let Some(elem) = computed_values(subquery)
             {
                 **right = Expr::Array(Array { elem, named: true });

@@ -23,6 +23,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::shared;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
+use crate::plan::rewrite::subquery::references::free_references;
 use crate::plan::walk::{Walk, WalkDeep, rewrite_expressions, rewrite_node};
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
@@ -135,7 +136,7 @@ fn is_own_condition(condition: &Expr) -> bool {
     match condition {
         Expr::Exists(_) => true,
         Expr::InSubquery(condition) if condition.negated != negated => {
-            condition.subquery.outer_ref_columns.is_empty() && condition.expr.any_column_refs()
+            free_references(&condition.subquery.subquery).is_empty() && condition.expr.any_column_refs()
         }
         Expr::InSubquery(_) => true,
         _ => false,
@@ -153,7 +154,9 @@ fn monotone(condition: Expr, schema: &DFSchema, context: &PassContext<'_>) -> Da
             Ok(Transformed::new_transformed(both, changed))
         }
         Expr::Exists(_) => Ok(Transformed::no(condition)),
-        Expr::InSubquery(InSubquery { expr, subquery, negated: false }) if subquery.outer_ref_columns.is_empty() => {
+        Expr::InSubquery(InSubquery { expr, subquery, negated: false })
+            if free_references(&subquery.subquery).is_empty() =>
+        {
             // DataFusion would join by the column's bare name beside the qualified one, as two columns of one name.
             let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias("__in")?.build()?;
             let subquery = subquery.with_plan(Arc::new(named));

@@ -69,14 +69,19 @@ impl Display for Select {
             write!(f, " WHERE {filter}")?;
         }
         if let Some(group) = &self.group {
-            let keys = list(&group.keys);
+            // A bare number would be the place of an item.
+            let key = |key: &Expr| match key {
+                Expr::Literal(Value::Int(_), _) => format!("(0 + {key})"),
+                key => key.to_string(),
+            };
+            let keys = group.keys.iter().map(key).collect::<Vec<_>>().join(", ");
             match &group.kind {
                 GroupKind::Plain => write!(f, " GROUP BY {keys}")?,
                 GroupKind::Rollup => write!(f, " GROUP BY ROLLUP ({keys})")?,
                 GroupKind::Cube => write!(f, " GROUP BY CUBE ({keys})")?,
                 GroupKind::Sets(sets) => {
                     let set = |set: &Vec<usize>| {
-                        let keys: Vec<String> = set.iter().map(|at| group.keys[*at].to_string()).collect();
+                        let keys: Vec<String> = set.iter().map(|at| key(&group.keys[*at])).collect();
                         format!("({})", keys.join(", "))
                     };
                     let sets: Vec<String> = sets.iter().map(set).collect();

@@ -17,6 +17,9 @@ impl Evaluator<'_> {
             Some(from) => self.from(from, scope)?,
             None => (Vec::new(), vec![Vec::new()]),
         };
+        if self.eager {
+            select.filter.iter().chain(&select.having).try_for_each(|expr| self.look_at_queries(expr, scope))?;
+        }
         let mut kept = Vec::new();
         for row in rows {
             let contexts = [Context::Row(row)];
