@@ -60,14 +60,7 @@ fn function(expr: &mut Expr) {
         return;
     }
     if name == "log" {
-        // The logarithm to base ten is exact for powers of ten where it is asked for by its own name.
-        if let FunctionArguments::List(list) = &function.args
-            && list.args.len() == 1
-            && let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()
-        {
-            name.value = "log10".to_string();
-        }
-        return;
+        return logarithm(function);
     }
     if name == "count" {
         if let FunctionArguments::List(list) = &mut function.args
@@ -110,6 +103,16 @@ fn function(expr: &mut Expr) {
         None => now,
         Some(data_type) => cast(now, data_type),
     };
+}
+
+/// `log(x)` is `log10(x)`, which is exact for powers of ten.
+fn logarithm(function: &mut ast::Function) {
+    if let FunctionArguments::List(list) = &function.args
+        && list.args.len() == 1
+        && let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()
+    {
+        name.value = "log10".to_string();
+    }
 }
 
 /// No arguments, or one number as in `current_timestamp(3)`.
