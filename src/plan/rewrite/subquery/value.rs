@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{
     Column, DFSchema, DataFusionError, ExprSchema, Result as DataFusionResult, ScalarValue, Spans, not_impl_err,
 };
@@ -24,7 +24,7 @@ use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::shared;
 use crate::plan::rewrite::subquery::compute_below::compute_below;
 use crate::plan::rewrite::subquery::references::free_references;
-use crate::plan::walk::{Walk, WalkDeep, rewrite_expressions, rewrite_node};
+use crate::plan::walk::{Walk, WalkDeep, any_expression, rewrite_expressions, rewrite_node};
 
 /// Turns IN and EXISTS into counts where they are not conditions of their own.
 pub(crate) fn count_where_valued(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
@@ -136,11 +136,37 @@ fn is_own_condition(condition: &Expr) -> bool {
     match condition {
         Expr::Exists(_) => true,
         Expr::InSubquery(condition) if condition.negated != negated => {
-            free_references(&condition.subquery.subquery).is_empty() && condition.expr.any_column_refs()
+            !asks_outside(&condition.subquery.subquery) && condition.expr.any_column_refs()
         }
         Expr::InSubquery(_) => true,
         _ => false,
     }
+}
+
+/// Whether a subquery, or one inside it, refers to columns that it has not itself.
+fn asks_outside(plan: &LogicalPlan) -> bool {
+    if !free_references(plan).is_empty() {
+        return true;
+    }
+    let mut own = vec![];
+    let mut asks = false;
+    let visited = plan
+        .apply(|node| {
+            own.push(node.schema().clone());
+            // What is below a name is not seen by its own.
+            let is_named = matches!(node, LogicalPlan::SubqueryAlias(_));
+            Ok(if is_named { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
+        })
+        .and_then(|_| {
+            plan.apply_deep(|node| {
+                asks |= any_expression(node, |expr| match expr {
+                    Expr::OuterReferenceColumn(_, column) => own.iter().all(|schema| !schema.has_column(column)),
+                    _ => false,
+                })?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        });
+    asks || visited.is_err()
 }
 
 /// Below AND and OR alone a mark that is false for NULL serves, except for NOT IN.
@@ -154,9 +180,7 @@ fn monotone(condition: Expr, schema: &DFSchema, context: &PassContext<'_>) -> Da
             Ok(Transformed::new_transformed(both, changed))
         }
         Expr::Exists(_) => Ok(Transformed::no(condition)),
-        Expr::InSubquery(InSubquery { expr, subquery, negated: false })
-            if free_references(&subquery.subquery).is_empty() =>
-        {
+        Expr::InSubquery(InSubquery { expr, subquery, negated: false }) if !asks_outside(&subquery.subquery) => {
             // DataFusion would join by the column's bare name beside the qualified one, as two columns of one name.
             let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias("__in")?.build()?;
             let subquery = subquery.with_plan(Arc::new(named));
