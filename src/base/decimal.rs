@@ -95,7 +95,9 @@ impl DecimalType {
     /// The type of the average of values of this type, which is never greater than they are. A type of 38 digits is
     /// mostly that of a sum, whose values have far fewer before the point: ten behind it are kept.
     pub fn average(self) -> Self {
-        Self::bounded(self.whole(), self.scale() + QUOTIENT_DIGITS, self.scale().max(AVERAGE_DIGITS))
+        let is_sum = self.precision == DIGITS_MAX;
+        let kept = if is_sum { self.scale().max(AVERAGE_DIGITS) } else { self.scale() };
+        Self::bounded(self.whole(), self.scale() + QUOTIENT_DIGITS, kept)
     }
 
     /// The type of the middle of two values of this type, likewise: it has a digit more. Whole numbers of 38 digits stay
