@@ -22,7 +22,7 @@ use super::using::{ColumnsOf, columns_in};
 use crate::base::error::Result;
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::relation_name;
-use crate::sql::walk::walk_mut;
+use crate::sql::walk::{expressions_mut, own_expressions_mut, walk_mut};
 
 /// The most grouping sets that are written out; DataFusion has a limit of its own below it.
 const SETS_MAX: usize = 4096;
@@ -238,43 +238,25 @@ impl<'a> Spelling<'a> {
     }
 
     fn spelled(&self, expr: &Expr) -> String {
-        struct Qualify<'a, 's> {
-            spelling: &'a Spelling<'s>,
-            depth: usize,
-        }
-        impl VisitorMut for Qualify<'_, '_> {
-            type Break = ();
-
-            fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-                self.depth += 1;
-                ControlFlow::Continue(())
-            }
-
-            fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-                self.depth -= 1;
-                ControlFlow::Continue(())
-            }
-
-            fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-                let spell = |name: &Ident| Ident::with_quote('"', normal(name));
-                match expr {
-                    Expr::Identifier(name) if self.depth == 0 => {
-                        *expr = match self.spelling.owner(name) {
-                            Some(owner) => Expr::CompoundIdentifier(vec![spell(owner), spell(name)]),
-                            None => Expr::Identifier(spell(name)),
-                        };
-                    }
-                    Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(|part| *part = spell(part)),
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            }
-        }
         if let Expr::Nested(inner) = expr {
             return self.spelled(inner);
         }
+        let spell = |name: &Ident| Ident::with_quote('"', normal(name));
         let mut spelled = expr.clone();
-        let _ = walk_mut(&mut spelled, &mut Qualify { spelling: self, depth: 0 });
+        expressions_mut(&mut spelled, |expr| {
+            if let Expr::CompoundIdentifier(parts) = expr {
+                parts.iter_mut().for_each(|part| *part = spell(part));
+            }
+        });
+        // A bare name in a subquery may be a column of its own.
+        own_expressions_mut(&mut spelled, |expr| {
+            if let Expr::Identifier(name) = expr {
+                *expr = match self.owner(name) {
+                    Some(owner) => Expr::CompoundIdentifier(vec![spell(owner), spell(name)]),
+                    None => Expr::Identifier(spell(name)),
+                };
+            }
+        });
         spelled.to_string()
     }
 

@@ -61,7 +61,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) const PASSES: [Pass; 31] = [
+pub(crate) static PASSES: [Pass; 31] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -122,8 +122,7 @@ pub(crate) fn run(
     context: &PassContext<'_>,
     observe: &mut dyn FnMut(&'static str, &LogicalPlan),
 ) -> Result<LogicalPlan> {
-    let shared = PASSES.iter().position(|pass| pass.name == SHARED).map_or(0, |position| position + 1);
-    let (before, after) = PASSES.split_at(shared);
+    let (before, after) = around_shared();
     let plan = apply(before, Kinds::ALL, plan, context, observe)?;
     apply(after, Kinds::of(&plan)?, plan, context, observe)
 }
@@ -131,8 +130,14 @@ pub(crate) fn run(
 /// Takes a part of a query through the passes by itself: shared rows.
 pub(crate) fn run_part(plan: LogicalPlan, context: &PassContext<'_>) -> Result<LogicalPlan> {
     let context = PassContext { target: Target::AsIs, ..*context };
-    let shared = PASSES.iter().position(|pass| pass.name == SHARED).map_or(0, |position| position + 1);
-    apply(&PASSES[shared..], Kinds::of(&plan)?, plan, &context, &mut |_, _| {})
+    let (_, after) = around_shared();
+    apply(after, Kinds::of(&plan)?, plan, &context, &mut |_, _| {})
+}
+
+/// The passes up to [`SHARED`], and those after it.
+fn around_shared() -> (&'static [Pass], &'static [Pass]) {
+    let after = PASSES.iter().position(|pass| pass.name == SHARED).map_or(0, |position| position + 1);
+    PASSES.split_at(after)
 }
 
 fn apply(
