@@ -70,7 +70,11 @@ impl Generator<'_> {
             self.aliases += 1;
             let name = format!("w{}", self.aliases);
             let types = self.types(3);
-            let query = self.query(&types, depth - 1, outer);
+            let mut query = self.query(&types, depth - 1, outer);
+            let plain = query.order.is_empty() && query.limit.is_none() && query.offset.is_none();
+            if plain && self.may(Feature::LIMIT, 3) && self.may_be_ordered(&query) {
+                self.limit(&mut query, types.len());
+            }
             self.with.push(Table { name: name.clone(), columns: result_columns(&query, &types) });
             with.push((name, query));
         }
@@ -111,7 +115,7 @@ impl Generator<'_> {
                 query = self.query(&[ty], 0, &outer);
             }
             query.order = vec![self.sort_key(Expr::Ordinal(1))];
-            (query.limit, query.offset) = (Some(1), None);
+            (query.limit, query.offset) = (Some(1), if self.random.one_in(3) { Some(1) } else { None });
             if let Body::Select(select) = &mut query.body {
                 select.distinct = Distinct::All;
             }
@@ -131,7 +135,7 @@ impl Generator<'_> {
     }
 
     /// Makes the order total and cuts.
-    fn limit(&mut self, query: &mut Query, width: usize) {
+    pub(super) fn limit(&mut self, query: &mut Query, width: usize) {
         let mut numbers: Vec<usize> = (1..=width).collect();
         for at in (1..width).rev() {
             let other = self.random.below(at + 1);
@@ -239,9 +243,15 @@ impl Generator<'_> {
         let mut keys: Vec<Leaf> = Vec::new();
         let count = self.pick(&[0, 1, 1, 1, 2, 2, 3]);
         for _ in 0..count {
-            let ty = if self.random.one_in(2) { self.pick(types) } else { self.ty() };
+            let mut ty = if self.random.one_in(2) { self.pick(types) } else { self.ty() };
             let level = self.level(4);
-            let expr = self.expression(ty, seen, level);
+            let mut expr = self.expression(ty, seen, level);
+            let columns: Vec<&Leaf> =
+                seen.local.iter().filter(|leaf| !matches!(leaf.ty, Type::List | Type::Struct)).collect();
+            if !columns.is_empty() && self.random.one_in(3) {
+                let column = columns[self.random.below(columns.len())];
+                (ty, expr) = (column.ty, column.expr.clone());
+            }
             // A constant is no key: a number would be the number of a column.
             let twice = keys.iter().any(|key| unqualified(&key.expr) == unqualified(&expr));
             let columns = expr.any(&|e| matches!(e, Expr::Column(..)));
