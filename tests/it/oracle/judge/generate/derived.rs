@@ -37,10 +37,12 @@ impl Generator<'_> {
             select.filter = Some(self.predicate(&seen, 1));
         }
         let mut query = Query::of(select);
-        if self.may(Feature::LIMIT, 4) && columns.iter().all(|(_, ty)| is_sortable(*ty)) {
+        if self.may(Feature::LIMIT, 3) && columns.iter().all(|(_, ty)| is_sortable(*ty)) {
             self.limit(&mut query, columns.len());
             // What sorts them first need not be among the columns.
-            if self.may(Feature::LIMIT_HIDDEN, 2) && is_sortable(hidden.1) {
+            let named = columns.iter().any(|(name, _)| *name == hidden.0);
+            let may_stand = is_sortable(hidden.1) && (!named || self.on(Feature::LIMIT_HIDDEN_NAMED));
+            if may_stand && self.may(Feature::LIMIT_HIDDEN, 2) {
                 let order = self.sort_key(key);
                 query.order.insert(0, order);
             }

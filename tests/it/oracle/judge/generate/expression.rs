@@ -387,9 +387,7 @@ impl Generator<'_> {
     fn query_predicate(&mut self, offer: &Offer, depth: usize) -> Option<Expr> {
         let negated = self.random.one_in(3);
         match self.random.below(6) {
-            0 | 1 if self.on(Feature::EXISTS) => {
-                Some(Expr::Exists(Box::new(self.existing(offer, depth)), negated))
-            }
+            0 | 1 if self.on(Feature::EXISTS) => Some(Expr::Exists(Box::new(self.existing(offer, depth)), negated)),
             2 | 3 if self.on(Feature::IN_QUERY) => {
                 let ty = self.ty();
                 let query = self.column_query(ty, offer, depth);

@@ -69,11 +69,15 @@ impl Generator<'_> {
         if depth > 0 && self.may(Feature::WITH, 8) {
             self.aliases += 1;
             let name = format!("w{}", self.aliases);
-            let types = self.types(3);
+            let mut types = self.types(3);
+            types.push(self.ty());
             let mut query = self.query(&types, depth - 1, outer);
             let plain = query.order.is_empty() && query.limit.is_none() && query.offset.is_none();
             if plain && self.may(Feature::LIMIT, 3) && self.may_be_ordered(&query) {
                 self.limit(&mut query, types.len());
+                if self.ties && self.random.one_in(2) {
+                    query.order.truncate(1);
+                }
             }
             self.with.push(Table { name: name.clone(), columns: result_columns(&query, &types) });
             with.push((name, query));
@@ -258,6 +262,11 @@ impl Generator<'_> {
             if columns && !has_query(&expr) && (!twice || self.may(Feature::GROUP_TWICE, 2)) {
                 keys.push(Leaf { expr, ty });
             }
+        }
+        if self.random.one_in(8) {
+            // All that there is, so that something is a key that nothing asks for.
+            keys = seen.local.iter().filter(|leaf| !matches!(leaf.ty, Type::List | Type::Struct)).cloned().collect();
+            keys.truncate(4);
         }
         let mut pool = keys.clone();
         for ty in types {

@@ -8,7 +8,7 @@ use crate::oracle::judge::value::Type;
 impl Generator<'_> {
     /// An item and the columns it offers; `taken` are the aliases of the FROM it becomes part of.
     pub(super) fn source(&mut self, depth: usize, outer: &Offer, taken: &mut Vec<String>) -> (From, Vec<Leaf>) {
-        if !self.with.is_empty() && self.may(Feature::WITH_TWICE, 3) {
+        if !self.with.is_empty() && self.may(Feature::WITH_TWICE, 2) {
             return self.with_twice(outer, taken);
         }
         if depth > 0 && self.may(Feature::JOIN, 2) {
@@ -21,8 +21,8 @@ impl Generator<'_> {
     fn simple(&mut self, depth: usize, outer: &Offer, taken: &mut Vec<String>) -> (From, Vec<Leaf>) {
         if depth > 0 && self.may(Feature::DERIVED, 3) {
             let alias = self.fresh(outer, taken);
-            if self.random.one_in(3) {
-                let (query, columns) = match self.may(Feature::UNNEST_GROUPS, 4) {
+            if self.random.one_in(2) {
+                let (query, columns) = match self.may(Feature::UNNEST_GROUPS, 3) {
                     true => self.spread(),
                     false => self.passing(outer),
                 };

@@ -53,7 +53,8 @@ impl Generator<'_> {
             0 if ty == Type::Big => WindowFunction::RowNumber,
             1 if ty == Type::Big => WindowFunction::Ntile(2),
             2 | 3 => {
-                let by = self.pick(&[-3, -2, -1, -1, 1, 1, 2, 3]);
+                let by: i64 = self.pick(&[-3, -2, -1, -1, 1, 1, 2, 3]);
+                let ignore = ignore || (by.abs() > 1 && self.may(Feature::IGNORE_NULLS, 2));
                 let default = if self.random.one_in(3) { Some(self.literal(ty, false)) } else { None };
                 WindowFunction::Shift(value, by, default, ignore)
             }
