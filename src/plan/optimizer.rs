@@ -17,8 +17,8 @@ use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::execution::FunctionRegistry as DataFusionRegistry;
-use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
@@ -42,7 +42,7 @@ use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::kinds::Kinds;
-use crate::plan::rules::adapted::{Adapted, order_joins, share_parts, split_distinct};
+use crate::plan::rules::adapted::{Adapted, extract_keys, order_joins, share_parts, split_distinct};
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
 use crate::plan::rules::empty_parts::drop_empty;
@@ -86,7 +86,7 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
         (subqueries, Arc::new(ScalarSubqueryToJoin::new())),
         (joins, Arc::new(SingleRowJoin)),
         (subqueries, Arc::new(Adapted::new(DecorrelateLateralJoin::new(), join_lateral))),
-        (joins, Arc::new(ExtractEquijoinPredicate::new())),
+        (joins, Arc::new(Adapted::new(ExtractEquijoinPredicate::new(), extract_keys))),
         (true, Arc::new(KeysOnce)),
         (filters, Arc::new(EliminateFilter::new())),
         (joins, Arc::new(Adapted::new(EliminateCrossJoin::new(), order_joins))),

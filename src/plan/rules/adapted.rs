@@ -10,6 +10,7 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
@@ -52,6 +53,19 @@ pub(crate) fn order_joins(
     match has_joins_to_keep(&plan) {
         true => Ok(Transformed::no(plan)),
         false => rule.rewrite(plan, config),
+    }
+}
+
+/// ExtractEquijoinPredicate, but for joins of NULL to NULL: a condition `a = b` that comes to lie on one later is none of
+/// its keys, which are all compared alike.
+pub(crate) fn extract_keys(
+    rule: &ExtractEquijoinPredicate,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match &plan {
+        LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => Ok(Transformed::no(plan)),
+        _ => rule.rewrite(plan, config),
     }
 }
 
