@@ -4,6 +4,8 @@
 //!   in one list, where `a` would be two things.
 //! - `SELECT DISTINCT ON ((SELECT ..)) ..`: DataFusion does not see that a subquery is the same in ON and in ORDER BY,
 //!   and takes none there.
+//! - `SELECT a FROM t ORDER BY (SELECT .. WHERE u.b = t.b)`: DataFusion does not see that a subquery uses a column that
+//!   is no item.
 //! - `SELECT -a AS a FROM t ORDER BY t.a`: see [`hidden_columns`](super::hidden_columns).
 //!
 //! Keys of ORDER BY and ON that are no items come out of that query too.
@@ -71,8 +73,8 @@ impl Part<'_> {
 
     fn part_select(&self, select: &mut Select, order_by: &mut [OrderByExpr]) {
         let is_parted = match is_grouped(select) {
-            true => self.asks_of_hidden(select, order_by),
-            false => names_collide(select) || chooses_by_query(select) || self.asks_of_hidden(select, order_by),
+            true => self.asks_of_others(select, order_by),
+            false => names_collide(select) || chooses_by_query(select) || self.asks_of_others(select, order_by),
         };
         if is_parted {
             put_items(select, order_by, self.columns_of);
@@ -80,9 +82,11 @@ impl Part<'_> {
         }
     }
 
-    /// Of DISTINCT the keys are items, whatever columns there are.
-    fn asks_of_hidden(&self, select: &Select, order_by: &[OrderByExpr]) -> bool {
-        select.distinct != Some(Distinct::Distinct) && asks_of_hidden(select, order_by, self.functions, self.columns_of)
+    /// Whether ORDER BY must be computed beside the items. Of DISTINCT the keys are items, whatever columns there are.
+    fn asks_of_others(&self, select: &Select, order_by: &[OrderByExpr]) -> bool {
+        select.distinct != Some(Distinct::Distinct)
+            && (order_by.iter().any(|key| holds_query(&key.expr))
+                || asks_of_hidden(select, order_by, self.functions, self.columns_of))
     }
 }
 
@@ -231,18 +235,20 @@ fn names_collide(select: &Select) -> bool {
 
 /// Whether DISTINCT ON meets a subquery.
 fn chooses_by_query(select: &Select) -> bool {
-    let mut found = false;
-    let mut look = |expr: &Expr| {
-        found |= matches!(
-            expr,
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. }
-        );
-        ControlFlow::<()>::Continue(())
-    };
-    let Some(Distinct::On(keys)) = &select.distinct else { return false };
-    let _ = expressions(keys, &mut look);
-    let _ = expressions(&select.projection, &mut look);
-    found
+    match &select.distinct {
+        Some(Distinct::On(keys)) => holds_query(keys) || holds_query(&select.projection),
+        _ => false,
+    }
+}
+
+fn holds_query(node: &impl Visit) -> bool {
+    expressions(node, |expr| match expr {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 fn is_grouped(select: &Select) -> bool {
