@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, marker, similar, window};
+use super::{clock, domain, marker, similar, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -47,7 +47,7 @@ impl Default for FunctionRegistry {
 
 fn add_scalars(registry: &mut FunctionRegistry) {
     let families = [
-        SessionStateDefaults::default_scalar_functions().into_iter().map(arguments::adapted).collect(),
+        scalars_below().collect(),
         clock::functions(),
         windows::functions(),
         time::functions(),
@@ -59,6 +59,12 @@ fn add_scalars(registry: &mut FunctionRegistry) {
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));
 }
 
+/// The scalar functions of DataFusion, but for its `nvl`, which would make texts of two types.
+fn scalars_below() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    let all = SessionStateDefaults::default_scalar_functions().into_iter();
+    all.filter(|function| function.name() != "nvl").map(arguments::adapted).map(domain::adapted)
+}
+
 /// `version()`: ours, not that of the library below.
 fn version() -> ScalarUDF {
     let text = format!("Eddy {}", env!("CARGO_PKG_VERSION"));
@@ -67,7 +73,9 @@ fn version() -> ScalarUDF {
 }
 
 /// Names that PostgreSQL or DuckDB know for functions that DataFusion calls otherwise.
-const OTHER_NAMES: [(&str, &str); 10] = [
+const OTHER_NAMES: [(&str, &str); 12] = [
+    ("ifnull", "coalesce"),
+    ("nvl", "coalesce"),
     ("sign", "signum"),
     ("ceiling", "ceil"),
     ("char_length", "character_length"),

@@ -8,6 +8,7 @@
 
 mod builtin;
 pub(crate) mod clock;
+mod domain;
 pub(crate) mod marker;
 mod options;
 mod registry;
