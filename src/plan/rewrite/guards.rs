@@ -214,7 +214,8 @@ impl Guards<'_> {
         let inside = inside?;
         let columns: Vec<Column> = inside.column_refs().into_iter().cloned().collect();
         let concerns = |guard: &&Guard| {
-            failure == Failure::Value || guard.condition.column_refs().iter().any(|column| columns.contains(column))
+            let of_guard = guard.condition.column_refs();
+            failure == Failure::Value || of_guard.is_empty() || of_guard.iter().any(|column| columns.contains(column))
         };
         let guards: Vec<&Guard> = self.stack.iter().filter(concerns).collect();
         let Some(left) = self.left.checked_sub(guards.len()) else { return Ok(inside) };
