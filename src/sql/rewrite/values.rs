@@ -5,9 +5,11 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Ident, Parens, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, Values, VisitorMut};
+use sqlparser::ast::{
+    Expr, Ident, Parens, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, Values, VisitorMut,
+};
 
-use super::build::template;
+use super::build::{query_of, select_star_from, template};
 use super::result;
 use crate::base::error::{Error, Result};
 use crate::sql::walk::{expressions, walk_mut};
@@ -19,7 +21,7 @@ pub(super) fn part(query: &mut Query) -> Result<()> {
         type Break = Error;
 
         fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-            super::flow(part_body(&mut query.body))
+            super::flow(part_body(&mut query.body).and_then(|()| select_values(query)))
         }
     }
     result(walk_mut(query, &mut Part))
@@ -44,6 +46,17 @@ fn part_body(body: &mut SetExpr) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes `WITH .. VALUES ..` one of a SELECT: as an operand, what is below WITH must have a list.
+fn select_values(query: &mut Query) -> Result<()> {
+    if query.with.is_none() || !matches!(*query.body, SetExpr::Values(_)) {
+        return Ok(());
+    }
+    let values = std::mem::replace(&mut query.body, template()?.body);
+    let subquery = query_of(values)?;
+    query.body = select_star_from(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None })?.body;
+    Ok(())
 }
 
 fn has_one_width(values: &Values) -> bool {
