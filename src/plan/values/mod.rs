@@ -16,6 +16,6 @@ pub mod cast;
 pub(crate) mod choice;
 pub(crate) mod comparable;
 pub mod length;
-mod one_type;
+pub(crate) mod one_type;
 pub mod rounding;
 pub mod settle;

@@ -25,7 +25,7 @@ use super::arithmetic::DecimalArithmetic;
 use super::bounds;
 use super::cast::{ValueCast, cast_to, is_binary, own_cast};
 use super::length::{ItemCount, has_length};
-use super::one_type::{of_one_type, of_union, text_literal, type_of, unified};
+use super::one_type::{doubles, mixes_real, of_one_type, of_set_operation, of_union, text_literal, type_of, unified};
 use super::rounding::{DecimalRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -151,8 +151,11 @@ fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResul
     outer.pop();
     let plan = match plan? {
         LogicalPlan::Values(values) => doubles_in_values(LogicalPlan::Values(values))?,
-        LogicalPlan::Union(union) => of_union(union)?,
-        LogicalPlan::Join(join) => keys_of(join)?,
+        LogicalPlan::Union(union) => of_union(union)?.data,
+        LogicalPlan::Join(join) => match of_set_operation(join)?.data {
+            LogicalPlan::Join(join) => keys_of(join)?,
+            plan => plan,
+        },
         plan => plan,
     };
     let plan = rewrite_node(plan, &mut |expr| settle_expr(expr, &schema, outer))?;
@@ -257,7 +260,9 @@ fn may_be_decimal(expr: &Expr, schema: &DFSchema) -> bool {
 fn may_be_decimal_leaf(expr: &Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::Literal(..) | Expr::Column(_) => type_of(expr, schema).is_some_and(|data_type| {
-            data_type.is_decimal() || data_type == DataType::UInt64 || is_binary(&data_type) || data_type.is_string()
+            data_type.is_decimal()
+                || matches!(data_type, DataType::UInt64 | DataType::Float32)
+                || is_binary(&data_type) || data_type.is_string()
         }),
         // Arithmetic of decimals is a function by now.
         Expr::BinaryExpr(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => false,
@@ -274,7 +279,11 @@ fn binary_of(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     if compares && let Some(bounded) = bounded(&left, op, &right, schema) {
         return Transformed::yes(bounded);
     }
-    let operands = unified(vec![*left, *right], schema, compares);
+    let types = [type_of(&left, schema), type_of(&right, schema)];
+    let operands = match mixes_real(&types) {
+        true => Transformed::yes(doubles(vec![*left, *right], &types)),
+        false => unified(vec![*left, *right], schema, compares),
+    };
     let transformed = operands.transformed;
     let Ok([left, right]) = <[Expr; 2]>::try_from(operands.data) else {
         return Transformed::yes(unreachable_operands());
@@ -337,7 +346,7 @@ fn with_subquery(expr: Expr, subquery: Subquery, schema: &DFSchema) -> DataFusio
     };
     let right = subquery.subquery.schema().field(0).data_type().clone();
     let mixed = left.is_decimal() && right.is_floating() || left.is_floating() && right.is_decimal();
-    if !mixed {
+    if !mixed && !mixes_real(&[Some(left.clone()), Some(right.clone())]) {
         return Ok((expr, subquery));
     }
     let double = |expr: Expr, from: &DataType| match from {

@@ -1,11 +1,13 @@
-//! Operands that sqlparser by itself would read wrongly: queries in parentheses, and the bounds of BETWEEN SYMMETRIC.
+//! Operands that sqlparser by itself would read wrongly: queries in parentheses, the bounds of BETWEEN SYMMETRIC, and
+//! what stands behind a prefix operator, of which PostgreSQL has two ranks: a sign binds tighter than `^`, all others
+//! take in what is added and multiplied.
 //!
 //! To sqlparser a parenthesis is a query if SELECT or WITH follows at once; `((SELECT 1) UNION (SELECT 2))` it takes for
 //! an expression, and `x IN ((SELECT 1), 2)` for a query. Here the tokens tell: a parenthesis that begins with a query in
 //! parentheses is a query itself if what only a query has stands behind that. The tokens up to there are looked
 //! through once for each level of nesting, which [`super::limits`] bounds.
 
-use sqlparser::ast::{Expr, Ident};
+use sqlparser::ast::{Expr, Ident, UnaryOperator};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -19,8 +21,26 @@ pub(super) fn prefix(dialect: &impl Dialect, parser: &mut Parser) -> Option<Resu
     match &parser.peek_token_ref().token {
         Token::LParen => query(parser),
         Token::Word(_) => bound(dialect, parser),
-        _ => None,
+        token => {
+            let (op, precedence) = prefix_operator(token)?;
+            parser.advance_token();
+            let operand = parser.parse_subexpr(dialect.prec_value(precedence));
+            Some(operand.map(|operand| Expr::UnaryOp { op, expr: Box::new(operand) }))
+        }
     }
+}
+
+/// The operator that a token is before its operand, and what that operand must bind tighter than.
+fn prefix_operator(token: &Token) -> Option<(UnaryOperator, Precedence)> {
+    Some(match token {
+        Token::Minus => (UnaryOperator::Minus, Precedence::Caret),
+        Token::Plus => (UnaryOperator::Plus, Precedence::Caret),
+        Token::Tilde => (UnaryOperator::BitwiseNot, Precedence::PgOther),
+        Token::AtSign => (UnaryOperator::PGAbs, Precedence::PgOther),
+        Token::PGSquareRoot => (UnaryOperator::PGSquareRoot, Precedence::PgOther),
+        Token::PGCubeRoot => (UnaryOperator::PGCubeRoot, Precedence::PgOther),
+        _ => return None,
+    })
 }
 
 /// What follows an operand here, if sqlparser would not see it: `[NOT] IN` a list that begins with a query.
