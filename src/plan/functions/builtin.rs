@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, marker, similar, window};
+use super::{clock, like, marker, replacement, similar, type_name, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -47,13 +47,17 @@ impl Default for FunctionRegistry {
 
 fn add_scalars(registry: &mut FunctionRegistry) {
     let families = [
-        SessionStateDefaults::default_scalar_functions().into_iter().map(arguments::adapted).collect(),
+        SessionStateDefaults::default_scalar_functions()
+            .into_iter()
+            .map(|function| replacement::adapted(arguments::adapted(function)))
+            .collect(),
         clock::functions(),
         windows::functions(),
         time::functions(),
         lists::functions(),
         marker::functions(),
-        vec![Arc::new(version()), Arc::new(similar::function())],
+        type_name::functions(),
+        vec![Arc::new(version()), Arc::new(similar::function()), Arc::new(like::function())],
     ];
     families.into_iter().flatten().for_each(|function| registry.add_scalar(function));
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));

@@ -12,9 +12,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, JoinType, NullEquality, Result, ScalarValue};
 use datafusion::logical_expr::binary::type_union_coercion;
 use datafusion::logical_expr::type_coercion::other::get_coerce_type_for_case_expression;
-use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, cast,
-};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, cast};
 
 use super::arithmetic::DecimalArithmetic;
 use super::cast::{ValueCast, cast_to, cast_to_domain, is_binary};
@@ -224,7 +222,7 @@ fn of_two(types: &[DataType]) -> Option<DataType> {
 }
 
 /// The plan with its columns in these types.
-fn in_types(plan: &LogicalPlan, common: &[Option<DataType>]) -> Result<LogicalPlan> {
+pub(super) fn in_types(plan: &LogicalPlan, common: &[Option<DataType>]) -> Result<LogicalPlan> {
     let list = plan.schema().iter().zip(common).map(|((qualifier, field), common)| {
         let column = Expr::from((qualifier, field));
         match common {

@@ -26,7 +26,8 @@ use super::bounds;
 use super::cast::{ValueCast, cast_to, is_binary, own_cast};
 use super::length::{ItemCount, has_length};
 use super::one_type::{doubles, mixes_real, of_one_type, of_set_operation, of_union, text_literal, type_of, unified};
-use super::rounding::{DecimalRounding, Places, Rounding};
+use super::recursion;
+use super::rounding::{DecimalRounding, FloatRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
@@ -144,7 +145,17 @@ pub(crate) fn settle(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// Settles a plan whose outer queries have these columns, the outermost first.
 fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResult<LogicalPlan> {
+    let bound = match &plan {
+        LogicalPlan::RecursiveQuery(query) => Some(query.static_term.schema().clone()),
+        _ => None,
+    };
     let plan = plan.map_children(|child| settle_below(child, outer).map(Transformed::yes)).data()?;
+    let plan = match (plan, bound) {
+        (LogicalPlan::RecursiveQuery(query), Some(bound)) => {
+            LogicalPlan::RecursiveQuery(recursion::settle(query, &bound)?)
+        }
+        (plan, _) => plan,
+    };
     let schema = merge_schema(&plan.inputs());
     outer.push(schema.clone());
     let plan = plan.map_subqueries(|plan| subquery(plan, outer).map(Transformed::yes)).data();
@@ -262,7 +273,8 @@ fn may_be_decimal_leaf(expr: &Expr, schema: &DFSchema) -> bool {
         Expr::Literal(..) | Expr::Column(_) => type_of(expr, schema).is_some_and(|data_type| {
             data_type.is_decimal()
                 || matches!(data_type, DataType::UInt64 | DataType::Float32)
-                || is_binary(&data_type) || data_type.is_string()
+                || is_binary(&data_type)
+                || data_type.is_string()
         }),
         // Arithmetic of decimals is a function by now.
         Expr::BinaryExpr(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => false,
@@ -484,6 +496,9 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         name if OF_ONE_TYPE.contains(&name) => typed_texts(args, schema).map_err(to_datafusion)?,
         name => operands::settled(name, args, &types),
     };
+    if let ("round", [Some(DataType::Float32 | DataType::Float64)]) = (func.name(), types.as_slice()) {
+        return Ok(Transformed::yes(self::call(FloatRounding::new(), args)));
+    }
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.
     let own = func.inner().is::<ValueCast>() || func.inner().is::<TimeFunction>();

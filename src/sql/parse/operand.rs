@@ -7,7 +7,7 @@
 //! parentheses is a query itself if what only a query has stands behind that. The tokens up to there are looked
 //! through once for each level of nesting, which [`super::limits`] bounds.
 
-use sqlparser::ast::{Expr, Ident, UnaryOperator};
+use sqlparser::ast::{Expr, Ident, TrimWhereField, UnaryOperator};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -20,7 +20,7 @@ use crate::sql::rewrite::SYMMETRIC;
 pub(super) fn prefix(dialect: &impl Dialect, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     match &parser.peek_token_ref().token {
         Token::LParen => query(parser),
-        Token::Word(_) => bound(dialect, parser),
+        Token::Word(_) => bound(dialect, parser).or_else(|| trimmed(parser)),
         token => {
             let (op, precedence) = prefix_operator(token)?;
             parser.advance_token();
@@ -98,6 +98,36 @@ fn bound(dialect: &impl Dialect, parser: &mut Parser) -> Option<Result<Expr, Par
     }
     let prefix = Ident::with_span(span, SYMMETRIC);
     Some(low.map(|low| Expr::Prefixed { prefix, value: Box::new(low) }))
+}
+
+/// `trim(BOTH FROM text)` and `trim(LEADING text)`, where sqlparser asks for the characters that are trimmed.
+fn trimmed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let here = parser.index();
+    if !is_word(parser, here, "TRIM") || !opens(parser, here + 1) {
+        return None;
+    }
+    let side = match () {
+        () if is_word(parser, here + 2, "BOTH") => Some(TrimWhereField::Both),
+        () if is_word(parser, here + 2, "LEADING") => Some(TrimWhereField::Leading),
+        () if is_word(parser, here + 2, "TRAILING") => Some(TrimWhereField::Trailing),
+        () => None,
+    };
+    let behind = here + 2 + usize::from(side.is_some());
+    if !is_word(parser, behind, "FROM") {
+        return None;
+    }
+    (here..=behind).for_each(|_| parser.advance_token());
+    Some(parser.parse_comma_separated(Parser::parse_expr).and_then(|mut operands| {
+        parser.expect_token(&Token::RParen)?;
+        let what = (operands.len() == 2).then(|| operands.pop()).flatten().map(Box::new);
+        match (operands.pop(), operands.is_empty()) {
+            (Some(expr), true) => {
+                let (expr, trim_where) = (Box::new(expr), side.or(Some(TrimWhereField::Both)));
+                Ok(Expr::Trim { expr, trim_where, trim_what: what, trim_characters: None })
+            }
+            _ => Err(ParserError::ParserError("trim() takes a text and the characters to trim".to_string())),
+        }
+    }))
 }
 
 fn is_word(parser: &Parser, at: usize, expected: &str) -> bool {
