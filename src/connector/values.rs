@@ -5,6 +5,8 @@
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 
+use crate::base::time::strftime::to_read;
+
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// `text` without surrounding spaces.
@@ -130,6 +132,7 @@ pub fn formatted_date(text: &[u8], format: &str) -> Option<i32> {
 
 /// Microseconds since 1970 of a timestamp in a `strftime` format, which may hold `%z`.
 pub fn formatted_timestamp(text: &[u8], format: &str) -> Option<i64> {
+    let format = &*to_read(format);
     let text = std::str::from_utf8(text).ok()?;
     if format.contains("%z") || format.contains("%:z") || format.contains("%#z") {
         return chrono::DateTime::parse_from_str(text, format).ok().map(|time| time.timestamp_micros());

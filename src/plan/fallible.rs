@@ -27,7 +27,7 @@ pub(crate) enum Failure {
 }
 
 /// Functions that give a value, or NULL, for all values of their arguments' types.
-const TOTAL: [&str; 71] = [
+const TOTAL: [&str; 70] = [
     "abs",
     "array_contains",
     "array_has",
@@ -76,7 +76,6 @@ const TOTAL: [&str; 71] = [
     "named_struct",
     "nanvl",
     "nullif",
-    "nvl",
     "nvl2",
     "octet_length",
     "pi",

@@ -15,15 +15,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::execution::FunctionRegistry as DataFusionRegistry;
-use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
@@ -32,21 +31,23 @@ use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::filter_null_join_keys::FilterNullJoinKeys;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
-use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
 use crate::base::error::Result;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::kinds::Kinds;
+use crate::plan::rules::adapted::{Adapted, extract_keys, order_joins, share_parts, split_distinct};
 use crate::plan::rules::dependencies::{KeysOnce, Projections};
 use crate::plan::rules::distinct::DistinctToAggregate;
-use crate::plan::rules::empty_parts::EmptyParts;
-use crate::plan::rules::guarded::{Guarded, has_grouping_sets, has_joins_to_keep};
-use crate::plan::rules::lateral::Lateral;
-use crate::plan::rules::push_down_filter::PushDown;
+use crate::plan::rules::empty_parts::drop_empty;
+use crate::plan::rules::lateral::join_lateral;
+use crate::plan::rules::push_down_filter::push_down;
 use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
 
@@ -84,18 +85,18 @@ fn rules(kinds: Kinds) -> Vec<Rule> {
         (subqueries, Arc::new(DecorrelatePredicateSubquery::new())),
         (subqueries, Arc::new(ScalarSubqueryToJoin::new())),
         (joins, Arc::new(SingleRowJoin)),
-        (subqueries, Arc::new(Lateral::default())),
-        (joins, Arc::new(ExtractEquijoinPredicate::new())),
+        (subqueries, Arc::new(Adapted::new(DecorrelateLateralJoin::new(), join_lateral))),
+        (joins, Arc::new(Adapted::new(ExtractEquijoinPredicate::new(), extract_keys))),
         (true, Arc::new(KeysOnce)),
         (filters, Arc::new(EliminateFilter::new())),
-        (joins, Arc::new(Guarded::new(EliminateCrossJoin::new(), has_joins_to_keep))),
-        (filters || unions, Arc::new(EmptyParts::default())),
+        (joins, Arc::new(Adapted::new(EliminateCrossJoin::new(), order_joins))),
+        (filters || unions, Arc::new(Adapted::new(PropagateEmptyRelation::new(), drop_empty))),
         (joins, Arc::new(FilterNullJoinKeys::default())),
         (joins, Arc::new(EliminateOuterJoin::new())),
-        (filters, Arc::new(PushDown::default())),
-        (groups, Arc::new(SingleDistinct::default())),
+        (filters, Arc::new(Adapted::new(PushDownFilter::new(), push_down))),
+        (groups, Arc::new(Adapted::new(SingleDistinctToGroupBy::new(), split_distinct))),
         (groups, Arc::new(EliminateGroupByConstant::new())),
-        (true, Arc::new(Guarded::new(CommonSubexprEliminate::new(), has_grouping_sets))),
+        (true, Arc::new(Adapted::new(CommonSubexprEliminate::new(), share_parts))),
         (true, Arc::new(Projections::default())),
     ];
     rules.into_iter().filter_map(|(concerned, rule)| concerned.then_some(rule)).collect()
@@ -128,38 +129,5 @@ impl OptimizerConfig for Config<'_> {
 
     fn function_registry(&self) -> Option<&dyn DataFusionRegistry> {
         Some(self.functions.datafusion_registry())
-    }
-}
-
-/// SingleDistinctToGroupBy where every aggregate is DISTINCT.
-#[derive(Debug, Default)]
-struct SingleDistinct(SingleDistinctToGroupBy);
-
-impl OptimizerRule for SingleDistinct {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
-        let distinct = match &plan {
-            LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().all(is_distinct),
-            _ => false,
-        };
-        match distinct {
-            true => self.0.rewrite(plan, config),
-            false => Ok(Transformed::no(plan)),
-        }
-    }
-}
-
-fn is_distinct(expr: &Expr) -> bool {
-    match expr {
-        Expr::AggregateFunction(AggregateFunction { params, .. }) => params.distinct,
-        Expr::Alias(alias) => is_distinct(&alias.expr),
-        _ => false,
     }
 }

@@ -110,7 +110,10 @@ pub(crate) fn rewrite_node(
 }
 
 /// Rewrites the keys of a grouping set one by one.
-fn keys_of(set: GroupingSet, rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<Expr>> {
+pub(crate) fn keys_of(
+    set: GroupingSet,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
     let mut changed = false;
     let mut all = |keys: Vec<Expr>| -> Result<Vec<Expr>> {
         let keys = keys.into_iter().map(|key| {

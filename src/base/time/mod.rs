@@ -12,7 +12,7 @@
 //! - [`kind`], [`convert`]: the types in Arrow, and columns of one as columns of another.
 //! - [`display`]: how the values of an array read.
 //! - [`text`]: dates, times and timestamps as text.
-//! - [`pattern`]: all of them by the patterns of `to_char`.
+//! - [`pattern`]: all of them by the patterns of `to_char`. [`strftime`]: the patterns of C.
 
 pub mod calendar;
 pub mod convert;
@@ -22,6 +22,7 @@ pub mod kind;
 pub(crate) mod names;
 pub mod parse;
 pub mod pattern;
+pub mod strftime;
 pub mod text;
 pub mod zone;
 

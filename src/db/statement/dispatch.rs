@@ -51,25 +51,6 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
             session.refuse_in_transaction("SUBSCRIBE")?;
             subscribe::subscribe(session, clause, parameters).map(Outcome::Subscription)
         }
-        S::Show(_) | S::Describe { .. } | S::Summarize { .. } | S::Explain(_) | S::Verify { .. } => {
-            look(session, statement, parameters)
-        }
-        S::CreateRelation(_) | S::CreateView(_) | S::CreateIndex(_) | S::Drop(_) | S::Alter(_) | S::Refresh { .. } => {
-            session.refuse_in_transaction("a change of the catalog")?;
-            ddl::run(session, statement).map(|()| Outcome::Done)
-        }
-        S::Execute { name, arguments } => {
-            let (statement, bound) = prepared::bind(session, name, arguments, parameters)?;
-            dispatch(session, &statement, &bound)
-        }
-        control => self::control(session, control),
-    }
-}
-
-/// Statements that look at the database.
-fn look(session: &mut Session, statement: &Statement, parameters: &Parameters) -> Result<Outcome> {
-    use Statement as S;
-    match statement {
         S::Show(asked) => show::show(&session.shared, &session.version(), &session.settings, asked).map(Outcome::one),
         S::Describe { target } => show::describe(&session.reader(parameters), target).map(Outcome::one),
         S::Summarize { target } => {
@@ -78,11 +59,32 @@ fn look(session: &mut Session, statement: &Statement, parameters: &Parameters) -
         }
         S::Explain(asked) => explain::explain(session, asked, parameters).map(Outcome::one),
         S::Verify { name } => verify::verify(session, name).map(Outcome::one),
-        _ => Err(Error::internal("a statement that does not look at anything")),
+        S::CreateRelation(_) | S::CreateView(_) | S::CreateIndex(_) | S::Drop(_) | S::Alter(_) | S::Refresh { .. } => {
+            session.refuse_in_transaction("a change of the catalog")?;
+            ddl::run(session, statement).map(|()| Outcome::Done)
+        }
+        S::Execute { name, arguments } => {
+            let (statement, bound) = prepared::bind(session, name, arguments, parameters)?;
+            dispatch(session, &statement, &bound)
+        }
+        S::Begin { .. } | S::Commit | S::Rollback => control(session, statement),
+        S::Prepare { .. } | S::Deallocate { .. } | S::Set { .. } | S::Reset { .. } => control(session, statement),
+        S::Checkpoint => {
+            session.notice("this database is in memory: there is nothing to checkpoint");
+            Ok(Outcome::Done)
+        }
+        S::AdvanceWatermark { .. } | S::Flush { .. } => {
+            Err(Error::unsupported("watermarks are declared but do not move yet: nothing is ever late in this version"))
+        }
+        S::CreateSink(_) => Err(Error::unsupported("sinks do not exist yet")
+            .with_hint("SUBSCRIBE hands the changes of a view to the program")),
+        S::CreateExternalTable(_) => Err(Error::unsupported("external tables do not exist yet").with_hint(
+            "read the file in place (FROM 'file.parquet') or CREATE TABLE .. AS SELECT * FROM 'file.parquet'",
+        )),
     }
 }
 
-/// Transactions, prepared statements, settings, and what does not exist yet.
+/// Transactions, prepared statements, settings.
 fn control(session: &mut Session, statement: &Statement) -> Result<Outcome> {
     use Statement as S;
     match statement {
@@ -94,22 +96,7 @@ fn control(session: &mut Session, statement: &Statement) -> Result<Outcome> {
         S::Set { name, value } => session.settings.set(&session.shared, name, Some(value))?,
         S::Reset { name: Some(name) } => session.settings.set(&session.shared, name, None)?,
         S::Reset { name: None } => session.settings = Settings::default(),
-        S::Checkpoint => session.notice("this database is in memory: there is nothing to checkpoint"),
-        S::AdvanceWatermark { .. } | S::Flush { .. } => {
-            return Err(Error::unsupported(
-                "watermarks are declared but do not move yet: nothing is ever late in this version",
-            ));
-        }
-        S::CreateSink(_) => {
-            return Err(Error::unsupported("sinks do not exist yet")
-                .with_hint("SUBSCRIBE hands the changes of a view to the program"));
-        }
-        S::CreateExternalTable(_) => {
-            return Err(Error::unsupported("external tables do not exist yet").with_hint(
-                "read the file in place (FROM 'file.parquet') or CREATE TABLE .. AS SELECT * FROM 'file.parquet'",
-            ));
-        }
-        _ => return Err(Error::unsupported("this statement does not run yet")),
+        _ => return Err(Error::internal("a statement that controls nothing")),
     }
     Ok(Outcome::Done)
 }

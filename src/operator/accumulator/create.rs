@@ -60,6 +60,7 @@ fn plain_accumulator(call: &AggregateCall, arguments: &[DataType], append_only: 
     let Some(argument) = arguments.first().filter(|_| function != F::Count) else {
         return Ok(Box::new(Count::default()));
     };
+    let regression = || -> Result<Box<dyn Accumulator>> { Ok(Box::new(Regression::new(function))) };
     match function {
         F::Count | F::ApproxDistinct => Ok(Box::new(Count::default())),
         F::Sum | F::Avg if is_interval(argument) => Ok(Box::new(IntervalSum::new(function == F::Avg))),
@@ -101,7 +102,10 @@ fn plain_accumulator(call: &AggregateCall, arguments: &[DataType], append_only: 
         F::Median | F::PercentileCont | F::ApproxMedian | F::ApproxPercentile => {
             Ok(percentiles(call, argument, result, append_only))
         }
-        _ => Ok(Box::new(Regression::new(function))),
+        F::CovarPop | F::CovarSamp | F::Corr | F::RegrSlope | F::RegrIntercept | F::RegrCount | F::RegrR2 => {
+            regression()
+        }
+        F::RegrAvgX | F::RegrAvgY | F::RegrSxx | F::RegrSyy | F::RegrSxy => regression(),
     }
 }
 

@@ -4,6 +4,9 @@
 //!   in one list, where `a` would be two things.
 //! - `SELECT DISTINCT ON ((SELECT ..)) ..`: DataFusion does not see that a subquery is the same in ON and in ORDER BY,
 //!   and takes none there.
+//! - `SELECT a FROM t ORDER BY (SELECT .. WHERE u.b = t.b)`: DataFusion does not see that a subquery uses a column that
+//!   is no item.
+//! - `SELECT -a AS a FROM t ORDER BY t.a`: see [`hidden_columns`](super::hidden_columns).
 //!
 //! Keys of ORDER BY and ON that are no items come out of that query too.
 
@@ -16,19 +19,29 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
+use super::hidden_columns::{asks_of_hidden, put_items};
+use super::using::{ColumnsOf, known_columns};
 use crate::base::error::Result;
+use crate::plan::functions::FunctionRegistry;
 use crate::sql::name::normal;
 use crate::sql::walk::{expressions, own_expressions, walk_mut};
 
+/// What the names of computed items begin with.
+const COMPUTED: &str = "__item_";
+
 /// Parts every SELECT of the query where names are in each other's way.
-pub(super) fn part(query: &mut Query, _binder: &Binder<'_>) -> Result<()> {
-    let _ = walk_mut(query, &mut Part);
+pub(super) fn part(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
+    let columns_of = &known_columns(query, binder);
+    let _ = walk_mut(query, &mut Part { functions: binder.context.functions, columns_of });
     Ok(())
 }
 
-struct Part;
+struct Part<'a> {
+    functions: &'a FunctionRegistry,
+    columns_of: ColumnsOf<'a>,
+}
 
-impl VisitorMut for Part {
+impl VisitorMut for Part<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
@@ -37,23 +50,43 @@ impl VisitorMut for Part {
                 Some(OrderByKind::Expressions(keys)) => keys.as_mut_slice(),
                 _ => &mut [],
             };
-            part_select(select, keys);
+            self.part_select(select, keys);
         } else {
-            part_branches(&mut query.body);
+            self.part_branches(&mut query.body);
         }
         ControlFlow::Continue(())
     }
 }
 
-/// The branches of set operations, which have no order of their own.
-fn part_branches(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => part_select(select, &mut []),
-        SetExpr::SetOperation { left, right, .. } => {
-            part_branches(left);
-            part_branches(right);
+impl Part<'_> {
+    /// The branches of set operations, which have no order of their own.
+    fn part_branches(&self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => self.part_select(select, &mut []),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.part_branches(left);
+                self.part_branches(right);
+            }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn part_select(&self, select: &mut Select, order_by: &mut [OrderByExpr]) {
+        let is_parted = match is_grouped(select) {
+            true => self.asks_of_others(select, order_by),
+            false => names_collide(select) || chooses_by_query(select) || self.asks_of_others(select, order_by),
+        };
+        if is_parted {
+            put_items(select, order_by, self.columns_of);
+            part_select(select, order_by);
+        }
+    }
+
+    /// Whether ORDER BY must be computed beside the items. Of DISTINCT the keys are items, whatever columns there are.
+    fn asks_of_others(&self, select: &Select, order_by: &[OrderByExpr]) -> bool {
+        select.distinct != Some(Distinct::Distinct)
+            && (order_by.iter().any(|key| holds_query(&key.expr))
+                || asks_of_hidden(select, order_by, self.functions, self.columns_of))
     }
 }
 
@@ -78,11 +111,10 @@ fn shell() -> Query {
 }
 
 fn part_select(select: &mut Select, order_by: &mut [OrderByExpr]) {
-    if is_grouped(select) || !(names_collide(select) || chooses_by_query(select)) {
-        return;
-    }
     let mut inner = select.clone();
     inner.distinct = None;
+    // GROUP BY and HAVING may name items and count them.
+    let keeps_names = is_grouped(select);
     let mut parts = Parts { inner, computed: Vec::new(), items: Vec::new() };
     parts.inner.projection = Vec::new();
     let mut outer = Vec::new();
@@ -95,7 +127,10 @@ fn part_select(select: &mut Select, order_by: &mut [OrderByExpr]) {
             },
             _ => return,
         };
-        let computed = parts.compute(expr);
+        let computed = match (item, keeps_names) {
+            (SelectItem::ExprWithAlias { .. }, true) => parts.add(expr, name.clone()),
+            _ => parts.compute(expr),
+        };
         parts.items.push((normal(&name), computed.clone()));
         outer.push(SelectItem::ExprWithAlias { expr: Expr::Identifier(computed), alias: name });
     }
@@ -121,14 +156,17 @@ fn part_select(select: &mut Select, order_by: &mut [OrderByExpr]) {
     select.projection = outer;
     select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
     select.selection = None;
+    select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+    select.having = None;
+    select.qualify = None;
     select.named_window = Vec::new();
 }
 
 /// The query below, and what it computes.
 struct Parts {
     inner: Select,
-    /// The expressions of its list.
-    computed: Vec<Expr>,
+    /// The expressions of its list, and their names.
+    computed: Vec<(Expr, Ident)>,
     /// The names of the items, and what is computed for each.
     items: Vec<(String, Ident)>,
 }
@@ -136,14 +174,16 @@ struct Parts {
 impl Parts {
     /// Adds an expression to the list of the query below, if it is not there, and gives its name.
     fn compute(&mut self, expr: &Expr) -> Ident {
-        let known = self.computed.iter().position(|known| known == expr);
-        let name = |number: usize| Ident::with_quote('"', format!("__item_{number}"));
-        known.map(name).unwrap_or_else(|| {
-            let alias = name(self.computed.len());
-            self.inner.projection.push(SelectItem::ExprWithAlias { expr: expr.clone(), alias: alias.clone() });
-            self.computed.push(expr.clone());
-            alias
-        })
+        match self.computed.iter().find(|(known, _)| known == expr) {
+            Some((_, name)) => name.clone(),
+            None => self.add(expr, Ident::with_quote('"', format!("{COMPUTED}{}", self.computed.len()))),
+        }
+    }
+
+    fn add(&mut self, expr: &Expr, name: Ident) -> Ident {
+        self.inner.projection.push(SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() });
+        self.computed.push((expr.clone(), name.clone()));
+        name
     }
 
     /// Lets a key that is neither the name nor the number of an item be computed below.
@@ -173,7 +213,7 @@ impl Parts {
 }
 
 fn is_computed(name: &Ident) -> bool {
-    name.value.starts_with("__item_")
+    name.value.starts_with(COMPUTED)
 }
 
 /// Whether `unnest` is called in the list, and an item that is not just a column has the name of a column in use.
@@ -195,18 +235,20 @@ fn names_collide(select: &Select) -> bool {
 
 /// Whether DISTINCT ON meets a subquery.
 fn chooses_by_query(select: &Select) -> bool {
-    let mut found = false;
-    let mut look = |expr: &Expr| {
-        found |= matches!(
-            expr,
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. }
-        );
-        ControlFlow::<()>::Continue(())
-    };
-    let Some(Distinct::On(keys)) = &select.distinct else { return false };
-    let _ = expressions(keys, &mut look);
-    let _ = expressions(&select.projection, &mut look);
-    found
+    match &select.distinct {
+        Some(Distinct::On(keys)) => holds_query(keys) || holds_query(&select.projection),
+        _ => false,
+    }
+}
+
+fn holds_query(node: &impl Visit) -> bool {
+    expressions(node, |expr| match expr {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 fn is_grouped(select: &Select) -> bool {

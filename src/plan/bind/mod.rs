@@ -7,6 +7,7 @@
 mod binder;
 mod computed_items;
 mod group_keys;
+mod hidden_columns;
 mod relations;
 mod repeated_keys;
 mod types;

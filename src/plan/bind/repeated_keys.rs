@@ -17,8 +17,7 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
-use super::group_keys::with_names;
-use super::using::{ColumnsOf, columns_in};
+use super::using::{ColumnsOf, columns_in, known_columns};
 use crate::base::error::Result;
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::relation_name;
@@ -29,11 +28,7 @@ const SETS_MAX: usize = 4096;
 
 /// Gives every GROUP BY and DISTINCT ON of the query each key once.
 pub(super) fn once(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
-    let named = with_names(query);
-    let columns_of = &|name: &str| {
-        let relation = binder.seen(name).filter(|_| !named.contains(name))?;
-        Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
-    };
+    let columns_of = &known_columns(query, binder);
     let _ = walk_mut(query, &mut Once { columns_of });
     Ok(())
 }

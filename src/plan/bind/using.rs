@@ -17,38 +17,55 @@ use crate::sql::name::normal;
 use crate::sql::rewrite::build::{call, relation_name, using_columns};
 use crate::sql::walk::{expressions_mut, walk, walk_mut};
 
-/// Gives the column names of a relation of the catalog.
+/// Gives the column names of what is read by name.
 pub(super) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// Replaces such columns in the query by what they mean.
 pub(super) fn merge(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
-    let mut named = Named(BTreeMap::new());
-    let _ = walk_mut(query, &mut named);
-    let columns_of = &|name: &str| match named.0.get(name) {
-        Some(columns) => columns.clone(),
-        None => {
-            let relation = binder.seen(name)?;
-            Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
-        }
-    };
+    let columns_of = &known_columns(query, binder);
     match walk_mut(query, &mut Merge { columns_of }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-/// The names that WITH gives to queries, which hide relations of the catalog, with their columns where the text tells.
-struct Named(BTreeMap<String, Option<Vec<String>>>);
+/// Gives the column names of what a query may read by name, where the text or the catalog tells.
+pub(super) fn known_columns<'a>(query: &Query, binder: &'a Binder<'_>) -> impl Fn(&str) -> Option<Vec<String>> + 'a {
+    let mut named = Named { binder, columns: BTreeMap::new() };
+    let _ = walk(query, &mut named);
+    move |name| named.columns_of(name)
+}
 
-impl VisitorMut for Named {
+/// The names that WITH gives to queries, which hide relations of the catalog, with their columns where the text tells.
+struct Named<'a> {
+    binder: &'a Binder<'a>,
+    columns: BTreeMap<String, Option<Vec<String>>>,
+}
+
+impl Named<'_> {
+    fn columns_of(&self, name: &str) -> Option<Vec<String>> {
+        match self.columns.get(name) {
+            Some(columns) => columns.clone(),
+            None => {
+                let relation = self.binder.seen(name)?;
+                Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
+            }
+        }
+    }
+}
+
+impl Visitor for Named<'_> {
     type Break = ();
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let columns = aliased_columns(&table.query, Some(&table.alias));
+            let name = normal(&table.alias.name);
             // One name for two queries: which is meant depends on the place.
-            let columns = if self.0.contains_key(&normal(&table.alias.name)) { None } else { columns };
-            self.0.insert(normal(&table.alias.name), columns);
+            let columns = match self.columns.contains_key(&name) {
+                true => None,
+                false => aliased_columns(&table.query, Some(&table.alias), &|name| self.columns_of(name)),
+            };
+            self.columns.insert(name, columns);
         }
         ControlFlow::Continue(())
     }
@@ -249,18 +266,19 @@ fn expand_wildcards(select: &mut Select, columns: &[SelectItem]) {
     let items = std::mem::take(&mut select.projection);
     for item in items {
         match item {
-            SelectItem::Wildcard(options)
-                if options.opt_exclude.is_none()
-                    && options.opt_except.is_none()
-                    && options.opt_replace.is_none()
-                    && options.opt_ilike.is_none()
-                    && options.opt_rename.is_none() =>
-            {
-                select.projection.extend(columns.iter().cloned());
-            }
+            SelectItem::Wildcard(options) if is_plain(&options) => select.projection.extend(columns.iter().cloned()),
             item => select.projection.push(item),
         }
     }
+}
+
+/// Whether a `*` takes all columns as they are.
+fn is_plain(options: &ast::WildcardAdditionalOptions) -> bool {
+    options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_ilike.is_none()
+        && options.opt_rename.is_none()
 }
 
 /// Which of these relations has the column, if that can be told.
@@ -279,9 +297,9 @@ fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) 
 }
 
 /// The columns of a query under an alias, where the text tells.
-fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>) -> Option<Vec<String>> {
+fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     let renamed = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
-    match own_columns(query) {
+    match own_columns(query, columns_of) {
         Some(own) => Some(renamed_columns(renamed, own)),
         None if renamed.is_empty() => None,
         None => Some(renamed_columns(renamed, vec![])),
@@ -295,13 +313,21 @@ fn renamed_columns(renamed: &[ast::TableAliasColumnDef], own: Vec<String>) -> Ve
 }
 
 /// The columns of a query, where the text tells.
-fn own_columns(query: &Query) -> Option<Vec<String>> {
+fn own_columns(query: &Query, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     let mut body = query.body.as_ref();
     loop {
         match body {
             SetExpr::SetOperation { left, .. } => body = left,
             SetExpr::Query(query) => body = &query.body,
             SetExpr::Select(select) => {
+                if let [SelectItem::Wildcard(options)] = select.projection.as_slice() {
+                    return match select.from.as_slice() {
+                        [TableWithJoins { relation, joins }] if joins.is_empty() && is_plain(options) => {
+                            columns_in(relation, columns_of)
+                        }
+                        _ => None,
+                    };
+                }
                 let names = select.projection.iter().map(|item| match item {
                     SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
                     SelectItem::UnnamedExpr(Expr::Identifier(column)) => Some(normal(column)),
@@ -328,7 +354,7 @@ pub(super) fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Opt
                 None => own,
             }
         }
-        TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref()),
+        TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref(), columns_of),
         _ => None,
     }
 }
@@ -549,7 +575,7 @@ fn replace_everywhere(query: &mut Query, name: &Ident, merged: &Expr) {
 }
 
 /// Whether the bare name may mean something in a query: a column of a relation in it, or an item.
-fn hides(query: &Query, name: &Ident, columns_of: ColumnsOf<'_>) -> bool {
+pub(super) fn hides(query: &Query, name: &Ident, columns_of: ColumnsOf<'_>) -> bool {
     struct Seek<'a> {
         name: &'a Ident,
         columns_of: ColumnsOf<'a>,

@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, like, marker, replacement, similar, type_name, window};
+use super::{clock, domain, like, marker, replacement, similar, type_name, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -47,10 +47,7 @@ impl Default for FunctionRegistry {
 
 fn add_scalars(registry: &mut FunctionRegistry) {
     let families = [
-        SessionStateDefaults::default_scalar_functions()
-            .into_iter()
-            .map(|function| replacement::adapted(arguments::adapted(function)))
-            .collect(),
+        scalars_below().collect(),
         clock::functions(),
         windows::functions(),
         time::functions(),
@@ -63,6 +60,15 @@ fn add_scalars(registry: &mut FunctionRegistry) {
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));
 }
 
+/// The scalar functions of DataFusion, but for its `nvl`, which would make texts of two types.
+fn scalars_below() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    let all = SessionStateDefaults::default_scalar_functions().into_iter();
+    all.filter(|function| function.name() != "nvl")
+        .map(arguments::adapted)
+        .map(replacement::adapted)
+        .map(domain::adapted)
+}
+
 /// `version()`: ours, not that of the library below.
 fn version() -> ScalarUDF {
     let text = format!("Eddy {}", env!("CARGO_PKG_VERSION"));
@@ -71,7 +77,9 @@ fn version() -> ScalarUDF {
 }
 
 /// Names that PostgreSQL or DuckDB know for functions that DataFusion calls otherwise.
-const OTHER_NAMES: [(&str, &str); 10] = [
+const OTHER_NAMES: [(&str, &str); 12] = [
+    ("ifnull", "coalesce"),
+    ("nvl", "coalesce"),
     ("sign", "signum"),
     ("ceiling", "ceil"),
     ("char_length", "character_length"),

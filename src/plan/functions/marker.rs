@@ -18,9 +18,11 @@ use crate::sql::rewrite::marker::Marker;
 
 /// All of them.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let asof = AsOf { signature: Signature::exact(vec![DataType::Boolean], Volatility::Immutable) };
+    let condition = Signature::exact(vec![DataType::Boolean], Volatility::Immutable);
+    let rows = Signature::any(1, Volatility::Immutable);
+    let asof = UntilBuilt { marker: Marker::AsOf, result: DataType::Boolean, signature: condition };
+    let ties = UntilBuilt { marker: Marker::WithTies, result: DataType::Int64, signature: rows };
     let cast = NamedCast { signature: Signature::any(1, Volatility::Immutable) };
-    let ties = WithTies { signature: Signature::any(1, Volatility::Immutable) };
     let step = Step { signature: Signature::any(1, Volatility::Immutable) };
     let all = [ScalarUDF::from(asof), ScalarUDF::from(cast), ScalarUDF::from(ties), ScalarUDF::from(step)];
     all.into_iter().map(Arc::new).collect()
@@ -28,22 +30,18 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 /// The number of rows of FETCH .. WITH TIES, if the expression is a marked one.
 pub(crate) fn rows_with_ties(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.inner().downcast_ref::<WithTies>().is_some() => {
-            args.first()
-        }
-        _ => None,
-    }
+    marked(expr, Marker::WithTies)
 }
 
 /// The ordered condition of an as-of join, if the expression is a marked one.
 pub(crate) fn ordered_condition(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.inner().downcast_ref::<AsOf>().is_some() => {
-            args.first()
-        }
-        _ => None,
-    }
+    marked(expr, Marker::AsOf)
+}
+
+fn marked(expr: &Expr, marker: Marker) -> Option<&Expr> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    let until_built = func.inner().downcast_ref::<UntilBuilt>()?;
+    args.first().filter(|_| until_built.marker == marker)
 }
 
 /// The item of a recursive query's step, if the expression is a marked one.
@@ -84,15 +82,17 @@ impl ScalarUDFImpl for NamedCast {
     }
 }
 
-/// Marks the ordered condition of an as-of join until the plan is built.
+/// Marks its argument until the plan is built, and never runs.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct AsOf {
+struct UntilBuilt {
+    marker: Marker,
+    result: DataType,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for AsOf {
+impl ScalarUDFImpl for UntilBuilt {
     fn name(&self) -> &str {
-        Marker::AsOf.name()
+        self.marker.name()
     }
 
     fn signature(&self) -> &Signature {
@@ -100,35 +100,11 @@ impl ScalarUDFImpl for AsOf {
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Boolean)
+        Ok(self.result.clone())
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Err(to_datafusion(Error::internal("an as-of join was not built")))
-    }
-}
-
-/// Marks the number of rows of FETCH .. WITH TIES until the plan is built.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct WithTies {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for WithTies {
-    fn name(&self) -> &str {
-        Marker::WithTies.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
-    }
-
-    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Err(to_datafusion(Error::internal("the ties of a FETCH were not built")))
+        Err(to_datafusion(Error::internal(format!("a plan was not built: it holds {:?}", self.marker))))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod builtin;
 pub(crate) mod clock;
+mod domain;
 mod like;
 pub(crate) mod marker;
 mod options;

@@ -25,8 +25,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, scalar,
-    skipped_level, unequal_correlation, value,
+    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, projected,
+    scalar, skipped_level, unequal_correlation, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -61,7 +61,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 31] = [
+pub(crate) static PASSES: [Pass; 32] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -70,6 +70,7 @@ pub(crate) static PASSES: [Pass; 31] = [
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
+    subqueries("projected", |plan, _| projected::move_down(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
     subqueries("one_row", |plan, _| one_row::tell_by_values(plan)),

@@ -9,26 +9,17 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, Projection, Union};
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// DataFusion's rule, and our own for unions.
-#[derive(Debug, Default)]
-pub(crate) struct EmptyParts(PropagateEmptyRelation);
-
-impl OptimizerRule for EmptyParts {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Union(union) => without_empty(union),
-            plan => self.0.rewrite(plan, config),
-        }
+pub(crate) fn drop_empty(
+    rule: &PropagateEmptyRelation,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Union(union) => without_empty(union),
+        plan => rule.rewrite(plan, config),
     }
 }
 

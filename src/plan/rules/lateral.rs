@@ -10,33 +10,24 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, Spans};
 use datafusion::logical_expr::{LogicalPlan, Subquery};
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use crate::plan::rewrite::subquery::references::{free_references, lateral_query};
 use crate::plan::walk::Walk;
 
 /// DataFusion's rule for LATERAL, which sees only aggregates that depend on the outer row.
-#[derive(Debug, Default)]
-pub(crate) struct Lateral(DecorrelateLateralJoin);
-
-impl OptimizerRule for Lateral {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Join(mut join) if lateral_query(&join.right).is_some() => {
-                join.right = Arc::new(Arc::unwrap_or_clone(join.right).transform_down(hide)?.data);
-                let decorrelated = self.0.rewrite(LogicalPlan::Join(join), config)?;
-                decorrelated.transform_data(|plan| plan.transform_up(show))
-            }
-            plan => Ok(Transformed::no(plan)),
+pub(crate) fn join_lateral(
+    rule: &DecorrelateLateralJoin,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Join(mut join) if lateral_query(&join.right).is_some() => {
+            join.right = Arc::new(Arc::unwrap_or_clone(join.right).transform_down(hide)?.data);
+            let decorrelated = rule.rewrite(LogicalPlan::Join(join), config)?;
+            decorrelated.transform_data(|plan| plan.transform_up(show))
         }
+        plan => Ok(Transformed::no(plan)),
     }
 }
 

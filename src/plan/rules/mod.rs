@@ -2,10 +2,10 @@
 //!
 //! Which run, and in which order, is [`crate::plan::optimizer`]'s list.
 
+pub mod adapted;
 pub mod dependencies;
 pub mod distinct;
 pub mod empty_parts;
-pub mod guarded;
 pub mod lateral;
 pub mod push_down_filter;
 pub mod simplify;

@@ -15,68 +15,56 @@ use datafusion::logical_expr::expr::BinaryExpr;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Filter, LogicalPlan};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// The rule.
-#[derive(Debug, Default)]
-pub(crate) struct PushDown(PushDownFilter);
-
-impl OptimizerRule for PushDown {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Filter(filter) => self.push(filter, config),
-            LogicalPlan::Join(mut join) => {
-                join.filter = join.filter.and_then(|filter| {
-                    conjunction(split_conjunction_owned(filter).into_iter().map(with_literal_right))
-                });
-                self.0.rewrite(LogicalPlan::Join(join), config)
-            }
-            other => Ok(Transformed::no(other)),
+pub(crate) fn push_down(
+    rule: &PushDownFilter,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Filter(filter) => push(rule, filter, config),
+        LogicalPlan::Join(mut join) => {
+            join.filter = join
+                .filter
+                .and_then(|filter| conjunction(split_conjunction_owned(filter).into_iter().map(with_literal_right)));
+            rule.rewrite(LogicalPlan::Join(join), config)
         }
+        other => Ok(Transformed::no(other)),
     }
 }
 
-impl PushDown {
-    fn push(&self, filter: Filter, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let (conditions, input, merged) = merged(filter);
-        let conditions: Vec<Expr> = conditions.into_iter().map(with_literal_right).collect();
-        let input = match Arc::unwrap_or_clone(input) {
-            LogicalPlan::Aggregate(aggregate) => return below_aggregate(conditions, aggregate, merged),
-            other => Arc::new(other),
-        };
-        let stays = |condition: &Expr| condition.column_refs().is_empty() || condition.is_volatile();
-        let (staying, moving): (Vec<Expr>, Vec<Expr>) = match input.as_ref() {
-            LogicalPlan::Distinct(Distinct::On(_)) => (conditions, vec![]),
-            _ => conditions.into_iter().partition(stays),
-        };
-        let Some(moving) = conjunction(moving) else {
-            return Ok(Transformed::new_transformed(filtered(staying, input)?, merged));
-        };
-        let pushed = self.0.rewrite(LogicalPlan::Filter(Filter::try_new(moving, input)?), config)?;
-        if staying.is_empty() {
-            let transformed = pushed.transformed || merged;
-            return Ok(Transformed::new_transformed(pushed.data, transformed));
-        }
+fn push(rule: &PushDownFilter, filter: Filter, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let (conditions, input, merged) = merged(filter);
+    let conditions: Vec<Expr> = conditions.into_iter().map(with_literal_right).collect();
+    let input = match Arc::unwrap_or_clone(input) {
+        LogicalPlan::Aggregate(aggregate) => return below_aggregate(conditions, aggregate, merged),
+        other => Arc::new(other),
+    };
+    let stays = |condition: &Expr| condition.column_refs().is_empty() || condition.is_volatile();
+    let (staying, moving): (Vec<Expr>, Vec<Expr>) = match input.as_ref() {
+        LogicalPlan::Distinct(Distinct::On(_)) => (conditions, vec![]),
+        _ => conditions.into_iter().partition(stays),
+    };
+    let Some(moving) = conjunction(moving) else {
+        return Ok(Transformed::new_transformed(filtered(staying, input)?, merged));
+    };
+    let pushed = rule.rewrite(LogicalPlan::Filter(Filter::try_new(moving, input)?), config)?;
+    if staying.is_empty() {
         let transformed = pushed.transformed || merged;
-        let plan = match pushed.data {
-            LogicalPlan::Filter(below) => {
-                let conditions = split_conjunction_owned(below.predicate).into_iter().chain(staying).collect();
-                filtered(conditions, below.input)?
-            }
-            other => filtered(staying, Arc::new(other))?,
-        };
-        Ok(Transformed::new_transformed(plan, transformed))
+        return Ok(Transformed::new_transformed(pushed.data, transformed));
     }
+    let transformed = pushed.transformed || merged;
+    let plan = match pushed.data {
+        LogicalPlan::Filter(below) => {
+            let conditions = split_conjunction_owned(below.predicate).into_iter().chain(staying).collect();
+            filtered(conditions, below.input)?
+        }
+        other => filtered(staying, Arc::new(other))?,
+    };
+    Ok(Transformed::new_transformed(plan, transformed))
 }
-
 /// The conditions of a filter and of all that it lies on, the lowest first.
 fn merged(filter: Filter) -> (Vec<Expr>, Arc<LogicalPlan>, bool) {
     let mut levels = vec![split_conjunction_owned(filter.predicate)];

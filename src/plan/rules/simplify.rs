@@ -32,8 +32,8 @@ use datafusion::physical_expr::create_physical_expr;
 pub(crate) struct Simplify;
 
 /// Functions that are what their simplification says; the others compute what they are asked.
-const DEFINED_BY_SIMPLIFICATION: [&str; 7] =
-    ["coalesce", "nvl", "nvl2", "arrow_cast", "arrow_try_cast", "cast_to_type", "try_cast_to_type"];
+const DEFINED_BY_SIMPLIFICATION: [&str; 6] =
+    ["coalesce", "nvl2", "arrow_cast", "arrow_try_cast", "cast_to_type", "try_cast_to_type"];
 
 /// How often one simplification may open the way to another.
 const CYCLES_MAX: usize = 4;

@@ -18,6 +18,7 @@ use crate::base::time::kind::{DATE, Kind, TIMESTAMP, timestamptz, type_of};
 use crate::base::time::out_of_range;
 use crate::base::time::pattern::number::{Decimal, NumberPattern};
 use crate::base::time::pattern::{Found, Moment, Pattern};
+use crate::base::time::strftime::{to_read, to_write};
 use crate::plan::time::function::{Call, Definition, Literals, interval, literal_text};
 
 pub(super) static FUNCTIONS: &[Definition] = &[
@@ -246,7 +247,8 @@ fn strftime(call: &Call<'_>) -> Result<ArrayRef> {
         let moment = DateTime::from_timestamp_micros(instant).zip(offset);
         let (moment, offset) = moment.ok_or_else(|| out_of_range("timestamp"))?;
         let mut out = String::new();
-        let items = items(formats.value(row))?;
+        let format = to_write(formats.value(row));
+        let items = items(&format)?;
         let written = write!(out, "{}", moment.with_timezone(&offset).format_with_items(items.iter()));
         written.map(|()| Some(out)).map_err(|_| {
             let message = format!("a timestamp cannot be written as \"{}\"", formats.value(row));
@@ -256,10 +258,11 @@ fn strftime(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn strptime(text: &str, format: &str) -> Result<i64> {
-    items(format)?;
-    let zoned = DateTime::parse_from_str(text, format).map(|moment| moment.timestamp_micros());
-    let local = || NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_micros());
-    let day = || NaiveDate::parse_from_str(text, format).map(|day| i64::from(day.to_epoch_days()) * DAY);
+    let pattern = to_read(format);
+    items(&pattern)?;
+    let zoned = DateTime::parse_from_str(text, &pattern).map(|moment| moment.timestamp_micros());
+    let local = || NaiveDateTime::parse_from_str(text, &pattern).map(|moment| moment.and_utc().timestamp_micros());
+    let day = || NaiveDate::parse_from_str(text, &pattern).map(|day| i64::from(day.to_epoch_days()) * DAY);
     zoned
         .or_else(|_| local())
         .or_else(|_| day())

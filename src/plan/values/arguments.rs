@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
 use crate::base::decimal::DecimalType;
 
 /// Functions whose result is one of their arguments, or a list of them: all have one type.
-pub(super) const OF_ONE_TYPE: [&str; 7] = ["coalesce", "greatest", "least", "make_array", "nullif", "nvl", "nvl2"];
+pub(super) const OF_ONE_TYPE: [&str; 6] = ["coalesce", "greatest", "least", "make_array", "nullif", "nvl2"];
 
 /// The function that joins lists.
 const JOIN: &str = "array_concat";

@@ -160,13 +160,13 @@ fn constraint(reader: &mut Reader, definition: &mut Definition) -> Result<bool> 
         return Ok(true);
     }
     if reader.accept(&["PRIMARY", "KEY"]) {
-        let columns = reader.in_parentheses(|reader| reader.identifier())?;
+        let columns = key_columns(reader)?;
         set_primary_key(definition, columns, at)?;
         return Ok(true);
     }
     let opens = reader.parser.peek_nth_token_ref(1).token == Token::LParen;
     if opens && reader.accept(&["UNIQUE"]) {
-        let columns = reader.in_parentheses(|reader| reader.identifier())?;
+        let columns = key_columns(reader)?;
         definition.unique.push(columns);
         return Ok(true);
     }
@@ -177,6 +177,19 @@ fn constraint(reader: &mut Reader, definition: &mut Definition) -> Result<bool> 
         return Err(unsupported("LIKE in CREATE TABLE is not supported", at));
     }
     Ok(false)
+}
+
+/// The columns of a key in parentheses, each once.
+fn key_columns(reader: &mut Reader) -> Result<Vec<String>> {
+    let at = reader.position();
+    let columns = reader.in_parentheses(|reader| reader.identifier())?;
+    for (index, column) in columns.iter().enumerate() {
+        if columns[..index].contains(column) {
+            let message = format!("column \"{column}\" appears twice in the key");
+            return Err(syntax(&message, at).with_sqlstate("42701"));
+        }
+    }
+    Ok(columns)
 }
 
 fn set_primary_key(definition: &mut Definition, columns: Vec<String>, at: Option<Position>) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! The binder knows the number of an item as a whole key alone, and the sets of GROUPING SETS only as lists of keys.
 
-use sqlparser::ast::{Expr, GroupByExpr, Select, SelectItem, Value};
+use sqlparser::ast::{Distinct, Expr, GroupByExpr, Select, SelectItem, Value};
 
 use super::build::arguments_of;
 use crate::base::error::{Error, Result};
@@ -35,37 +35,64 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
             _ => {}
         }
     }
-    // `GROUP BY (a, b), ..` groups by both.
+    // `GROUP BY (a, b), ..` groups by both; `GROUP BY ()` has one group, also of no rows.
     if keys.iter().any(|key| matches!(key, Expr::Tuple(_))) {
         let parted = std::mem::take(keys).into_iter().flat_map(|key| match key {
             Expr::Tuple(keys) => keys,
             key => vec![key],
         });
         *keys = parted.collect();
+        if keys.is_empty() {
+            keys.push(Expr::GroupingSets(vec![vec![]]));
+        }
     }
-    Ok(())
+    match &mut select.distinct {
+        Some(Distinct::On(keys)) => keys.iter().try_for_each(|key| position(key, &select.projection, "DISTINCT ON")),
+        _ => Ok(()),
+    }
 }
 
 /// The item that a key counts, in its place.
 fn item(key: &mut Expr, items: &[SelectItem]) -> Result<()> {
-    let Expr::Value(value) = &*key else { return Ok(()) };
-    let Value::Number(number, _) = &value.value else { return Ok(()) };
-    let wildcard = items.iter().position(|item| {
-        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. })
-    });
-    let index = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let Some((number, index)) = counted(key) else { return Ok(()) };
     *key = match index.and_then(|index| Some((index, items.get(index)?))) {
-        Some((index, _)) if wildcard.is_some_and(|wildcard| wildcard <= index) => {
+        Some((index, _)) if wildcard(items).is_some_and(|wildcard| wildcard <= index) => {
             let error = Error::unsupported(format!("* hides what item {number} of the list is"));
             return Err(located(error.with_hint("name the columns"), place(&*key)));
         }
         Some((_, SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. })) => expr.clone(),
-        _ => {
-            let error = Error::invalid(format!("GROUP BY position {number} is not in the list"));
-            return Err(located(error.with_sqlstate("42P10"), place(&*key)));
-        }
+        _ => return Err(not_in_the_list(key, number, "GROUP BY")),
     };
     Ok(())
+}
+
+/// Refuses a key that counts no item, as far as the list tells.
+fn position(key: &Expr, items: &[SelectItem], clause: &str) -> Result<()> {
+    match counted(key) {
+        Some((number, index)) if wildcard(items).is_none() && index.is_none_or(|index| index >= items.len()) => {
+            Err(not_in_the_list(key, number, clause))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number that a key is, and the index that it stands for.
+fn counted(key: &Expr) -> Option<(&str, Option<usize>)> {
+    let Expr::Value(value) = key else { return None };
+    let Value::Number(number, _) = &value.value else { return None };
+    Some((number, number.parse::<usize>().ok().and_then(|number| number.checked_sub(1))))
+}
+
+/// Where the list has its first `*`.
+fn wildcard(items: &[SelectItem]) -> Option<usize> {
+    items.iter().position(|item| {
+        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. })
+    })
+}
+
+fn not_in_the_list(key: &Expr, number: &str, clause: &str) -> Error {
+    let error = Error::invalid(format!("{clause} position {number} is not in the list"));
+    located(error.with_sqlstate("42P10"), place(key))
 }
 
 /// The sets that an element of GROUPING SETS stands for.

@@ -19,7 +19,7 @@ use crate::sql::walk::walk;
 const QUOTE: char = '`';
 
 /// A sign from pass to pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Marker {
     /// In MATCH_CONDITION: the match condition of this ASOF JOIN is one of those in ON.
     ConditionInOn,

@@ -1,12 +1,16 @@
 //! Subqueries without FROM that compute from the row around them: `(SELECT t.a + 1)` is `t.a + 1`.
 //!
 //! They read nothing, so there is nothing to join. With WHERE they have a row only where it is true, and are a CASE.
-//! `(VALUES (t.a))` is one of them.
+//! `(VALUES (t.a))` is one of them. As a key of ORDER BY or DISTINCT ON `(SELECT a)` is no name of an item, which `a`
+//! would be.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::helpers::attached_token::AttachedToken;
-use sqlparser::ast::{BinaryOperator, CaseWhen, Expr, GroupByExpr, Query, SelectItem, SetExpr, Value, VisitorMut};
+use sqlparser::ast::{
+    BinaryOperator, CaseWhen, Distinct, Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Value,
+    VisitorMut,
+};
 
 use super::contents::{Contents, contents};
 use super::row_queries::values_of;
@@ -25,12 +29,44 @@ struct Inline;
 impl VisitorMut for Inline {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
+            keys.iter_mut().for_each(|key| inline_key(&mut key.expr));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if let Some(Distinct::On(keys)) = &mut select.distinct {
+            keys.iter_mut().for_each(inline_key);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         // What is put in may be such a subquery again.
         while let Some(inlined) = inlined(expr) {
             *expr = inlined;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Puts a computation in the place of a key that is such a subquery, but no name and no number.
+fn inline_key(key: &mut Expr) {
+    let mut is_inlined = false;
+    let mut value = key.clone();
+    while let Some(inner) = match &mut value {
+        Expr::Nested(inner) => Some(inner.as_ref().clone()),
+        other => inlined(other).inspect(|_| is_inlined = true),
+    } {
+        value = inner;
+    }
+    if is_inlined {
+        *key = match value {
+            Expr::Identifier(_) | Expr::Value(_) => when(Some(truth(true)), value, Expr::Value(Value::Null.into())),
+            value => value,
+        };
     }
 }
 

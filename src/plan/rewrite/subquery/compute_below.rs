@@ -3,7 +3,7 @@
 //! DataFusion decorrelates subqueries in filters and projections only, and not inside each other's operands. What
 //! stands elsewhere is moved to a projection of its own; the node's output keeps its columns and their names.
 
-use crate::plan::walk::Walk;
+use crate::plan::walk::{Walk, keys_of};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -15,11 +15,18 @@ pub(crate) struct Below {
 }
 
 impl Below {
-    /// The column that holds `expr` above the new projection.
+    /// The column that holds `expr` above the new projection: one for each that is equal.
     pub(crate) fn column(&mut self, expr: Expr) -> Expr {
-        let name = format!("__below_{}", self.first + self.computed.len());
-        self.computed.push(expr.alias(name.clone()));
-        Expr::Column(Column::new_unqualified(name))
+        let known = self.computed.iter().position(|known| *known == expr);
+        let index = known.unwrap_or_else(|| {
+            self.computed.push(expr);
+            self.computed.len() - 1
+        });
+        Expr::Column(Column::new_unqualified(self.name(index)))
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("__below_{}", self.first + index)
     }
 }
 
@@ -40,22 +47,28 @@ pub(crate) fn compute_below(
         Ok(TreeNodeRecursion::Continue)
     })?;
     let named = matches!(node, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
+    let mut replaced = |expr: Expr| {
+        let (qualifier, name) = expr.qualified_name();
+        let replaced = expr.transform_down(|expr| replace(expr, &mut below))?;
+        Ok(match replaced.transformed && named {
+            // DataFusion knows a window function below one name, not below two.
+            true => Transformed::yes(replaced.data.unalias().alias_qualified(qualifier, name)),
+            false => replaced,
+        })
+    };
     let expressions = expressions
         .into_iter()
-        .map(|expr| {
-            let (qualifier, name) = expr.qualified_name();
-            let replaced = expr.transform_down(|expr| replace(expr, &mut below))?;
-            Ok(match replaced.transformed && named {
-                true => replaced.data.alias_qualified(qualifier, name),
-                false => replaced.data,
-            })
+        .map(|expr| match expr {
+            Expr::GroupingSet(set) => Ok(keys_of(set, &mut replaced)?.data),
+            expr => Ok(replaced(expr)?.data),
         })
         .collect::<Result<Vec<_>>>()?;
     if below.computed.is_empty() {
         return Ok(Transformed::no(node));
     }
     let keep = input.schema().columns().into_iter().map(Expr::Column);
-    let list: Vec<Expr> = keep.chain(below.computed).collect();
+    let computed = below.computed.iter().enumerate().map(|(index, expr)| expr.clone().alias(below.name(index)));
+    let list: Vec<Expr> = keep.chain(computed).collect();
     let projection = LogicalPlanBuilder::from(input).project(list)?.build()?;
     let outputs: Vec<Expr> = node.schema().columns().into_iter().map(Expr::Column).collect();
     let passes_on = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_));

@@ -4,6 +4,7 @@
 //! right around it. Each file brings one other shape into that form.
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
+//! - [`projected`]: subqueries in aggregates, windows and sorts.
 //! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
@@ -25,6 +26,7 @@ pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
 pub mod parted_names;
+pub mod projected;
 pub mod references;
 pub mod scalar;
 pub mod skipped_level;

@@ -1,10 +1,9 @@
 //! Scalar subqueries have one row, by construction.
 //!
 //! A scalar subquery that is not a plain aggregate without GROUP BY is wrapped in the aggregate `single_value`, which
-//! gives NULL for no row and raises 21000 for a second one; DataFusion's own joins would silently multiply rows. What
-//! DataFusion can decorrelate only in a filter or projection is moved there: a subquery in an aggregate, a window, a
-//! sort or a join condition is computed in a projection below. `ORDER BY .. LIMIT 1` in a correlated subquery becomes
-//! the aggregate `first_value`, because DataFusion cannot pull a limit out of it.
+//! gives NULL for no row and raises 21000 for a second one; DataFusion's own joins would silently multiply rows.
+//! `ORDER BY .. LIMIT 1` in a correlated subquery becomes the aggregate `first_value`, because DataFusion cannot pull a
+//! limit out of it.
 
 use std::sync::Arc;
 
@@ -18,19 +17,17 @@ use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::functions::FunctionRegistry;
 use crate::plan::properties::is_one_row;
-use crate::plan::rewrite::subquery::compute_below::compute_below;
-use crate::plan::walk::{Walk, WalkDeep, rewrite_expressions};
+use crate::plan::walk::{Walk, rewrite_expressions};
 
-/// Wraps scalar subqueries and moves them to where they can become joins.
+/// Wraps scalar subqueries.
 pub(crate) fn make_single_row(plan: LogicalPlan, functions: &FunctionRegistry) -> Result<LogicalPlan> {
-    let plan = rewrite_expressions(plan, &mut |expr| match expr {
+    rewrite_expressions(plan, &mut |expr| match expr {
         Expr::ScalarSubquery(subquery) => {
             Ok(wrap(subquery, functions).map_err(to_datafusion)?.update_data(Expr::ScalarSubquery))
         }
         other => Ok(Transformed::no(other)),
     })
-    .map_err(from_datafusion)?;
-    plan.transform_up_deep(move_down).data().map_err(from_datafusion)
+    .map_err(from_datafusion)
 }
 
 fn wrap(subquery: Subquery, functions: &FunctionRegistry) -> Result<Transformed<Subquery>> {
@@ -113,17 +110,4 @@ fn first_row(limit: &Limit, functions: &FunctionRegistry) -> Result<Option<Logic
         .and_then(LogicalPlanBuilder::build)
         .map(Some)
         .map_err(from_datafusion)
-}
-
-/// Computes the scalar subqueries of a node that DataFusion would not decorrelate in a projection below it.
-fn move_down(node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
-    match node {
-        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => {
-            compute_below(node, &mut |expr, below| match expr {
-                Expr::ScalarSubquery(_) => Ok(Transformed::yes(below.column(expr))),
-                other => Ok(Transformed::no(other)),
-            })
-        }
-        other => Ok(Transformed::no(other)),
-    }
 }

@@ -300,13 +300,15 @@ pub(super) fn distinct_values(
             equalities.push(Expr::Column(brought).eq(reference));
             continue;
         }
-        // NULL finds NULL by two equalities, because only equalities can be pulled out of an aggregate.
+        // NULL finds NULL by two equalities, because only equalities can be pulled out of an aggregate. What has no type
+        // has no value but NULL.
         let default = lit(ScalarValue::new_default(field.data_type())?);
         let or_default = |expr: Expr| when(expr.clone().is_null(), default.clone()).otherwise(expr);
-        for (name, key, other) in [
-            (format!("{alias}_k{index}"), or_default(value.clone())?, or_default(reference.clone())?),
-            (format!("{alias}_n{index}"), value.is_null(), reference.is_null()),
-        ] {
+        let mut pairs = vec![(format!("{alias}_n{index}"), value.clone().is_null(), reference.clone().is_null())];
+        if !field.data_type().is_null() {
+            pairs.insert(0, (format!("{alias}_k{index}"), or_default(value)?, or_default(reference)?));
+        }
+        for (name, key, other) in pairs {
             values.push(key.alias(name.clone()));
             equalities.push(Expr::Column(Column::new(Some(alias), name)).eq(other));
         }
