@@ -258,6 +258,13 @@ impl Trial<'_> {
                     }
                     return Ok(false);
                 }
+                // Which of two errors comes first is open.
+                (Err(error), Err(_)) if error.sqlstate == "21000" && joins(statement) => {
+                    if transaction {
+                        run("ROLLBACK").map_err(|error| failure("rollback fails", None, error.text()))?;
+                    }
+                    return Ok(false);
+                }
                 (Err(error), meaning) => {
                     let kind = format!("statement fails {}", error.sort());
                     return Err(failure(
@@ -312,6 +319,11 @@ impl Trial<'_> {
     }
 }
 
+/// Whether a statement may meet a row of its table twice.
+fn joins(statement: &Statement) -> bool {
+    matches!(statement, Statement::Update { from: Some(_), .. })
+}
+
 /// What a query means: of several meanings, because SQL leaves a choice, the one that batch has chosen if it is legal.
 fn meaning_of(
     tables: &BTreeMap<String, Relation>,
@@ -320,8 +332,17 @@ fn meaning_of(
 ) -> Result<Sorted, Fault> {
     let evaluator = Evaluator::new(tables);
     let first = evaluator.query(query);
-    let Ok(rows) = batch else { return first };
     let mut meaning = first.clone();
+    let Ok(rows) = batch else {
+        // Another choice may be one that fails.
+        for _ in 0..CHOICES {
+            if matches!(meaning, Err(Fault::Sql(_))) || !evaluator.choose_otherwise() {
+                break;
+            }
+            meaning = evaluator.query(query);
+        }
+        return if matches!(meaning, Err(Fault::Sql(_))) { meaning } else { first };
+    };
     for _ in 0..CHOICES {
         match meaning {
             Ok(sorted) if compare(query, &sorted, rows, true).is_some() => {}

@@ -76,12 +76,15 @@ impl Evaluator<'_> {
             },
             Expr::Scalar(query) => {
                 let column = self.column_of(query, scope)?;
-                if column.len() > 1 {
+                if column.len() > 1 && !self.eager {
                     return Err(Fault::Sql("21000"));
                 }
                 Ok(column.into_iter().next().unwrap_or(Value::Null))
             }
-            Expr::Exists(query, negated) => Ok(Value::Bool(self.relation(query, scope)?.rows.is_empty() == *negated)),
+            // It does not matter which of tied rows are taken.
+            Expr::Exists(query, negated) => {
+                Ok(Value::Bool(self.sorted(query, scope)?.cut().next().is_none() == *negated))
+            }
             Expr::InQuery(e, query, negated) => {
                 let (e, column) = (self.value(e, scope)?, self.column_of(query, scope)?);
                 Ok(logical(any(Comparison::Equal, &e, &column).map(|truth| truth != *negated)))

@@ -134,7 +134,8 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The error that a query may give although it has an answer: aggregates are computed before HAVING and CASE choose
-    /// among them, arguments of window functions before their frames do.
+    /// among them, arguments of window functions before their frames do, what looks at one side of a join before it is
+    /// known which rows meet, and subqueries that depend on no row although there is none.
     pub fn may_fail(tables: &BTreeMap<String, Relation>, query: &Query) -> Option<&'static str> {
         let evaluator = Evaluator { eager: true, ..Evaluator::new(tables) };
         match evaluator.query(query) {
@@ -353,7 +354,10 @@ impl<'a> Evaluator<'a> {
     fn holds(&self, condition: &Option<Expr>, scope: &Scope) -> Answer<bool> {
         match condition {
             None => Ok(true),
-            Some(condition) => Ok(self.truth(condition, scope)? == Some(true) || self.checks_only),
+            Some(condition) => {
+                let truth = self.truth(condition, scope)?;
+                Ok(truth == Some(true) || self.checks_only || (self.eager && truth.is_none()))
+            }
         }
     }
 }

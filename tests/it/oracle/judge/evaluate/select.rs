@@ -85,7 +85,8 @@ impl Evaluator<'_> {
 
     /// Evaluates the subqueries that depend on no row of the SELECT, as a view does also while it has no row.
     fn look_at_queries(&self, expr: &Expr, scope: &Scope) -> Answer<()> {
-        if let Expr::Scalar(query) = expr
+        if let Expr::Scalar(query) | Expr::Exists(query, _) | Expr::InQuery(_, query, _) | Expr::Quantified(.., query) =
+            expr
             && let Err(Fault::Sql(state)) = self.relation(query, scope)
         {
             return Err(Fault::Sql(state));
@@ -296,6 +297,17 @@ impl Evaluator<'_> {
             for (row, _) in rows.iter().zip(&right_matched).filter(|(_, matched)| !**matched) {
                 let nulls = vec![Value::Null; left_names.len()];
                 pairs.push((None, nulls.into_iter().chain(row.iter().cloned()).collect()));
+            }
+        }
+        if self.eager {
+            // What looks at one side alone may be computed before it is known whether its rows meet any.
+            let nulls = |count: usize| vec![Value::Null; count];
+            for context in &left_contexts {
+                let Context::Row(row) = context else { continue };
+                pairs.push((None, row.iter().cloned().chain(nulls(right_names.len())).collect()));
+            }
+            for row in fixed.iter().flat_map(|(_, rows)| rows) {
+                pairs.push((None, nulls(left_names.len()).into_iter().chain(row.iter().cloned()).collect()));
             }
         }
         let rows = pairs.into_iter().map(|(_, row)| row).collect();

@@ -1,7 +1,7 @@
 //! Expressions of a wanted type, and conditions.
 
 use super::source::comparable;
-use super::{Generator, Leaf, Offer};
+use super::{Favourite, Generator, Leaf, Offer};
 use crate::oracle::judge::features::Feature;
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::Type;
@@ -43,6 +43,13 @@ impl Generator<'_> {
         }
         if self.random.one_in(12) {
             return self.literal(ty, true);
+        }
+        if self.favourite == Favourite::Structs
+            && matches!(ty, Type::Int | Type::Text)
+            && self.random.one_in(3)
+            && let Some(leaf) = self.leaf(offer, &|ty| ty == Type::Struct)
+        {
+            return Expr::Field(Box::new(leaf.expr), usize::from(ty == Type::Text));
         }
         match self.leaf(offer, &|other| other == ty) {
             Some(leaf) => leaf.expr,
@@ -283,6 +290,10 @@ impl Generator<'_> {
             }
             4 => Expr::Distinct(subject, Box::new(self.expression(ty, offer, 0)), negated),
             5 | 6 => match self.leaf(offer, &|other| comparable(ty, other)) {
+                Some(other) if matches!(other.ty, Type::Decimal(..)) && self.may(Feature::ROUND_JOIN, 3) => {
+                    let rounded = Expr::Call(Function::Round, vec![other.expr, Expr::int(1)]);
+                    Expr::Compare(self.pick(&COMPARISONS), subject, Box::new(rounded))
+                }
                 Some(other) => Expr::Compare(self.pick(&COMPARISONS), subject, Box::new(other.expr)),
                 None => Expr::IsNull(subject, negated),
             },
@@ -376,11 +387,7 @@ impl Generator<'_> {
     fn query_predicate(&mut self, offer: &Offer, depth: usize) -> Option<Expr> {
         let negated = self.random.one_in(3);
         match self.random.below(6) {
-            0 | 1 if self.on(Feature::EXISTS) => {
-                let types = self.types(1);
-                let query = self.subquery(&types, offer, depth);
-                Some(Expr::Exists(Box::new(query), negated))
-            }
+            0 | 1 if self.on(Feature::EXISTS) => Some(Expr::Exists(Box::new(self.existing(offer, depth)), negated)),
             2 | 3 if self.on(Feature::IN_QUERY) => {
                 let ty = self.ty();
                 let query = self.column_query(ty, offer, depth);

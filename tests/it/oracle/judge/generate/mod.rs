@@ -4,6 +4,7 @@
 //! the names of columns. Every query has one right answer: where order decides, it is total, or the comparison allows
 //! every legal choice.
 
+mod derived;
 mod expression;
 mod query;
 mod source;
@@ -73,14 +74,34 @@ struct Generator<'a> {
     with: Vec<Table>,
     /// Whether a LIMIT may cut through tied rows: the comparison tries every choice.
     ties: bool,
+    /// What this history has more of than others.
+    favourite: Favourite,
+}
+
+/// What a history has more of, because what goes wrong with it needs several of its kind in one query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Favourite {
+    Nothing,
+    Decimals,
+    Structs,
+    Nulls,
 }
 
 impl History {
     /// The history of a seed.
     pub fn new(seed: u64, features: &Features) -> History {
         let random = Random::new(seed, "judge");
+        let favourite = Favourite::Nothing;
         let mut generator =
-            Generator { random, features, tables: Vec::new(), aliases: 0, with: Vec::new(), ties: false };
+            Generator { random, features, tables: Vec::new(), aliases: 0, with: Vec::new(), ties: false, favourite };
+        if features.has(Feature::FAVOURITE) {
+            generator.favourite = match generator.random.below(9) {
+                0 if features.has(Feature::DECIMAL) => Favourite::Decimals,
+                1 if features.has(Feature::STRUCT) => Favourite::Structs,
+                2 => Favourite::Nulls,
+                _ => Favourite::Nothing,
+            };
+        }
         generator.make_tables();
         generator.ties = features.has(Feature::TIES_INSIDE);
         let queries = (0..3).map(|_| generator.top()).collect();
@@ -137,6 +158,7 @@ impl Generator<'_> {
             let mut columns = vec![("k".to_string(), Type::Int), ("g".to_string(), Type::Text)];
             for extra in 0..1 + self.random.below(3) {
                 let ty = match self.random.below(12) {
+                    0..5 if self.favourite == Favourite::Structs => Type::Struct,
                     0 if self.on(Feature::STRUCT) => Type::Struct,
                     1 if self.on(Feature::LIST) => Type::List,
                     _ => self.ty(),
@@ -149,6 +171,9 @@ impl Generator<'_> {
 
     /// A type that can be compared, sorted and aggregated.
     fn ty(&mut self) -> Type {
+        if self.favourite == Favourite::Decimals && self.random.one_in(3) {
+            return self.pick(&[Type::Decimal(10, 2), Type::Decimal(10, 2), Type::Decimal(8, 1)]);
+        }
         loop {
             let (ty, feature) = match self.random.below(18) {
                 0..=5 => return Type::Int,
@@ -179,7 +204,8 @@ impl Generator<'_> {
 
     /// A constant of the type, NULL at times.
     fn constant(&mut self, ty: Type, nulls: bool) -> Value {
-        if nulls && self.random.one_in(6) {
+        let odds = if self.favourite == Favourite::Nulls { 2 } else { 6 };
+        if nulls && self.random.one_in(odds) {
             return Value::Null;
         }
         let small = self.random.below(7) as i64 - 2;

@@ -69,8 +69,16 @@ impl Generator<'_> {
         if depth > 0 && self.may(Feature::WITH, 8) {
             self.aliases += 1;
             let name = format!("w{}", self.aliases);
-            let types = self.types(3);
-            let query = self.query(&types, depth - 1, outer);
+            let mut types = self.types(3);
+            types.push(self.ty());
+            let mut query = self.query(&types, depth - 1, outer);
+            let plain = query.order.is_empty() && query.limit.is_none() && query.offset.is_none();
+            if plain && self.may(Feature::LIMIT, 3) && self.may_be_ordered(&query) {
+                self.limit(&mut query, types.len());
+                if self.ties && self.random.one_in(2) {
+                    query.order.truncate(1);
+                }
+            }
             self.with.push(Table { name: name.clone(), columns: result_columns(&query, &types) });
             with.push((name, query));
         }
@@ -111,7 +119,7 @@ impl Generator<'_> {
                 query = self.query(&[ty], 0, &outer);
             }
             query.order = vec![self.sort_key(Expr::Ordinal(1))];
-            (query.limit, query.offset) = (Some(1), None);
+            (query.limit, query.offset) = (Some(1), if self.random.one_in(3) { Some(1) } else { None });
             if let Body::Select(select) = &mut query.body {
                 select.distinct = Distinct::All;
             }
@@ -131,7 +139,7 @@ impl Generator<'_> {
     }
 
     /// Makes the order total and cuts.
-    fn limit(&mut self, query: &mut Query, width: usize) {
+    pub(super) fn limit(&mut self, query: &mut Query, width: usize) {
         let mut numbers: Vec<usize> = (1..=width).collect();
         for at in (1..width).rev() {
             let other = self.random.below(at + 1);
@@ -239,15 +247,26 @@ impl Generator<'_> {
         let mut keys: Vec<Leaf> = Vec::new();
         let count = self.pick(&[0, 1, 1, 1, 2, 2, 3]);
         for _ in 0..count {
-            let ty = if self.random.one_in(2) { self.pick(types) } else { self.ty() };
+            let mut ty = if self.random.one_in(2) { self.pick(types) } else { self.ty() };
             let level = self.level(4);
-            let expr = self.expression(ty, seen, level);
+            let mut expr = self.expression(ty, seen, level);
+            let columns: Vec<&Leaf> =
+                seen.local.iter().filter(|leaf| !matches!(leaf.ty, Type::List | Type::Struct)).collect();
+            if !columns.is_empty() && self.random.one_in(3) {
+                let column = columns[self.random.below(columns.len())];
+                (ty, expr) = (column.ty, column.expr.clone());
+            }
             // A constant is no key: a number would be the number of a column.
             let twice = keys.iter().any(|key| unqualified(&key.expr) == unqualified(&expr));
             let columns = expr.any(&|e| matches!(e, Expr::Column(..)));
             if columns && !has_query(&expr) && (!twice || self.may(Feature::GROUP_TWICE, 2)) {
                 keys.push(Leaf { expr, ty });
             }
+        }
+        if self.random.one_in(8) {
+            // All that there is, so that something is a key that nothing asks for.
+            keys = seen.local.iter().filter(|leaf| !matches!(leaf.ty, Type::List | Type::Struct)).cloned().collect();
+            keys.truncate(4);
         }
         let mut pool = keys.clone();
         for ty in types {

@@ -8,6 +8,9 @@ use crate::oracle::judge::value::Type;
 impl Generator<'_> {
     /// An item and the columns it offers; `taken` are the aliases of the FROM it becomes part of.
     pub(super) fn source(&mut self, depth: usize, outer: &Offer, taken: &mut Vec<String>) -> (From, Vec<Leaf>) {
+        if !self.with.is_empty() && self.may(Feature::WITH_TWICE, 2) {
+            return self.with_twice(outer, taken);
+        }
         if depth > 0 && self.may(Feature::JOIN, 2) {
             return self.join(depth - 1, outer, taken);
         }
@@ -18,8 +21,11 @@ impl Generator<'_> {
     fn simple(&mut self, depth: usize, outer: &Offer, taken: &mut Vec<String>) -> (From, Vec<Leaf>) {
         if depth > 0 && self.may(Feature::DERIVED, 3) {
             let alias = self.fresh(outer, taken);
-            if self.random.one_in(3) {
-                let (query, columns) = self.passing(outer);
+            if self.random.one_in(2) {
+                let (query, columns) = match self.may(Feature::UNNEST_GROUPS, 3) {
+                    true => self.spread(),
+                    false => self.passing(outer),
+                };
                 let leaves = columns_of(&alias, &columns);
                 return (From::Query { query: Box::new(query), alias, lateral: false }, leaves);
             }
@@ -35,36 +41,31 @@ impl Generator<'_> {
         (From::Relation { name: relation.name, alias }, leaves)
     }
 
-    /// A query that passes the columns of a relation on, some of them computed anew under their own or another's name.
-    fn passing(&mut self, outer: &Offer) -> (Query, Vec<(String, Type)>) {
-        let (relation, alias) = (self.relation(), self.alias());
-        let seen = outer.with_local(columns_of(&alias, &relation.columns), true);
-        let mut items = Vec::new();
-        let mut columns = relation.columns.clone();
-        if self.may(Feature::RENAMED, 3) {
-            let (at, other) = (self.random.below(columns.len()), self.random.below(columns.len()));
-            let name = columns[at].0.clone();
-            columns[at].0 = std::mem::replace(&mut columns[other].0, name);
-        }
-        for ((name, ty), (original, _)) in columns.iter().zip(&relation.columns) {
-            let item = match self.random.one_in(3) {
-                true => self.expression(*ty, &seen, 1),
-                false => Expr::column(&alias, original),
-            };
-            items.push((item, name.clone()));
-        }
-        let mut select = Select::new(items, Some(From::Relation { name: relation.name, alias }));
-        if self.random.one_in(2) {
-            select.filter = Some(self.predicate(&seen, 1));
-        }
-        (Query::of(select), columns)
-    }
-
-    fn relation(&mut self) -> Table {
+    pub(super) fn relation(&mut self) -> Table {
         if !self.with.is_empty() && self.random.one_in(2) {
             return self.pick(&self.with.clone());
         }
         self.pick(&self.tables.clone())
+    }
+
+    /// A WITH query beside itself, whose rows must be the same on both sides.
+    fn with_twice(&mut self, outer: &Offer, taken: &mut Vec<String>) -> (From, Vec<Leaf>) {
+        let relation = self.pick(&self.with.clone());
+        let mut side = || {
+            let alias = self.fresh(outer, taken);
+            let leaves = columns_of(&alias, &relation.columns);
+            (Box::new(From::Relation { name: relation.name.clone(), alias }), leaves)
+        };
+        let ((left, lefts), (right, rights)) = (side(), side());
+        let is_key = |leaf: &Leaf| !matches!(leaf.ty, Type::List | Type::Struct);
+        let on = match lefts.iter().position(is_key) {
+            Some(at) if self.random.one_in(2) => {
+                let (l, r) = (lefts[at].expr.clone(), rights[at].expr.clone());
+                On::Condition(Expr::Compare(Comparison::Equal, Box::new(l), Box::new(r)))
+            }
+            _ => On::Cross,
+        };
+        (From::Join { kind: JoinKind::Inner, left, right, on }, lefts.into_iter().chain(rights).collect())
     }
 
     /// An alias that this FROM has not; at times it hides one from around.
@@ -263,7 +264,7 @@ pub(super) fn result_columns(query: &Query, types: &[Type]) -> Vec<(String, Type
     names.into_iter().zip(types.iter().copied()).collect()
 }
 
-fn columns_of(alias: &str, columns: &[(String, Type)]) -> Vec<Leaf> {
+pub(super) fn columns_of(alias: &str, columns: &[(String, Type)]) -> Vec<Leaf> {
     columns.iter().map(|(name, ty)| Leaf { expr: Expr::column(alias, name), ty: *ty }).collect()
 }
 

@@ -42,7 +42,7 @@ impl Generator<'_> {
 
     /// Functions of the position, and frames that cut through peers.
     fn ordered_window(&mut self, ty: Type, local: &Offer, partition: Vec<Expr>, order: Vec<Order>) -> Expr {
-        let ignore = self.may(Feature::IGNORE_NULLS, 4);
+        let ignore = self.may(Feature::IGNORE_NULLS, 3);
         let level = self.level(4);
         let value = self.expression(ty, local, level);
         if has_query(&value) {
@@ -53,7 +53,8 @@ impl Generator<'_> {
             0 if ty == Type::Big => WindowFunction::RowNumber,
             1 if ty == Type::Big => WindowFunction::Ntile(2),
             2 | 3 => {
-                let by = self.pick(&[-2, -1, -1, 1, 1, 2]);
+                let by: i64 = self.pick(&[-3, -2, -1, -1, 1, 1, 2, 3]);
+                let ignore = ignore || (by.abs() > 1 && self.may(Feature::IGNORE_NULLS, 2));
                 let default = if self.random.one_in(3) { Some(self.literal(ty, false)) } else { None };
                 WindowFunction::Shift(value, by, default, ignore)
             }
