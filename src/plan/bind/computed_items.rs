@@ -2,8 +2,8 @@
 //!
 //! - `SELECT a + 1 AS a, unnest(list) FROM t`: DataFusion computes the items together with the columns that they use,
 //!   in one list, where `a` would be two things.
-//! - `SELECT DISTINCT ON ((SELECT ..)) ..`: DataFusion does not see that a subquery is the same in ON and in ORDER BY,
-//!   and takes none there.
+//! - `SELECT DISTINCT ON (a + 1) ..`: DataFusion does not see that all that is computed is the same in ON and in ORDER
+//!   BY, and takes no subquery there.
 //! - `SELECT a FROM t ORDER BY (SELECT .. WHERE u.b = t.b)`: DataFusion does not see that a subquery uses a column that
 //!   is no item.
 //! - `SELECT -a AS a FROM t ORDER BY t.a`: see [`hidden_columns`](super::hidden_columns).
@@ -72,11 +72,8 @@ impl Part<'_> {
     }
 
     fn part_select(&self, select: &mut Select, order_by: &mut [OrderByExpr]) {
-        let is_parted = match is_grouped(select) {
-            true => self.asks_of_others(select, order_by),
-            false => names_collide(select) || chooses_by_query(select) || self.asks_of_others(select, order_by),
-        };
-        if is_parted {
+        let collides = !is_grouped(select) && names_collide(select);
+        if collides || chooses_by_computed(select) || self.asks_of_others(select, order_by) {
             put_items(select, order_by, self.columns_of);
             part_select(select, order_by);
         }
@@ -135,18 +132,19 @@ fn part_select(select: &mut Select, order_by: &mut [OrderByExpr]) {
         outer.push(SelectItem::ExprWithAlias { expr: Expr::Identifier(computed), alias: name });
     }
     if let Some(Distinct::On(keys)) = &mut select.distinct {
-        keys.iter_mut().for_each(|key| parts.key(key));
+        // A number is none of an item here: those have become items.
+        for key in keys.iter_mut() {
+            *key = Expr::Identifier(match &*key {
+                Expr::Identifier(_) => parts.item(key).unwrap_or_else(|| parts.compute(key)),
+                key => parts.compute(key),
+            });
+        }
         // Outside, ORDER BY names what ON names.
         for key in order_by.iter_mut() {
             if let Some(item) = parts.item(&key.expr) {
                 key.expr = Expr::Identifier(item);
             }
         }
-        keys.iter_mut().for_each(|key| {
-            if let Some(item) = parts.item(key) {
-                *key = Expr::Identifier(item);
-            }
-        });
     }
     order_by.iter_mut().for_each(|key| parts.key(&mut key.expr));
     let subquery = Box::new(Query { body: Box::new(SetExpr::Select(Box::new(parts.inner))), ..shell() });
@@ -233,12 +231,16 @@ fn names_collide(select: &Select) -> bool {
         })
 }
 
-/// Whether DISTINCT ON meets a subquery.
-fn chooses_by_query(select: &Select) -> bool {
-    match &select.distinct {
-        Some(Distinct::On(keys)) => holds_query(keys) || holds_query(&select.projection),
-        _ => false,
-    }
+/// Whether DISTINCT ON meets more than columns: DataFusion finds the same window, subquery or number in ON and in ORDER
+/// BY only where it is a column.
+fn chooses_by_computed(select: &Select) -> bool {
+    let is_column = |expr: &Expr| column_name(expr).is_some();
+    let Some(Distinct::On(keys)) = &select.distinct else { return false };
+    let is_plain = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => is_column(expr),
+        _ => true,
+    };
+    !keys.iter().all(is_column) || !select.projection.iter().all(is_plain)
 }
 
 fn holds_query(node: &impl Visit) -> bool {

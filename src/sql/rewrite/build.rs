@@ -1,8 +1,9 @@
 //! Pieces of syntax trees, built and taken apart.
 
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query, SetExpr, TableAlias, TableFactor, TableFunctionArgs, Value,
+    self, BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, Query, SetExpr, TableAlias, TableFactor, TableFunctionArgs, Value,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -157,4 +158,15 @@ pub(crate) fn query_of(body: Box<SetExpr>) -> Result<Box<Query>> {
 /// `SELECT * FROM t`: queries have many fields; filling in a parsed one outlives new fields.
 pub(crate) fn template() -> Result<Box<Query>> {
     Ok(Parser::new(&GenericDialect).try_with_sql("SELECT * FROM t")?.parse_query()?)
+}
+
+/// The value as a computation that is no column, no name and no number.
+pub(crate) fn when_true(value: Expr) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition: Expr::Value(Value::Boolean(true).into()), result: value }],
+        else_result: None,
+    }
 }

@@ -4,9 +4,10 @@
 
 use sqlparser::ast::{Distinct, Expr, GroupByExpr, Select, SelectItem, Value};
 
-use super::build::arguments_of;
+use super::build::{arguments_of, take, when_true};
 use crate::base::error::{Error, Result};
 use crate::sql::error::{located, place, too_complex};
+use crate::sql::walk::own_expressions;
 
 /// The most sets that ROLLUP and CUBE within GROUPING SETS may stand for, as in PostgreSQL.
 const SETS_MAX: usize = 4096;
@@ -14,6 +15,7 @@ const SETS_MAX: usize = 4096;
 /// Rewrites the GROUP BY of a SELECT.
 pub(super) fn select(select: &mut Select) -> Result<()> {
     let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return Ok(()) };
+    part_equal_items(keys, &mut select.projection);
     for key in keys.iter_mut() {
         match key {
             Expr::GroupingSets(sets) => {
@@ -49,6 +51,39 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
     match &mut select.distinct {
         Some(Distinct::On(keys)) => keys.iter().try_for_each(|key| position(key, &select.projection, "DISTINCT ON")),
         _ => Ok(()),
+    }
+}
+
+/// Makes two items that are counted in sets two keys, also where they are one expression: each is NULL by itself in a
+/// set without it.
+fn part_equal_items(keys: &[Expr], items: &mut [SelectItem]) {
+    if !keys.iter().any(|key| matches!(key, Expr::GroupingSets(_) | Expr::Rollup(_) | Expr::Cube(_))) {
+        return;
+    }
+    let mut counted: Vec<usize> = Vec::new();
+    own_expressions(&keys.to_vec(), |key| counted.extend(index(key)));
+    counted.sort_unstable();
+    counted.dedup();
+    let mut known: Vec<Expr> = Vec::new();
+    for index in counted {
+        let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = items.get_mut(index) else {
+            continue;
+        };
+        while known.contains(expr) {
+            *expr = when_true(take(expr));
+        }
+        known.push(expr.clone());
+    }
+}
+
+/// Which item a key counts.
+fn index(key: &Expr) -> Option<usize> {
+    match key {
+        Expr::Value(value) => match &value.value {
+            Value::Number(number, _) => number.parse::<usize>().ok()?.checked_sub(1),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ use sqlparser::ast::{
     VisitorMut,
 };
 
+use super::build::when_true;
 use super::contents::{Contents, contents};
 use super::row_queries::values_of;
 use super::row_values::nested;
@@ -64,7 +65,7 @@ fn inline_key(key: &mut Expr) {
     }
     if is_inlined {
         *key = match value {
-            Expr::Identifier(_) | Expr::Value(_) => when(Some(truth(true)), value, Expr::Value(Value::Null.into())),
+            Expr::Identifier(_) | Expr::Value(_) => when_true(value),
             value => value,
         };
     }

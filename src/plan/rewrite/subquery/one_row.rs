@@ -16,6 +16,7 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalP
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::rewrite::subquery::references::is_correlated;
 use crate::plan::walk::{Walk, WalkDeep, any_expression, rewrite_node, subquery_of};
 
 /// Tells subqueries of at most one aggregated row by scalar subqueries.
@@ -115,7 +116,7 @@ impl<'a> Spine<'a> {
                 _ => return Ok(None),
             };
         };
-        if !aggregate.group_expr.is_empty() || plan.all_out_ref_exprs().is_empty() {
+        if !aggregate.group_expr.is_empty() || !is_correlated(plan)? {
             return Ok(None);
         }
         let conditions = told.split_off(width);

@@ -73,6 +73,16 @@ pub(crate) fn as_lateral(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
     Ok(LogicalPlan::Subquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans: Spans::new() }))
 }
 
+/// Whether a plan, or a subquery in its expressions, refers to what is outside it.
+pub(super) fn is_correlated(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    if !free_references(plan).is_empty() {
+        return Ok(true);
+    }
+    let mut references = References::default();
+    references.collect_below(plan)?;
+    Ok(!references.far.is_empty())
+}
+
 /// The outer references below a node.
 #[derive(Default)]
 pub(super) struct References {

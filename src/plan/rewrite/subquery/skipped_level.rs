@@ -22,20 +22,25 @@
 //!                                    first: computed once, read by the outer query and by D
 //! ```
 //!
+//! What the middle query computes from the outer row and can fail is computed for all of `D`, so its own conditions on
+//! the outer row are said of `d` as well: where they are false of `v`, nothing is computed for it.
+//!
 //! The set of outer values is the domain of Neumann and Kemper (Unnesting Arbitrary Queries, BTW 2015), who push it
 //! down to where it is used; here it goes no deeper than the query that skips a level, and DataFusion decorrelates the
 //! rest.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, Result as DataFusionResult, ScalarValue};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias, lit, when};
 
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
+use crate::plan::fallible;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::shared;
 use crate::plan::rewrite::subquery::references::{References, free_references, lateral_query};
@@ -215,9 +220,17 @@ fn middle(
     if far.is_empty() || far.iter().any(|column| near.contains(column)) {
         return Ok(Transformed::no(node));
     }
+    let guarded = guarded_by(&node, input, outer)?;
+    let is_guarded = !guarded.is_empty();
+    far.extend(guarded.into_iter().filter(|column| !near.contains(column)));
+    let mut known = HashSet::new();
+    far.retain(|column| known.insert(column.clone()));
     let alias = aliases.next("__outer");
     let (values, equalities) = distinct_values(&far, outer, &alias)?;
-    let joined = joined_with(input, values, equalities)?;
+    let joined = joined_with(input, values, equalities, &|condition| match is_guarded {
+        true => said_near(condition, &far, &alias),
+        false => Ok(None),
+    })?;
     let outputs = node.schema().columns();
     let inputs = match &node {
         LogicalPlan::Join(join) => vec![joined, join.right.as_ref().clone()],
@@ -232,12 +245,60 @@ fn middle(
     LogicalPlanBuilder::from(node).project(outputs)?.build().map(Transformed::yes)
 }
 
+/// The columns of the outer query in the conditions below a node that computes what can fail from such columns: what is
+/// computed for all outer values at once is computed only where those conditions, said of the values, hold.
+fn guarded_by(node: &LogicalPlan, input: &LogicalPlan, outer: &LogicalPlan) -> DataFusionResult<Vec<Column>> {
+    let mut can_fail = false;
+    node.apply_expressions(|expr| {
+        can_fail |= expr.contains_outer() && fallible::can_fail(expr, &merge_schema(&[input, outer]));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let mut columns = vec![];
+    let mut below = input;
+    while let LogicalPlan::Filter(filter) = below
+        && can_fail
+    {
+        filter.predicate.apply(|expr| {
+            if let Expr::OuterReferenceColumn(_, column) = expr {
+                columns.push(column.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        below = &filter.input;
+    }
+    // Where something is further out, its conditions cannot be said of the values.
+    columns.retain(|column| outer.schema().has_column(column));
+    Ok(columns)
+}
+
+/// A condition on the outer row as one on the values, if it uses no other columns of the outer row.
+fn said_near(condition: &Expr, far: &[Column], alias: &str) -> DataFusionResult<Option<Expr>> {
+    if !condition.contains_outer() || condition.exists(|expr| Ok(subquery_of(expr).is_some()))? {
+        return Ok(None);
+    }
+    let near = condition.clone().transform_up(|expr| match &expr {
+        Expr::OuterReferenceColumn(_, column) => Ok(match far.iter().position(|far| far == column) {
+            Some(index) => Transformed::yes(Expr::Column(brought(alias, index))),
+            None => Transformed::no(expr),
+        }),
+        _ => Ok(Transformed::no(expr)),
+    });
+    Ok(Some(near.data()?).filter(|near| !near.contains_outer()))
+}
+
 /// A plan beside the values that satisfy the conditions. They join below conditions of the plan, because DataFusion does
 /// not tell a join that a side of it gains columns, by which a condition is pulled out.
-fn joined_with(plan: &LogicalPlan, values: LogicalPlan, mut conditions: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+fn joined_with(
+    plan: &LogicalPlan,
+    values: LogicalPlan,
+    mut conditions: Vec<Expr>,
+    said_near: &dyn Fn(&Expr) -> DataFusionResult<Option<Expr>>,
+) -> DataFusionResult<LogicalPlan> {
     let mut below = plan;
     while let LogicalPlan::Filter(filter) = below {
-        conditions.push(filter.predicate.clone());
+        for condition in split_conjunction(&filter.predicate) {
+            conditions.push(said_near(condition)?.unwrap_or_else(|| condition.clone()));
+        }
         below = &filter.input;
     }
     let joined = LogicalPlanBuilder::from(below.clone()).cross_join(values)?;
