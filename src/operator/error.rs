@@ -56,6 +56,10 @@ pub fn to_datafusion(error: Error) -> DataFusionError {
 fn from_arrow(error: arrow::error::ArrowError) -> Error {
     match error {
         arrow::error::ArrowError::ExternalError(error) => from_external(error),
+        arrow::error::ArrowError::ComputeError(message) => match translate(&message) {
+            Some(translated) => translated,
+            None => Error::from(arrow::error::ArrowError::ComputeError(message)),
+        },
         error => Error::from(error),
     }
 }

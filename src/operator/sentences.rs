@@ -8,7 +8,12 @@ use crate::base::wording::{lower_first, reword};
 
 /// The error that a sentence stands for, if it is one of those here.
 pub fn translate(message: &str) -> Option<Error> {
-    call(message).or_else(|| misplaced(message)).or_else(|| operator(message)).or_else(|| shape(message))
+    subscript(message)
+        .or_else(|| call(message))
+        .or_else(|| misplaced(message))
+        .or_else(|| operator(message))
+        .or_else(|| shape(message))
+        .or_else(|| argument(message))
 }
 
 fn error(kind: ErrorKind, sqlstate: &'static str, message: impl Into<String>) -> Option<Error> {
@@ -26,6 +31,66 @@ fn call(message: &str) -> Option<Error> {
     let call = between(message, "No function matches the given name and argument types '", "'. You might")?;
     let error = error(ErrorKind::Type, "42883", format!("function {} does not exist", reword(call)))?;
     Some(error.with_hint("there is one of that name with other arguments: cast them, or give as many as it takes"))
+}
+
+/// A subscript that is no integer; to DataFusion it is the argument of a function.
+fn subscript(message: &str) -> Option<Error> {
+    const CALL: &str = "No function matches the given name and argument types 'array_element(";
+    let (_, subscript) = between(message, CALL, ")'. You might")?.split_once("), ")?;
+    error(ErrorKind::Type, "42804", format!("the subscript of a list must be an integer, not {}", reword(subscript)))
+}
+
+/// An argument, operand or clause of a wrong type or out of range.
+fn argument(message: &str) -> Option<Error> {
+    if message.contains("Substring without for/from is not valid") {
+        let error = error(ErrorKind::Type, "42883", "substring() takes a text and where it begins")?;
+        return Some(error.with_hint("for example substring(text FROM 2 FOR 3)"));
+    }
+    if message.contains("Unary operator '-' only supports") {
+        let error = error(ErrorKind::Type, "42883", "the operand of - must be a number or an interval")?;
+        return Some(error.with_hint("cast it"));
+    }
+    if message.contains("unnest() can only be applied to") {
+        return error(ErrorKind::Type, "42883", "unnest() takes a list");
+    }
+    if let Some((_, data_type)) = message.split_once("Expected LIMIT to be an integer or null, but got ") {
+        return error(ErrorKind::Type, "42804", format!("LIMIT must be an integer, not {}", reword(data_type)));
+    }
+    if let Some(place) = between(message, "Order by column out of bounds, specified: ", ", max") {
+        return error(ErrorKind::Invalid, "42P10", format!("ORDER BY position {place} is not in the select list"));
+    }
+    if let Some(place) = between(message, "Cannot find column with position ", " in SELECT clause") {
+        return error(ErrorKind::Invalid, "42P10", format!("GROUP BY position {place} is not in the select list"));
+    }
+    if let Some(name) = between(message, "satisfy a call to '", "' function: coercion from ")
+        && let Some(types) = between(message, "function: coercion from ", " to the signature")
+    {
+        let types = reword(types.trim_start_matches('[').trim_end_matches(']'));
+        let error = error(ErrorKind::Type, "42883", format!("function {name}({types}) does not exist"))?;
+        return Some(error.with_hint("cast the arguments to types that it takes"));
+    }
+    if let Some(types) = between(message, "Incompatible inputs for Union: Previous inputs were of type ", " on column")
+        && let Some((first, then)) = types.split_once(", but got incompatible type ")
+    {
+        let message = format!("the types {} and {} of UNION have none in common", reword(first), reword(then));
+        return error(ErrorKind::Type, "42804", message);
+    }
+    overflow(message)
+}
+
+/// A function of integers whose result is none of its type.
+fn overflow(message: &str) -> Option<Error> {
+    let out_of_range = |what: &str| {
+        let error = error(ErrorKind::Data, "22003", format!("{what} out of range"))?;
+        Some(error.with_hint("cast the argument to a wider type, for example DECIMAL(38,0)"))
+    };
+    if message.contains("Overflow happened on FACTORIAL") {
+        return error(ErrorKind::Data, "22003", "bigint out of range: factorial() goes to 20");
+    }
+    let names =
+        [("Int64Array", "bigint"), ("Int32Array", "integer"), ("Int16Array", "smallint"), ("Int8Array", "tinyint")];
+    let (_, name) = names.into_iter().find(|(array, _)| message.contains(&format!("{array} overflow on")))?;
+    out_of_range(name)
 }
 
 /// Something where it may not stand.
@@ -115,7 +180,7 @@ fn operator(message: &str) -> Option<Error> {
         return error(ErrorKind::Type, "42804", "the arguments have no type in common");
     }
     if let Some((_, types)) = message.split_once("Failed to unify argument types of make_array: ") {
-        let types = reword(types.trim_start_matches('[').trim_end_matches(']'));
+        let types = reword(types.trim_start_matches('[').trim_end_matches(']')).trim_end_matches(']').to_string();
         return error(ErrorKind::Type, "42804", format!("the elements of a list have no type in common: {types}"));
     }
     None
@@ -193,6 +258,13 @@ mod tests {
                 "Cannot create filter with non-boolean predicate 't.a + Int64(1)' returning Float64",
                 "a condition must be BOOLEAN, not DOUBLE",
             ),
+            ("Int32Array overflow on abs(-2147483648)", "integer out of range"),
+            (
+                "Failed to coerce arguments to satisfy a call to 'array_append' function: coercion from List(Int32), \
+                 Utf8View to the signature ArraySignature(array, element) failed",
+                "function array_append(INTEGER[], TEXT) does not exist",
+            ),
+            ("Order by column out of bounds, specified: 5, max: 1", "ORDER BY position 5 is not in the select list"),
             ("regex parse error:\n    (\n    ^\nerror: unclosed group", "invalid regular expression: unclosed group"),
         ];
         for (given, expected) in cases {

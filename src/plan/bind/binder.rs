@@ -165,7 +165,7 @@ impl<'a> Binder<'a> {
             value => constant(value),
         };
         let simplified = arguments.into_iter().map(fold).collect::<Result<Vec<_>>>()?;
-        if let Some(source) = self.context.functions.table_source(name, &simplified) {
+        if let Some(source) = self.context.functions.table_source(name, &simplified, self.zone()) {
             return source;
         }
         match self.context.files.function(&name.to_lowercase(), &constants(name, &simplified)?) {

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableAlias, TableFactor};
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableAliasColumnDef, TableFactor};
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::{from_datafusion, to_datafusion};
@@ -86,7 +86,19 @@ fn named(mut relation: TableFactor, context: &mut dyn RelationPlannerContext) ->
 }
 
 fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> DataFusionResult<RelationPlanning> {
+    let alias = alias.map(|alias| with_all_names(alias, &plan));
     Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+}
+
+/// `AS t (a)` may name the first columns only: the others keep their names.
+fn with_all_names(mut alias: TableAlias, plan: &LogicalPlan) -> TableAlias {
+    let given = alias.columns.len();
+    if given > 0 {
+        let others = plan.schema().fields().iter().skip(given);
+        let named = others.map(|field| Ident::with_quote('"', field.name()));
+        alias.columns.extend(named.map(|name| TableAliasColumnDef { name, data_type: None }));
+    }
+    alias
 }
 
 /// Refuses what DataFusion would ignore or answer with an error about itself.

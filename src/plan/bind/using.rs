@@ -299,9 +299,21 @@ fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) 
 /// The columns of a query under an alias, where the text tells.
 fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     let renamed = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
-    if !renamed.is_empty() {
-        return Some(renamed.iter().map(|column| normal(&column.name)).collect());
+    match own_columns(query, columns_of) {
+        Some(own) => Some(renamed_columns(renamed, own)),
+        None if renamed.is_empty() => None,
+        None => Some(renamed_columns(renamed, vec![])),
     }
+}
+
+/// The columns `own`, the first of which have other names.
+fn renamed_columns(renamed: &[ast::TableAliasColumnDef], own: Vec<String>) -> Vec<String> {
+    let others = own.into_iter().skip(renamed.len());
+    renamed.iter().map(|column| normal(&column.name)).chain(others).collect()
+}
+
+/// The columns of a query, where the text tells.
+fn own_columns(query: &Query, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     let mut body = query.body.as_ref();
     loop {
         match body {
@@ -332,13 +344,16 @@ fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>, columns_of: C
 /// The columns of a relation of the catalog, or of a query whose text tells them.
 pub(super) fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
     match factor {
-        TableFactor::Table { alias: Some(alias), args: None, .. } if !alias.columns.is_empty() => {
-            Some(alias.columns.iter().map(|column| normal(&column.name)).collect())
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let own = match name.0.as_slice() {
+                [only] => only.as_ident().and_then(|ident| columns_of(&normal(ident))),
+                _ => None,
+            };
+            match alias.as_ref().map(|alias| alias.columns.as_slice()).filter(|renamed| !renamed.is_empty()) {
+                Some(renamed) => Some(renamed_columns(renamed, own.unwrap_or_default())),
+                None => own,
+            }
         }
-        TableFactor::Table { name, args: None, .. } => match name.0.as_slice() {
-            [only] => only.as_ident().and_then(|ident| columns_of(&normal(ident))),
-            _ => None,
-        },
         TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref(), columns_of),
         _ => None,
     }

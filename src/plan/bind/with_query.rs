@@ -55,7 +55,8 @@ fn is_union(query: &Query) -> bool {
 fn mark_one(table: &mut ast::Cte, id: String) -> Result<()> {
     let query = std::mem::replace(&mut table.query, template()?);
     let arguments = vec![argument(ast::Expr::Subquery(query)), argument(text(id))];
-    let name = alias(table.alias.name.clone());
+    let mut name = alias(table.alias.name.clone());
+    name.columns = std::mem::take(&mut table.alias.columns);
     table.query = select_star_from(Marker::SharedRows.relation(arguments, Some(name)))?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, domain, marker, similar, window};
+use super::{clock, domain, like, marker, replacement, similar, type_name, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -53,7 +53,8 @@ fn add_scalars(registry: &mut FunctionRegistry) {
         time::functions(),
         lists::functions(),
         marker::functions(),
-        vec![Arc::new(version()), Arc::new(similar::function())],
+        type_name::functions(),
+        vec![Arc::new(version()), Arc::new(similar::function()), Arc::new(like::function())],
     ];
     families.into_iter().flatten().for_each(|function| registry.add_scalar(function));
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));
@@ -62,7 +63,10 @@ fn add_scalars(registry: &mut FunctionRegistry) {
 /// The scalar functions of DataFusion, but for its `nvl`, which would make texts of two types.
 fn scalars_below() -> impl Iterator<Item = Arc<ScalarUDF>> {
     let all = SessionStateDefaults::default_scalar_functions().into_iter();
-    all.filter(|function| function.name() != "nvl").map(arguments::adapted).map(domain::adapted)
+    all.filter(|function| function.name() != "nvl")
+        .map(arguments::adapted)
+        .map(replacement::adapted)
+        .map(domain::adapted)
 }
 
 /// `version()`: ours, not that of the library below.

@@ -23,7 +23,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let asof = UntilBuilt { marker: Marker::AsOf, result: DataType::Boolean, signature: condition };
     let ties = UntilBuilt { marker: Marker::WithTies, result: DataType::Int64, signature: rows };
     let cast = NamedCast { signature: Signature::any(1, Volatility::Immutable) };
-    vec![Arc::new(ScalarUDF::from(asof)), Arc::new(ScalarUDF::from(cast)), Arc::new(ScalarUDF::from(ties))]
+    let step = Step { signature: Signature::any(1, Volatility::Immutable) };
+    let all = [ScalarUDF::from(asof), ScalarUDF::from(cast), ScalarUDF::from(ties), ScalarUDF::from(step)];
+    all.into_iter().map(Arc::new).collect()
 }
 
 /// The number of rows of FETCH .. WITH TIES, if the expression is a marked one.
@@ -40,6 +42,14 @@ fn marked(expr: &Expr, marker: Marker) -> Option<&Expr> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let until_built = func.inner().downcast_ref::<UntilBuilt>()?;
     args.first().filter(|_| until_built.marker == marker)
+}
+
+/// The item of a recursive query's step, if the expression is a marked one.
+pub(crate) fn item_of_step(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.inner().is::<Step>() => args.first(),
+        _ => None,
+    }
 }
 
 /// The value of its argument, under a name of its own.
@@ -95,5 +105,30 @@ impl ScalarUDFImpl for UntilBuilt {
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Err(to_datafusion(Error::internal(format!("a plan was not built: it holds {:?}", self.marker))))
+    }
+}
+
+/// Marks an item of a recursive query's step until types are settled.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Step {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Step {
+    fn name(&self) -> &str {
+        Marker::Step.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [argument] = take_function_args(self.name(), args.args)?;
+        Ok(argument)
     }
 }

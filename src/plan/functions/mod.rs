@@ -3,16 +3,21 @@
 //! [`registry`] finds a function by its name; [`builtin`] says which there are, and is where one is added. Functions of
 //! time are in [`crate::plan::time`], aggregates in [`crate::operator::accumulator`], the functions of time windows in
 //! [`crate::plan::windows`]; here are the clock ([`clock`]), DataFusion's window functions as SQL wants them
-//! ([`window`]), the patterns of SIMILAR TO ([`similar`]), the user's own ([`user`]) and those that only rewrites call
+//! ([`window`]), the patterns of LIKE and SIMILAR TO ([`like`], [`similar`]), what `regexp_replace` puts in their place
+//! ([`replacement`]), the arguments of series ([`series`]), the names of types ([`type_name`]), the user's own ([`user`]) and those that only rewrites call
 //! ([`marker`]).
 
 mod builtin;
 pub(crate) mod clock;
 mod domain;
+mod like;
 pub(crate) mod marker;
 mod options;
 mod registry;
+mod replacement;
+mod series;
 mod similar;
+mod type_name;
 mod user;
 mod window;
 

@@ -9,15 +9,16 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use datafusion::catalog::{TableFunction, TableFunctionArgs};
-use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::options::options;
+use super::series;
 use super::user::UserFunction;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::time::zone::Zone;
 use crate::operator::error::from_datafusion;
 
 /// All functions by name.
@@ -128,13 +129,19 @@ impl FunctionRegistry {
     }
 
     /// The rows of a table function that reads no file, called with constant arguments.
-    pub fn table_source(&self, name: &str, arguments: &[Expr]) -> Option<Result<Arc<dyn TableSource>>> {
+    ///
+    /// Moments in it are those of `zone`.
+    pub fn table_source(&self, name: &str, arguments: &[Expr], zone: Zone) -> Option<Result<Arc<dyn TableSource>>> {
         let function = self.table.get(&name.to_lowercase())?;
-        let arguments: Vec<Expr> = arguments.iter().map(in_nanoseconds).collect();
-        let arguments = &arguments;
-        let arguments = TableFunctionArgs::new(arguments, &self.session);
-        let provider = function.create_table_provider_with_args(arguments);
-        Some(provider.map(provider_as_source).map_err(from_datafusion))
+        let arguments = match series::is_series(&name.to_lowercase()) {
+            true => series::arguments(name, arguments, zone),
+            false => Ok(arguments.to_vec()),
+        };
+        Some(arguments.and_then(|arguments| {
+            let arguments = TableFunctionArgs::new(&arguments, &self.session);
+            let provider = function.create_table_provider_with_args(arguments);
+            provider.map(provider_as_source).map_err(from_datafusion)
+        }))
     }
 
     /// The names of all scalar functions.
@@ -203,20 +210,5 @@ fn add<F>(functions: &mut HashMap<String, Arc<F>>, name: &str, aliases: &[String
 fn also<F>(functions: &mut HashMap<String, Arc<F>>, name: &str, other: &str) {
     if let Some(function) = functions.get(other).cloned() {
         functions.entry(name.to_string()).or_insert(function);
-    }
-}
-
-/// A timestamp as DataFusion's table functions take it; one beyond the range of nanoseconds stays, to be refused.
-fn in_nanoseconds(argument: &Expr) -> Expr {
-    match argument {
-        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), zone), metadata) => {
-            match micros.checked_mul(1000) {
-                Some(nanos) => {
-                    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), zone.clone()), metadata.clone())
-                }
-                None => argument.clone(),
-            }
-        }
-        other => other.clone(),
     }
 }

@@ -150,6 +150,10 @@ pub(crate) fn plan_operator(
     };
     let types = [left.get_type(schema)?, right.get_type(schema)?];
     if (definition.takes)(&types).is_none() {
+        // A column that is NULL in the first part of a union has a type once its other parts are known.
+        if types.iter().any(DataType::is_null) {
+            return Ok(Err((Box::new(left), Box::new(right))));
+        }
         let operator = function(definition);
         if let Some(operator) = operator.inner().downcast_ref::<TimeFunction>() {
             return Err(to_datafusion(operator.not_taken(&types)));

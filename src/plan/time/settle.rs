@@ -18,11 +18,32 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::time::cast::cast_to;
 use crate::plan::time::function::{TimeFunction, call};
 use crate::plan::time::operators::{NEGATED, is_interval, is_text, plan_operator};
+use crate::plan::values::one_type::{of_set_operation, of_union};
 use crate::plan::walk::{Walk, WalkDeep, rewrite_node};
 
-/// The operators of time that the binder could not tell, because an operand was a parameter.
+/// The operators of time that the binder could not tell, because an operand was a parameter or a column that is NULL in
+/// the first part of a union.
 pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {
-    each(plan, &|expr, schema| match expr {
+    let mut changed = false;
+    let planned = plan.transform_up_deep(|node| {
+        let node = match node {
+            LogicalPlan::Union(union) => of_union(union)?,
+            LogicalPlan::Join(join) => of_set_operation(join)?,
+            node => Transformed::no(node),
+        };
+        changed |= node.transformed;
+        let schema = merge_schema(&node.data.inputs());
+        let planned = rewrite_node(node.data, &mut |expr| plan_one(expr, &schema))?;
+        match changed {
+            true => planned.data.recompute_schema().map(Transformed::yes),
+            false => Ok(planned),
+        }
+    });
+    planned.data().map_err(from_datafusion)
+}
+
+fn plan_one(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
+    match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match plan_operator(*left, op, *right, schema)? {
             Ok(planned) => Ok(Transformed::yes(planned)),
             Err((mut left, mut right)) => {
@@ -45,7 +66,7 @@ pub(crate) fn plan_operators(plan: LogicalPlan) -> Result<LogicalPlan> {
             Ok(Transformed::new_transformed(Expr::InList(list), changed))
         }
         other => Ok(Transformed::no(other)),
-    })
+    }
 }
 
 /// A text literal beside intervals as one; whether it was a text.

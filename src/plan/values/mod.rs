@@ -7,7 +7,7 @@
 //! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
 //! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of
 //! one type are brought to it ([`arguments`], `one_type`). How values are compared that Arrow compares otherwise is said
-//! in [`comparable`], and [`choice`] chooses among such.
+//! in [`comparable`], and [`choice`] chooses among such. What a recursive query may compute is in `recursion`.
 
 pub(crate) mod arguments;
 pub mod arithmetic;
@@ -16,6 +16,7 @@ pub mod cast;
 pub(crate) mod choice;
 pub(crate) mod comparable;
 pub mod length;
-mod one_type;
+pub(crate) mod one_type;
+mod recursion;
 pub mod rounding;
 pub mod settle;

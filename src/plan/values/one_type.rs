@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, JoinType, NullEquality, Result, ScalarValue};
+use datafusion::logical_expr::binary::type_union_coercion;
 use datafusion::logical_expr::type_coercion::other::get_coerce_type_for_case_expression;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, cast};
 
 use super::arithmetic::DecimalArithmetic;
 use super::cast::{ValueCast, cast_to, cast_to_domain, is_binary};
@@ -37,6 +38,9 @@ pub(super) fn unified(operands: Vec<Expr>, schema: &DFSchema, compares: bool) ->
         };
         return Transformed::yes(operands.into_iter().map(spelled).collect());
     }
+    if compares && mixes_real(&types) {
+        return Transformed::yes(doubles(operands, &types));
+    }
     if !known().any(DataType::is_decimal) {
         return Transformed::no(operands);
     }
@@ -55,6 +59,24 @@ pub(super) fn unified(operands: Vec<Expr>, schema: &DFSchema, compares: bool) ->
         _ => operand,
     });
     Transformed::yes(settled.collect())
+}
+
+/// Whether a REAL meets other numbers, which it holds only in part: both are DOUBLE then, as in PostgreSQL.
+pub(super) fn mixes_real(types: &[Option<DataType>]) -> bool {
+    let mut known = types.iter().flatten().filter(|data_type| data_type.is_numeric());
+    let is_real = |data_type: &DataType| data_type == &DataType::Float32;
+    known.clone().any(is_real) && !known.all(is_real)
+}
+
+/// The operands with all numbers as DOUBLE.
+pub(super) fn doubles(operands: Vec<Expr>, types: &[Option<DataType>]) -> Vec<Expr> {
+    let doubled = operands.into_iter().zip(types).map(|(operand, data_type)| match data_type {
+        Some(data_type) if data_type.is_numeric() && *data_type != DataType::Float64 => {
+            cast_to(operand, DataType::Float64)
+        }
+        _ => operand,
+    });
+    doubled.collect()
 }
 
 /// The domain of a column whose values have one spelling, so that a literal must be brought to it.
@@ -127,39 +149,92 @@ fn holds_number(data_type: &DataType) -> bool {
 }
 
 /// A union whose columns have one type in all inputs: DOUBLE where decimals meet floats.
-pub(super) fn of_union(union: Union) -> Result<LogicalPlan> {
-    let columns = union.schema.fields().len();
-    let common_at = |column: usize| {
-        let fields = union.inputs.iter().map(|input| input.schema().fields().get(column));
-        let types: Vec<DataType> = fields.flatten().map(|field| field.data_type().clone()).collect();
-        let mixes = types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating);
-        let only = || {
-            let mut known = types.iter().filter(|data_type| !data_type.is_null());
-            let first = known.next().filter(|_| types.iter().any(DataType::is_null))?;
-            known.all(|other| other == first).then(|| first.clone())
-        };
-        if mixes { Some(DataType::Float64) } else { common_type(&types).or_else(only) }
-    };
-    let common: Vec<Option<DataType>> = (0..columns).map(common_at).collect();
+pub(crate) fn of_union(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let schemas: Vec<&DFSchema> = union.inputs.iter().map(|input| input.schema().as_ref()).collect();
+    let common: Vec<Option<DataType>> = (0..union.schema.fields().len())
+        .map(|column| {
+            let types = types_at(&schemas, column);
+            common_of_inputs(&types).or_else(|| only_type(&types))
+        })
+        .collect();
     if common.iter().all(Option::is_none) {
-        return Ok(LogicalPlan::Union(union));
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
-    let inputs = union.inputs.iter().map(|input| {
-        let list = input.schema().iter().zip(&common).map(|((qualifier, field), common)| {
-            let column = Expr::from((qualifier, field));
-            match common {
-                Some(common) if field.data_type() != common => {
-                    let cast = if common == &DataType::Float64 { cast_to } else { cast };
-                    cast(column, common.clone()).alias_qualified(qualifier.cloned(), field.name())
-                }
-                _ => column,
-            }
-        });
-        let list: Vec<Expr> = list.collect();
-        LogicalPlanBuilder::from(input.as_ref().clone()).project(list)?.build().map(Arc::new)
-    });
+    let inputs = union.inputs.iter().map(|input| in_types(input, &common).map(Arc::new));
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
-    Union::try_new_with_loose_types(inputs).map(LogicalPlan::Union)
+    Union::try_new_with_loose_types(inputs).map(LogicalPlan::Union).map(Transformed::yes)
+}
+
+/// EXCEPT and INTERSECT, which the binder makes a join of, with one type for each column on both sides: their rows are
+/// the left side's, but have the type of both.
+pub(crate) fn of_set_operation(join: Join) -> Result<Transformed<LogicalPlan>> {
+    let is_set_operation = matches!(join.join_type, JoinType::LeftAnti | JoinType::LeftSemi)
+        && join.null_equality == NullEquality::NullEqualsNull
+        && join.filter.is_none();
+    let LogicalPlan::Distinct(Distinct::All(rows)) = join.left.as_ref() else {
+        return Ok(Transformed::no(LogicalPlan::Join(join)));
+    };
+    let schemas = [rows.schema().as_ref(), join.right.schema().as_ref()];
+    let width = rows.schema().fields().len();
+    if !is_set_operation || join.on.len() != width || schemas[1].fields().len() != width {
+        return Ok(Transformed::no(LogicalPlan::Join(join)));
+    }
+    let common: Vec<Option<DataType>> = (0..width)
+        .map(|column| {
+            let types = types_at(&schemas, column);
+            common_of_inputs(&types).or_else(|| only_type(&types)).or_else(|| of_two(&types))
+        })
+        .collect();
+    if common.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Join(join)));
+    }
+    // Distinct as what they become: two numbers may become one DOUBLE.
+    let left = LogicalPlan::Distinct(Distinct::All(Arc::new(in_types(rows, &common)?)));
+    let right = in_types(&join.right, &common)?;
+    let joined = Join { left: Arc::new(left), right: Arc::new(right), ..join };
+    LogicalPlan::Join(joined).recompute_schema().map(Transformed::yes)
+}
+
+fn types_at(schemas: &[&DFSchema], column: usize) -> Vec<DataType> {
+    let fields = schemas.iter().filter_map(|schema| schema.fields().get(column));
+    fields.map(|field| field.data_type().clone()).collect()
+}
+
+/// The type of a column in which values of these types meet, if numbers are among them.
+fn common_of_inputs(types: &[DataType]) -> Option<DataType> {
+    let mixes = types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating);
+    if mixes { Some(DataType::Float64) } else { common_type(types) }
+}
+
+/// The one type there is beside that of NULL.
+fn only_type(types: &[DataType]) -> Option<DataType> {
+    let mut known = types.iter().filter(|data_type| !data_type.is_null());
+    let first = known.next().filter(|_| types.iter().any(DataType::is_null))?;
+    known.all(|other| other == first).then(|| first.clone())
+}
+
+/// The type of two that are not the same: of a date and a time, say.
+fn of_two(types: &[DataType]) -> Option<DataType> {
+    match types {
+        [left, right] if left != right && !left.is_string() && !right.is_string() => type_union_coercion(left, right),
+        _ => None,
+    }
+}
+
+/// The plan with its columns in these types.
+pub(super) fn in_types(plan: &LogicalPlan, common: &[Option<DataType>]) -> Result<LogicalPlan> {
+    let list = plan.schema().iter().zip(common).map(|((qualifier, field), common)| {
+        let column = Expr::from((qualifier, field));
+        match common {
+            Some(common) if field.data_type() != common => {
+                let cast = if common == &DataType::Float64 { cast_to } else { cast };
+                cast(column, common.clone()).alias_qualified(qualifier.cloned(), field.name())
+            }
+            _ => column,
+        }
+    });
+    let list: Vec<Expr> = list.collect();
+    LogicalPlanBuilder::from(plan.clone()).project(list)?.build()
 }
 
 /// The expression's type; none where it is not known yet.

@@ -1,15 +1,17 @@
-//! `round`, `ceil`, `floor`, `trunc` and `sign` of decimals: exact, in a type fixed when they are bound.
+//! `round`, `ceil`, `floor`, `trunc` and `sign` of decimals: exact, in a type fixed when they are bound; and `round` of
+//! floats.
 //!
 //! The digits kept are part of the function, not an argument, because the type of the result depends on them: a type
 //! that is found again whenever constants are folded would change under the columns made of it.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Decimal128Array, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array};
 use arrow::compute::cast;
 use arrow::compute::kernels::arity;
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int64Type};
 use arrow::error::ArrowError;
+use datafusion::common::utils::take_function_args;
 use datafusion::common::{Result as DataFusionResult, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
@@ -156,5 +158,50 @@ impl ScalarUDFImpl for DecimalRounding {
         })?;
         debug_assert_eq!(rounded.len(), args.number_rows);
         Ok(ColumnarValue::Array(Arc::new(rounded.with_data_type(self.result.arrow()))))
+    }
+}
+
+/// `round(x)` of a float, halves to the even number, as PostgreSQL and IEEE 754 round it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct FloatRounding {
+    signature: Signature,
+}
+
+impl FloatRounding {
+    pub(crate) fn new() -> Self {
+        FloatRounding { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for FloatRounding {
+    fn name(&self) -> &str {
+        "round"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Float64))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let [argument] = take_function_args(self.name(), args.args)?;
+        let values = argument.to_array(args.number_rows)?;
+        let rounded: ArrayRef = match values.data_type() {
+            DataType::Float32 => {
+                Arc::new(arity::unary::<_, _, Float32Type>(values.as_primitive::<Float32Type>(), f32::round_ties_even))
+            }
+            DataType::Float64 => {
+                Arc::new(arity::unary::<_, _, Float64Type>(values.as_primitive::<Float64Type>(), f64::round_ties_even))
+            }
+            other => return plan_err!("round() of {other} is not one of floats"),
+        };
+        Ok(ColumnarValue::Array(rounded))
     }
 }

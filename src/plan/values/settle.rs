@@ -25,8 +25,9 @@ use super::arithmetic::DecimalArithmetic;
 use super::bounds;
 use super::cast::{ValueCast, cast_to, is_binary, own_cast};
 use super::length::{ItemCount, has_length};
-use super::one_type::{of_one_type, of_union, text_literal, type_of, unified};
-use super::rounding::{DecimalRounding, Places, Rounding};
+use super::one_type::{doubles, mixes_real, of_one_type, of_set_operation, of_union, text_literal, type_of, unified};
+use super::recursion;
+use super::rounding::{DecimalRounding, FloatRounding, Places, Rounding};
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
@@ -144,15 +145,28 @@ pub(crate) fn settle(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// Settles a plan whose outer queries have these columns, the outermost first.
 fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResult<LogicalPlan> {
+    let bound = match &plan {
+        LogicalPlan::RecursiveQuery(query) => Some(query.static_term.schema().clone()),
+        _ => None,
+    };
     let plan = plan.map_children(|child| settle_below(child, outer).map(Transformed::yes)).data()?;
+    let plan = match (plan, bound) {
+        (LogicalPlan::RecursiveQuery(query), Some(bound)) => {
+            LogicalPlan::RecursiveQuery(recursion::settle(query, &bound)?)
+        }
+        (plan, _) => plan,
+    };
     let schema = merge_schema(&plan.inputs());
     outer.push(schema.clone());
     let plan = plan.map_subqueries(|plan| subquery(plan, outer).map(Transformed::yes)).data();
     outer.pop();
     let plan = match plan? {
         LogicalPlan::Values(values) => doubles_in_values(LogicalPlan::Values(values))?,
-        LogicalPlan::Union(union) => of_union(union)?,
-        LogicalPlan::Join(join) => keys_of(join)?,
+        LogicalPlan::Union(union) => of_union(union)?.data,
+        LogicalPlan::Join(join) => match of_set_operation(join)?.data {
+            LogicalPlan::Join(join) => keys_of(join)?,
+            plan => plan,
+        },
         plan => plan,
     };
     let plan = rewrite_node(plan, &mut |expr| settle_expr(expr, &schema, outer))?;
@@ -257,7 +271,10 @@ fn may_be_decimal(expr: &Expr, schema: &DFSchema) -> bool {
 fn may_be_decimal_leaf(expr: &Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::Literal(..) | Expr::Column(_) => type_of(expr, schema).is_some_and(|data_type| {
-            data_type.is_decimal() || data_type == DataType::UInt64 || is_binary(&data_type) || data_type.is_string()
+            data_type.is_decimal()
+                || matches!(data_type, DataType::UInt64 | DataType::Float32)
+                || is_binary(&data_type)
+                || data_type.is_string()
         }),
         // Arithmetic of decimals is a function by now.
         Expr::BinaryExpr(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => false,
@@ -274,7 +291,11 @@ fn binary_of(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     if compares && let Some(bounded) = bounded(&left, op, &right, schema) {
         return Transformed::yes(bounded);
     }
-    let operands = unified(vec![*left, *right], schema, compares);
+    let types = [type_of(&left, schema), type_of(&right, schema)];
+    let operands = match mixes_real(&types) {
+        true => Transformed::yes(doubles(vec![*left, *right], &types)),
+        false => unified(vec![*left, *right], schema, compares),
+    };
     let transformed = operands.transformed;
     let Ok([left, right]) = <[Expr; 2]>::try_from(operands.data) else {
         return Transformed::yes(unreachable_operands());
@@ -337,7 +358,7 @@ fn with_subquery(expr: Expr, subquery: Subquery, schema: &DFSchema) -> DataFusio
     };
     let right = subquery.subquery.schema().field(0).data_type().clone();
     let mixed = left.is_decimal() && right.is_floating() || left.is_floating() && right.is_decimal();
-    if !mixed {
+    if !mixed && !mixes_real(&[Some(left.clone()), Some(right.clone())]) {
         return Ok((expr, subquery));
     }
     let double = |expr: Expr, from: &DataType| match from {
@@ -475,6 +496,9 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         name if OF_ONE_TYPE.contains(&name) => typed_texts(args, schema).map_err(to_datafusion)?,
         name => operands::settled(name, args, &types),
     };
+    if let ("round", [Some(DataType::Float32 | DataType::Float64)]) = (func.name(), types.as_slice()) {
+        return Ok(Transformed::yes(self::call(FloatRounding::new(), args)));
+    }
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.
     let own = func.inner().is::<ValueCast>() || func.inner().is::<TimeFunction>();

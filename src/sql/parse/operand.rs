@@ -1,11 +1,13 @@
-//! Operands that sqlparser by itself would read wrongly: queries in parentheses, and the bounds of BETWEEN SYMMETRIC.
+//! Operands that sqlparser by itself would read wrongly: queries in parentheses, the bounds of BETWEEN SYMMETRIC, and
+//! what stands behind a prefix operator, of which PostgreSQL has two ranks: a sign binds tighter than `^`, all others
+//! take in what is added and multiplied.
 //!
 //! To sqlparser a parenthesis is a query if SELECT or WITH follows at once; `((SELECT 1) UNION (SELECT 2))` it takes for
 //! an expression, and `x IN ((SELECT 1), 2)` for a query. Here the tokens tell: a parenthesis that begins with a query in
 //! parentheses is a query itself if what only a query has stands behind that. The tokens up to there are looked
 //! through once for each level of nesting, which [`super::limits`] bounds.
 
-use sqlparser::ast::{Expr, Ident};
+use sqlparser::ast::{Expr, Ident, TrimWhereField, UnaryOperator};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -18,9 +20,27 @@ use crate::sql::rewrite::SYMMETRIC;
 pub(super) fn prefix(dialect: &impl Dialect, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     match &parser.peek_token_ref().token {
         Token::LParen => query(parser),
-        Token::Word(_) => bound(dialect, parser),
-        _ => None,
+        Token::Word(_) => bound(dialect, parser).or_else(|| trimmed(parser)),
+        token => {
+            let (op, precedence) = prefix_operator(token)?;
+            parser.advance_token();
+            let operand = parser.parse_subexpr(dialect.prec_value(precedence));
+            Some(operand.map(|operand| Expr::UnaryOp { op, expr: Box::new(operand) }))
+        }
     }
+}
+
+/// The operator that a token is before its operand, and what that operand must bind tighter than.
+fn prefix_operator(token: &Token) -> Option<(UnaryOperator, Precedence)> {
+    Some(match token {
+        Token::Minus => (UnaryOperator::Minus, Precedence::Caret),
+        Token::Plus => (UnaryOperator::Plus, Precedence::Caret),
+        Token::Tilde => (UnaryOperator::BitwiseNot, Precedence::PgOther),
+        Token::AtSign => (UnaryOperator::PGAbs, Precedence::PgOther),
+        Token::PGSquareRoot => (UnaryOperator::PGSquareRoot, Precedence::PgOther),
+        Token::PGCubeRoot => (UnaryOperator::PGCubeRoot, Precedence::PgOther),
+        _ => return None,
+    })
 }
 
 /// What follows an operand here, if sqlparser would not see it: `[NOT] IN` a list that begins with a query.
@@ -78,6 +98,36 @@ fn bound(dialect: &impl Dialect, parser: &mut Parser) -> Option<Result<Expr, Par
     }
     let prefix = Ident::with_span(span, SYMMETRIC);
     Some(low.map(|low| Expr::Prefixed { prefix, value: Box::new(low) }))
+}
+
+/// `trim(BOTH FROM text)` and `trim(LEADING text)`, where sqlparser asks for the characters that are trimmed.
+fn trimmed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let here = parser.index();
+    if !is_word(parser, here, "TRIM") || !opens(parser, here + 1) {
+        return None;
+    }
+    let side = match () {
+        () if is_word(parser, here + 2, "BOTH") => Some(TrimWhereField::Both),
+        () if is_word(parser, here + 2, "LEADING") => Some(TrimWhereField::Leading),
+        () if is_word(parser, here + 2, "TRAILING") => Some(TrimWhereField::Trailing),
+        () => None,
+    };
+    let behind = here + 2 + usize::from(side.is_some());
+    if !is_word(parser, behind, "FROM") {
+        return None;
+    }
+    (here..=behind).for_each(|_| parser.advance_token());
+    Some(parser.parse_comma_separated(Parser::parse_expr).and_then(|mut operands| {
+        parser.expect_token(&Token::RParen)?;
+        let what = (operands.len() == 2).then(|| operands.pop()).flatten().map(Box::new);
+        match (operands.pop(), operands.is_empty()) {
+            (Some(expr), true) => {
+                let (expr, trim_where) = (Box::new(expr), side.or(Some(TrimWhereField::Both)));
+                Ok(Expr::Trim { expr, trim_where, trim_what: what, trim_characters: None })
+            }
+            _ => Err(ParserError::ParserError("trim() takes a text and the characters to trim".to_string())),
+        }
+    }))
 }
 
 fn is_word(parser: &Parser, at: usize, expected: &str) -> bool {

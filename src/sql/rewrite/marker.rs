@@ -47,11 +47,13 @@ pub(crate) enum Marker {
     Asked,
     /// A function around the number of rows of FETCH .. WITH TIES.
     WithTies,
+    /// A function around an item of the step of a recursive query.
+    Step,
 }
 
 impl Marker {
     /// All markers.
-    pub(in crate::sql) const ALL: [Marker; 13] = [
+    pub(in crate::sql) const ALL: [Marker; 14] = [
         Marker::ConditionInOn,
         Marker::LeftConditionInOn,
         Marker::AsOf,
@@ -65,6 +67,7 @@ impl Marker {
         Marker::File,
         Marker::Asked,
         Marker::WithTies,
+        Marker::Step,
     ];
 
     /// The text that stands for it.
@@ -83,6 +86,7 @@ impl Marker {
             Marker::File => "eddy_file",
             Marker::Asked => "eddy_asked",
             Marker::WithTies => "eddy_with_ties",
+            Marker::Step => "eddy_step",
         }
     }
 

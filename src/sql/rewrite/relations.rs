@@ -30,14 +30,13 @@ pub(super) fn relation(factor: &mut TableFactor) -> Result<()> {
 /// `FROM unnest(list)` has a column `unnest`, and under an alias one that is called by it, as in PostgreSQL.
 fn name_unnested(alias: &mut Option<ast::TableAlias>, lists: usize) {
     let alias = alias.get_or_insert_with(|| build::alias(Ident::with_quote('"', "unnest")));
-    if alias.columns.is_empty() {
-        let name = |number: usize| match number {
-            0 => alias.name.clone(),
-            number => Ident::with_quote('"', format!("{}_{number}", normal(&alias.name))),
-        };
-        let column = |name| ast::TableAliasColumnDef { name, data_type: None };
-        alias.columns = (0..lists).map(name).map(column).collect();
-    }
+    let name = |number: usize| match number {
+        0 => alias.name.clone(),
+        number => Ident::with_quote('"', format!("{}_{number}", normal(&alias.name))),
+    };
+    let column = |name| ast::TableAliasColumnDef { name, data_type: None };
+    let others: Vec<_> = (alias.columns.len()..lists).map(name).map(column).collect();
+    alias.columns.extend(others);
 }
 
 /// The error for a table factor that is not supported.

@@ -152,8 +152,10 @@ impl Pattern {
         let mut rest = text;
         while !rest.is_empty() {
             let mut fill = false;
+            let mut localized = false;
             while let Some(after) = ["FM", "fm", "TM", "tm"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
                 fill |= rest.starts_with(['F', 'f']);
+                localized |= rest.starts_with(['T', 't']);
                 rest = after;
             }
             match word(rest) {
@@ -164,6 +166,8 @@ impl Pattern {
                 Some((word, case, after)) => {
                     let mut ordinal = None;
                     rest = after;
+                    // A name in the language of the place, which is English, is as long as it is.
+                    fill |= localized && matches!(word, Word::Month | Word::Day);
                     for (suffix, case) in [("TH", Case::Upper), ("th", Case::Lower)] {
                         if let Some(after) = rest.strip_prefix(suffix) {
                             (ordinal, rest) = (Some(case), after);

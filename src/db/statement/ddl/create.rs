@@ -149,7 +149,7 @@ fn define_relation(create: &CreateRelation, query: Option<&Query>, id: RelationI
 /// The columns as declared, or the query's where none are.
 fn fields_of(create: &CreateRelation, query: Option<&SchemaRef>) -> Result<Vec<Field>> {
     let fields: Vec<Field> = match (query, create.columns.is_empty()) {
-        (Some(schema), true) => schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect(),
+        (Some(schema), true) => schema.fields().iter().map(|field| stored(field)).collect(),
         (Some(schema), false) if schema.fields().len() != create.columns.len() => {
             return Err(Error::invalid(format!(
                 "\"{}\" declares {} columns but its query has {}",
@@ -170,6 +170,12 @@ fn fields_of(create: &CreateRelation, query: Option<&SchemaRef>) -> Result<Vec<F
         }
     }
     Ok(fields)
+}
+
+/// A column of a query as one of a relation: what is NULL and nothing else is TEXT, as in PostgreSQL.
+fn stored(field: &Field) -> Field {
+    let field = field.clone().with_nullable(true);
+    if field.data_type().is_null() { field.with_data_type(DataType::Utf8View) } else { field }
 }
 
 fn columns_of(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
