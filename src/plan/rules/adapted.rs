@@ -4,6 +4,7 @@
 //! whole plan decides.
 
 use crate::plan::walk::WalkDeep;
+use datafusion::common::cse::NormalizeEq;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
@@ -69,14 +70,15 @@ pub(crate) fn extract_keys(
     }
 }
 
-/// CommonSubexprEliminate, but for plans that group by sets: it would compute parts of a set's keys below it, and leave a
-/// set that no operator takes.
+/// CommonSubexprEliminate, but for plans that group by sets, where it would compute parts of a set's keys below it and
+/// leave a set that no operator takes, and for plans with a window that is the same as one beside it under another
+/// name, which it would compute below, where no window is.
 pub(crate) fn share_parts(
     rule: &CommonSubexprEliminate,
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
-    match has_grouping_sets(&plan) {
+    match has_grouping_sets(&plan) || has_equal_windows(&plan) {
         true => Ok(Transformed::no(plan)),
         false => rule.rewrite(plan, config),
     }
@@ -135,6 +137,24 @@ fn has_grouping_sets(plan: &LogicalPlan) -> bool {
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))),
         _ => false,
     })
+}
+
+/// Whether two windows beside each other are the same but for their names.
+fn has_equal_windows(plan: &LogicalPlan) -> bool {
+    exists(plan, |node| match node {
+        LogicalPlan::Window(window) => {
+            let windows: Vec<&Expr> = window.window_expr.iter().map(unnamed).collect();
+            windows.iter().enumerate().any(|(at, one)| windows[..at].iter().any(|other| one.normalize_eq(other)))
+        }
+        _ => false,
+    })
+}
+
+fn unnamed(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unnamed(&alias.expr),
+        other => other,
+    }
 }
 
 fn exists(plan: &LogicalPlan, is_meant: impl Fn(&LogicalPlan) -> bool) -> bool {
