@@ -104,6 +104,8 @@ fn item(key: &mut Expr, items: &[SelectItem]) -> Result<()> {
 /// Refuses a key that counts no item, as far as the list tells.
 fn position(key: &Expr, items: &[SelectItem], clause: &str) -> Result<()> {
     match counted(key) {
+        // `1e0` and `1.0` are values.
+        Some((number, _)) if !number.bytes().all(|digit| digit.is_ascii_digit()) => Ok(()),
         Some((number, index)) if wildcard(items).is_none() && index.is_none_or(|index| index >= items.len()) => {
             Err(not_in_the_list(key, number, clause))
         }
