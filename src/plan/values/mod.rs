@@ -7,7 +7,8 @@
 //! become [`cast`]s by our rules. What DataFusion's analyzer casts after that follows in [`cast::own_casts`]. Functions
 //! whose meaning depends on the type of their argument are told apart there too ([`length`]); arguments that must be of
 //! one type are brought to it ([`arguments`], `one_type`). How values are compared that Arrow compares otherwise is said
-//! in [`comparable`], and [`choice`] chooses among such. What a recursive query may compute is in `recursion`.
+//! in [`comparable`], and [`choice`] chooses among such. What a recursive query may compute is in `recursion`, what a window function may be
+//! given in `window_call`.
 
 pub(crate) mod arguments;
 pub mod arithmetic;
@@ -20,3 +21,4 @@ pub(crate) mod one_type;
 mod recursion;
 pub mod rounding;
 pub mod settle;
+mod window_call;

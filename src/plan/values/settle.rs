@@ -11,13 +11,12 @@ use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::utils::take_function_args;
 use datafusion::common::{DFSchema, JoinConstraint, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Alias, Between, InList, InSubquery, ScalarFunction, SetComparison, WindowFunction,
+    AggregateFunction, Alias, Between, InList, InSubquery, ScalarFunction, SetComparison,
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery,
-    WindowFrame, WindowFrameUnits,
 };
 
 use super::arguments::{self, OF_ONE_TYPE};
@@ -28,12 +27,12 @@ use super::length::{ItemCount, has_length};
 use super::one_type::{doubles, mixes_real, of_one_type, of_set_operation, of_union, text_literal, type_of, unified};
 use super::recursion;
 use super::rounding::{DecimalRounding, FloatRounding, Places, Rounding};
+use super::window_call;
 use crate::base::decimal::{self, DecimalType, Parsed};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::lists::operands;
-use crate::plan::properties::has_distance;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
 
@@ -237,12 +236,8 @@ fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionR
             Ok(case_of(case, schema))
         }
         Expr::ScalarFunction(call) => function(call, schema),
-        Expr::WindowFunction(mut call) => {
-            expect_whole_number(&call, schema)?;
-            expect_constant_default(&call)?;
-            let changed = frame_of_peers(&mut call, schema);
-            let settled = with_default(*call, schema).update_data(|call| Expr::WindowFunction(Box::new(call)));
-            Ok(Transformed::new_transformed(settled.data, settled.transformed || changed))
+        Expr::WindowFunction(call) => {
+            Ok(window_call::settled(*call, schema)?.update_data(|call| Expr::WindowFunction(Box::new(call))))
         }
         Expr::AggregateFunction(call) => {
             call.params.filter.iter().try_for_each(|filter| expect_condition(filter, "FILTER", schema))?;
@@ -368,67 +363,6 @@ fn with_subquery(expr: Expr, subquery: Subquery, schema: &DFSchema) -> DataFusio
     let value = double(Expr::Column(column.clone()), &right).alias_qualified(column.relation.clone(), &column.name);
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project([value])?.build()?;
     Ok((double(expr, &left), subquery.with_plan(Arc::new(plan))))
-}
-
-/// A number of rows is a whole one, where DataFusion would cut what is none.
-fn expect_whole_number(call: &WindowFunction, schema: &DFSchema) -> DataFusionResult<()> {
-    let place = match call.fun.name() {
-        "nth_value" | "lead" | "lag" => 1,
-        _ => return Ok(()),
-    };
-    let given = call.params.args.get(place).and_then(|count| type_of(count, schema));
-    match given {
-        Some(given) if given.is_decimal() || given.is_floating() => {
-            let message = format!("{}() takes a whole number of rows, not {}", call.fun.name(), sql_type_name(&given));
-            Err(to_datafusion(Error::new(ErrorKind::Type, message).with_sqlstate("42883")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The default of `lag` and `lead` is one for all rows.
-fn expect_constant_default(call: &WindowFunction) -> DataFusionResult<()> {
-    let name = call.fun.name();
-    match call.params.args.get(2) {
-        Some(default) if matches!(name, "lag" | "lead") && default.any_column_refs() => {
-            let error = Error::unsupported(format!("the default of {name}() must be a constant"));
-            Err(to_datafusion(error.with_hint(format!("coalesce({name}(x), default) serves where x is never NULL"))))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The default of `lag` and `lead` and the value it stands for, of one type.
-fn with_default(mut call: WindowFunction, schema: &DFSchema) -> Transformed<WindowFunction> {
-    if !matches!(call.fun.name(), "lag" | "lead") || call.params.args.len() != 3 {
-        return Transformed::no(call);
-    }
-    let default = call.params.args.pop();
-    let value = std::mem::take(&mut call.params.args[0]);
-    let settled = of_one_type(std::iter::once(value).chain(default).collect(), schema);
-    for (position, argument) in settled.data.into_iter().enumerate() {
-        match position {
-            0 => call.params.args[0] = argument,
-            _ => call.params.args.push(argument),
-        }
-    }
-    Transformed::new_transformed(call, settled.transformed)
-}
-
-/// Makes a RANGE frame one of GROUPS where its key is of a type that DataFusion has no ranges of: without a distance
-/// both end with a row's peers. Whether it changed.
-fn frame_of_peers(call: &mut WindowFunction, schema: &DFSchema) -> bool {
-    let frame = &call.params.window_frame;
-    let key = call.params.order_by.first().and_then(|key| type_of(&key.expr, schema));
-    let has_no_ranges = key.is_some_and(|data_type| {
-        matches!(data_type, DataType::Struct(_) | DataType::Interval(_) | DataType::Time64(_)) || is_binary(&data_type)
-    });
-    if frame.units != WindowFrameUnits::Range || !has_no_ranges || has_distance(frame) {
-        return false;
-    }
-    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
-    call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
-    true
 }
 
 /// Refuses what is no condition, where DataFusion would make one of any number.

@@ -38,7 +38,9 @@ fn decide_one(exists: Exists, functions: &FunctionRegistry) -> DataFusionResult<
         LogicalPlan::Limit(limit) => match (limit.get_skip_type()?, limit.get_fetch_type()?) {
             (_, FetchType::Literal(Some(0))) => return Ok(Transformed::yes(lit(negated))),
             (SkipType::Literal(skipped), FetchType::Literal(_)) => {
-                (Arc::new(without_order(&limit.input).clone()), skipped)
+                // A list stays: below one, later passes keep columns of one name apart.
+                let rows = LogicalPlanBuilder::from(without_order(&limit.input).clone());
+                (Arc::new(rows.project([lit(1i64).alias("__row")])?.build()?), skipped)
             }
             _ => return Ok(Transformed::no(Expr::Exists(Exists { subquery, negated }))),
         },

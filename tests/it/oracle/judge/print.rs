@@ -69,9 +69,12 @@ impl Display for Select {
             write!(f, " WHERE {filter}")?;
         }
         if let Some(group) = &self.group {
-            // A bare number would be the place of an item.
+            // A bare number is the place of an item.
             let key = |key: &Expr| match key {
-                Expr::Literal(Value::Int(_), _) => format!("(0 + {key})"),
+                Expr::Literal(Value::Int(_), _) => match self.items.iter().position(|(item, _)| item == key) {
+                    Some(at) => (at + 1).to_string(),
+                    None => format!("(0 + {key})"),
+                },
                 key => key.to_string(),
             };
             let keys = group.keys.iter().map(key).collect::<Vec<_>>().join(", ");
