@@ -112,6 +112,7 @@ impl Value {
                 Some(self.micros()?.cmp(&other.micros()?))
             }
             (Value::Double(_), _) | (_, Value::Double(_)) => Some(compare_doubles(self.double()?, other.double()?)),
+            (Value::List(a), Value::List(b)) | (Value::Struct(a), Value::Struct(b)) => compare_items(a, b),
             _ => {
                 let ((a, a_scale), (b, b_scale)) = (self.exact()?, other.exact()?);
                 let scale = a_scale.max(b_scale);
@@ -218,6 +219,20 @@ pub fn date(days: i32) -> Option<NaiveDate> {
 pub fn day_number(date: NaiveDate) -> i32 {
     use chrono::Datelike;
     date.num_days_from_ce() - 719_163
+}
+
+/// Lists and structs are compared item by item; a NULL among them is above all values and equal to another.
+fn compare_items(a: &[Value], b: &[Value]) -> Option<Ordering> {
+    for (x, y) in a.iter().zip(b) {
+        let order = match (x.is_null(), y.is_null()) {
+            (false, false) => x.compare(y)?,
+            (x_is_null, y_is_null) => x_is_null.cmp(&y_is_null),
+        };
+        if order.is_ne() {
+            return Some(order);
+        }
+    }
+    Some(a.len().cmp(&b.len()))
 }
 
 /// NaN is equal to itself and above all other numbers; the two zeros are one.
