@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::operator::error::to_datafusion;
 
 const LOGARITHMS: [&str; 4] = ["ln", "log", "log2", "log10"];
@@ -61,7 +61,7 @@ impl WithinDomain {
             true => Error::data("division by zero").with_sqlstate("22012"),
             false => {
                 let message = format!("{}() is not defined for {}", self.function.name(), given[0]);
-                Error::new(ErrorKind::Data, message).with_sqlstate("22003")
+                Error::data(message).with_sqlstate("22003")
             }
         }
     }

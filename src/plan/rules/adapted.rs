@@ -78,7 +78,7 @@ pub(crate) fn share_parts(
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
-    match has_grouping_sets(&plan) || has_equal_windows(&plan) {
+    match exists(&plan, |node| groups_by_sets(node) || has_equal_windows(node)) {
         true => Ok(Transformed::no(plan)),
         false => rule.rewrite(plan, config),
     }
@@ -132,22 +132,18 @@ fn spans(expr: &Expr, plan: &LogicalPlan) -> bool {
     }
 }
 
-fn has_grouping_sets(plan: &LogicalPlan) -> bool {
-    exists(plan, |node| match node {
+fn groups_by_sets(node: &LogicalPlan) -> bool {
+    match node {
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))),
         _ => false,
-    })
+    }
 }
 
 /// Whether two windows beside each other are the same but for their names.
-fn has_equal_windows(plan: &LogicalPlan) -> bool {
-    exists(plan, |node| match node {
-        LogicalPlan::Window(window) => {
-            let windows: Vec<&Expr> = window.window_expr.iter().map(unnamed).collect();
-            windows.iter().enumerate().any(|(at, one)| windows[..at].iter().any(|other| one.normalize_eq(other)))
-        }
-        _ => false,
-    })
+fn has_equal_windows(node: &LogicalPlan) -> bool {
+    let LogicalPlan::Window(window) = node else { return false };
+    let windows: Vec<&Expr> = window.window_expr.iter().map(unnamed).collect();
+    windows.iter().enumerate().any(|(at, one)| windows[..at].iter().any(|other| one.normalize_eq(other)))
 }
 
 fn unnamed(expr: &Expr) -> &Expr {

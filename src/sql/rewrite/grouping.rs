@@ -49,7 +49,7 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
         }
     }
     match &mut select.distinct {
-        Some(Distinct::On(keys)) => keys.iter().try_for_each(|key| position(key, &select.projection, "DISTINCT ON")),
+        Some(Distinct::On(keys)) => keys.iter().try_for_each(|key| position(key, &select.projection)),
         _ => Ok(()),
     }
 }
@@ -101,13 +101,13 @@ fn item(key: &mut Expr, items: &[SelectItem]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a key that counts no item, as far as the list tells.
-fn position(key: &Expr, items: &[SelectItem], clause: &str) -> Result<()> {
+/// Refuses a key of DISTINCT ON that counts no item, as far as the list tells.
+fn position(key: &Expr, items: &[SelectItem]) -> Result<()> {
     match counted(key) {
         // `1e0` and `1.0` are values.
         Some((number, _)) if !number.bytes().all(|digit| digit.is_ascii_digit()) => Ok(()),
         Some((number, index)) if wildcard(items).is_none() && index.is_none_or(|index| index >= items.len()) => {
-            Err(not_in_the_list(key, number, clause))
+            Err(not_in_the_list(key, number, "DISTINCT ON"))
         }
         _ => Ok(()),
     }
