@@ -26,7 +26,7 @@ use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
     existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, projected,
-    scalar, skipped_level, unequal_correlation, value,
+    scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -61,7 +61,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 32] = [
+pub(crate) static PASSES: [Pass; 33] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -79,6 +79,7 @@ pub(crate) static PASSES: [Pass; 32] = [
     subqueries("skipped_level", skipped_level::bring_near),
     subqueries("scalar", |plan, context| scalar::make_single_row(plan, context.functions)),
     subqueries("unequal_correlation", unequal_correlation::make_equal),
+    subqueries("unlike_sides", unlike_sides::meet),
     subqueries("lifted_condition", |plan, context| lifted_condition::lift(plan, context.functions, context.aliases)),
     all("numbers", |plan, _| settle::settle(plan)),
     all("settled_types", |plan, context| settled_types::settle(plan, context.functions)),

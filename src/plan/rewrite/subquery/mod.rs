@@ -14,6 +14,7 @@
 //! - [`skipped_level`]: references past the query around, and in what a subquery computes.
 //! - [`scalar`]: one row, by construction.
 //! - [`unequal_correlation`]: correlation by more than equality.
+//! - [`unlike_sides`]: set operations and outer joins whose sides depend on the outer row in different ways.
 //! - [`lifted_condition`]: correlation below windows, limits, unions and outer joins.
 //! - [`parted_names`]: names of correlated columns that the select list does not take.
 //! - [`compute_below`]: parts of a node's expressions in a projection below it.
@@ -31,4 +32,5 @@ pub mod references;
 pub mod scalar;
 pub mod skipped_level;
 pub mod unequal_correlation;
+pub mod unlike_sides;
 pub mod value;
