@@ -193,6 +193,12 @@ impl Lifter<'_> {
             LogicalPlan::Limit(limit) => self.lift_limit(limit),
             LogicalPlan::Join(join) => self.lift_join(join),
             LogicalPlan::Union(union) => self.lift_union(union),
+            LogicalPlan::Unnest(unnest) => {
+                let Some(input) = self.lift(Arc::unwrap_or_clone(unnest.input))? else { return Ok(None) };
+                let plan = LogicalPlanBuilder::from(input.plan);
+                let plan = plan.unnest_columns_with_options(unnest.exec_columns, unnest.options)?.build()?;
+                Ok(Some(Lifted { plan, order: vec![], ..input }))
+            }
             _ => Ok(None),
         }
     }
