@@ -5,6 +5,7 @@
 //! - `with_ties` makes ranks of the limits that keep ties.
 //! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written, and before a
 //!   pass lists the columns of an aggregate, among which is the number of the grouping set.
+//! - `asked_rows` comes while subqueries still stand behind what guards them.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
 //!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes
@@ -25,8 +26,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, projected,
-    scalar, skipped_level, unequal_correlation, unlike_sides, value,
+    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names,
+    projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -61,7 +62,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 33] = [
+pub(crate) static PASSES: [Pass; 34] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -70,6 +71,7 @@ pub(crate) static PASSES: [Pass; 33] = [
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
+    subqueries("asked_rows", |plan, _| asked_rows::guard(plan)),
     subqueries("projected", |plan, _| projected::move_down(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),

@@ -4,6 +4,7 @@
 //! right around it. Each file brings one other shape into that form.
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
+//! - [`asked_rows`]: what guards a subquery, said of the rows that it is computed for.
 //! - [`projected`]: subqueries in aggregates, windows and sorts.
 //! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
@@ -19,6 +20,7 @@
 //! - [`parted_names`]: names of correlated columns that the select list does not take.
 //! - [`compute_below`]: parts of a node's expressions in a projection below it.
 
+pub mod asked_rows;
 pub mod compute_below;
 pub mod existence;
 pub mod join_condition;
