@@ -24,6 +24,7 @@ use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::batch::empty_sorts::DropEmptySorts;
 use crate::batch::fenced_limits::{FenceLimits, UnfenceLimits, keep_sorts};
 use crate::batch::join_keys::name_keys;
 use crate::batch::orders::part_orders;
@@ -213,6 +214,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules.insert(0, Arc::new(FenceLimits));
     rules.insert(0, Arc::new(Unassume));
     rules.push(Arc::new(UnfenceLimits));
+    rules.push(Arc::new(DropEmptySorts));
     rules
 }
 

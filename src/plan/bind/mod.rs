@@ -11,6 +11,7 @@ mod group_keys;
 mod hidden_columns;
 mod relations;
 mod repeated_keys;
+mod star_options;
 mod types;
 mod using;
 mod with_query;
@@ -33,7 +34,8 @@ use crate::sql::rewrite;
 type Pass = (&'static str, fn(&mut Query, &Binder<'_>) -> Result<()>);
 
 /// The passes over the tree that know the catalog.
-const PASSES: [Pass; 5] = [
+const PASSES: [Pass; 6] = [
+    ("star options", star_options::apply),
     ("group keys", group_keys::complete),
     ("using", using::merge),
     ("repeated keys", repeated_keys::once),
