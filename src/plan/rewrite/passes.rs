@@ -26,8 +26,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names,
-    projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
+    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, outer_values,
+    parted_names, projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -62,7 +62,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 34] = [
+pub(crate) static PASSES: [Pass; 35] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -72,6 +72,7 @@ pub(crate) static PASSES: [Pass; 34] = [
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
     subqueries("asked_rows", |plan, _| asked_rows::guard(plan)),
+    subqueries("outer_values", |plan, context| outer_values::choose(plan, context.aliases)),
     subqueries("projected", |plan, _| projected::move_down(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),

@@ -5,6 +5,7 @@
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
 //! - [`asked_rows`]: what guards a subquery, said of the rows that it is computed for.
+//! - [`outer_values`]: VALUES that name the outer row.
 //! - [`projected`]: subqueries in aggregates, windows and sorts.
 //! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
@@ -28,6 +29,7 @@ pub mod lateral_row;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
+pub mod outer_values;
 pub mod parted_names;
 pub mod projected;
 pub mod references;
