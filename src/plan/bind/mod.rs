@@ -5,6 +5,7 @@
 //! and operators that it does not know ([`relations`], [`types`]).
 
 mod binder;
+mod columns;
 mod computed_items;
 mod group_keys;
 mod hidden_columns;
