@@ -10,7 +10,8 @@ use sqlparser::ast::{
     Expr, Function, Ident, ObjectNamePart, OrderByExpr, Query, Select, SelectItem, TableFactor, TableWithJoins, Visitor,
 };
 
-use super::using::{ColumnsOf, columns_in, hides};
+use super::columns::{ColumnsOf, columns_in};
+use super::using::hides;
 use crate::plan::functions::FunctionRegistry;
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::relation_name;

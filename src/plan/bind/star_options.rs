@@ -12,8 +12,8 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
+use super::columns::{ColumnsOf, columns_in, known_columns};
 use super::hidden_columns::collect;
-use super::using::{ColumnsOf, columns_in, known_columns};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::suggest::nearest;
 use crate::sql::error::{located, position};

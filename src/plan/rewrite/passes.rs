@@ -26,8 +26,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names,
-    projected, scalar, skipped_level, unequal_correlation, value,
+    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, outer_values,
+    parted_names, projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -62,7 +62,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 33] = [
+pub(crate) static PASSES: [Pass; 35] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -72,6 +72,7 @@ pub(crate) static PASSES: [Pass; 33] = [
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
     subqueries("asked_rows", |plan, _| asked_rows::guard(plan)),
+    subqueries("outer_values", |plan, context| outer_values::choose(plan, context.aliases)),
     subqueries("projected", |plan, _| projected::move_down(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
@@ -81,6 +82,7 @@ pub(crate) static PASSES: [Pass; 33] = [
     subqueries("skipped_level", skipped_level::bring_near),
     subqueries("scalar", |plan, context| scalar::make_single_row(plan, context.functions)),
     subqueries("unequal_correlation", unequal_correlation::make_equal),
+    subqueries("unlike_sides", unlike_sides::meet),
     subqueries("lifted_condition", |plan, context| lifted_condition::lift(plan, context.functions, context.aliases)),
     all("numbers", |plan, _| settle::settle(plan)),
     all("settled_types", |plan, context| settled_types::settle(plan, context.functions)),

@@ -5,6 +5,7 @@
 //!
 //! - [`outer_reference`]: `outer.column` beside a column called `outer`.
 //! - [`asked_rows`]: what guards a subquery, said of the rows that it is computed for.
+//! - [`outer_values`]: VALUES that name the outer row.
 //! - [`projected`]: subqueries in aggregates, windows and sorts.
 //! - [`join_condition`]: subqueries in ON.
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
@@ -15,6 +16,7 @@
 //! - [`skipped_level`]: references past the query around, and in what a subquery computes.
 //! - [`scalar`]: one row, by construction.
 //! - [`unequal_correlation`]: correlation by more than equality.
+//! - [`unlike_sides`]: set operations and outer joins whose sides depend on the outer row in different ways.
 //! - [`lifted_condition`]: correlation below windows, limits, unions and outer joins.
 //! - [`parted_names`]: names of correlated columns that the select list does not take.
 //! - [`compute_below`]: parts of a node's expressions in a projection below it.
@@ -27,10 +29,12 @@ pub mod lateral_row;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
+pub mod outer_values;
 pub mod parted_names;
 pub mod projected;
 pub mod references;
 pub mod scalar;
 pub mod skipped_level;
 pub mod unequal_correlation;
+pub mod unlike_sides;
 pub mod value;
