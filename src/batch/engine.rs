@@ -37,6 +37,7 @@ use crate::batch::unassumed::Unassume;
 use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
 use crate::plan::functions;
+use crate::plan::functions::clock::with_now;
 use crate::plan::query::Query;
 use crate::plan::rewrite::parameters::bind;
 use crate::plan::shared::{self, SharedRows};
@@ -241,7 +242,7 @@ fn logical_text(plan: &LogicalPlan) -> Result<String> {
     for rows in shared::in_order(plan).map_err(from_datafusion)? {
         text += &format!("{}:\n{}\n", rows.id(), indented(&rows.plan().display_indent().to_string()).trim_end());
     }
-    Ok(text + &plan.display_indent().to_string())
+    Ok(with_now(&(text + &plan.display_indent().to_string())))
 }
 
 fn indented(text: &str) -> String {

@@ -53,6 +53,20 @@ fn argument(message: &str) -> Option<Error> {
     if message.contains("unnest() can only be applied to") {
         return error(ErrorKind::Type, "42883", "unnest() takes a list");
     }
+    if message.contains("only support Literal types for field at idx")
+        || message.contains("xpected a signed integer literal")
+    {
+        let message = "the numbers given to a window function must be constants";
+        return Some(error(ErrorKind::Unsupported, "0A000", message)?.with_hint("write the number out"));
+    }
+    if message.contains("frame offsets for ROWS / GROUPS must be") {
+        let message = "the offset of a ROWS or GROUPS frame must be a number that is not negative, and written out";
+        return error(ErrorKind::Unsupported, "0A000", message);
+    }
+    if message.contains("frame offsets for RANGE must be") {
+        let message = "the offset of a RANGE frame must be a number or an interval that is written out";
+        return error(ErrorKind::Unsupported, "0A000", message);
+    }
     if let Some((_, data_type)) = message.split_once("Expected LIMIT to be an integer or null, but got ") {
         return error(ErrorKind::Type, "42804", format!("LIMIT must be an integer, not {}", reword(data_type)));
     }
@@ -122,6 +136,12 @@ fn misplaced(message: &str) -> Option<Error> {
     }
     if message.contains("cannot contain window function calls") {
         return invalid("42803", "an aggregate cannot contain a window function");
+    }
+    if let Some(condition) = between(message, "HAVING clause references: ", " must appear in the GROUP BY clause")
+        && !message.contains(" BETWEEN ")
+    {
+        let message = format!("{} in HAVING must be in GROUP BY or inside an aggregate function", reword(condition));
+        return Some(invalid("42803", &message)?.with_hint("WHERE chooses among rows"));
     }
     if message.contains("HAVING clause references:") && message.contains(" BETWEEN ") {
         return invalid("42P20", "window functions are not allowed in HAVING");
@@ -212,7 +232,7 @@ fn shape(message: &str) -> Option<Error> {
         }
     }
     if let Some(name) = message.split_once("nvalid qualifier ").map(|(_, name)| name.trim()) {
-        return missing("42P01", format!("\"{name}\" is not in FROM"));
+        return missing("42P01", format!("missing FROM-clause entry for table \"{name}\""));
     }
     if let Some(name) = between(message, "The window ", " is not defined") {
         return missing("42704", format!("window \"{name}\" does not exist"));

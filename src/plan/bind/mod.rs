@@ -59,7 +59,9 @@ pub(crate) fn bind(query: &Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
 
 /// The shared plan of a query, or of a view where it is read: bound, and taken through the passes.
 pub(crate) fn shared_plan(query: &Query, binder: &Binder<'_>, target: Target<'_>) -> Result<LogicalPlan> {
-    passes::run(bind(query, binder)?, &pass_context(binder, target), &mut |_, _| {})
+    bind(query, binder)
+        .and_then(|plan| passes::run(plan, &pass_context(binder, target), &mut |_, _| {}))
+        .map_err(|error| placed(error, query))
 }
 
 /// What the passes may know of a query that is bound by `binder`.

@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, domain, like, marker, replacement, similar, type_name, window};
+use super::{clock, domain, like, long_results, marker, replacement, similar, type_name, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -67,6 +67,7 @@ fn scalars_below() -> impl Iterator<Item = Arc<ScalarUDF>> {
         .map(arguments::adapted)
         .map(replacement::adapted)
         .map(domain::adapted)
+        .map(long_results::adapted)
 }
 
 /// `version()`: ours, not that of the library below.

@@ -37,6 +37,22 @@ pub(super) fn check(expr: &Expr, schema: &DFSchema) -> Result<()> {
             [left, right] => check_comparison(left, "=", right, schema),
             _ => Ok(()),
         },
+        Expr::ScalarFunction(ScalarFunction { func, args }) if matches!(func.name(), "greatest" | "least") => {
+            let types: Vec<DataType> = args.iter().filter_map(|argument| type_of(argument, schema)).collect();
+            match types.iter().find(|other| check_types(&types[0], "<", other).is_err()) {
+                Some(other) => {
+                    let names = (sql_type_name(&types[0]), sql_type_name(other));
+                    let message = format!(
+                        "the arguments of {}() have no type in common: {} and {}",
+                        func.name(),
+                        names.0,
+                        names.1
+                    );
+                    Err(Error::new(ErrorKind::Type, message).with_sqlstate("42804"))
+                }
+                None => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use crate::sql::name::normal;
 use crate::sql::walk::{expressions, walk_mut};
 
 /// What the names begin with.
-const PREFIX: &str = "__own_";
+pub(crate) const OWN_NAME: &str = "__own_";
 
 /// Renames all of them.
 pub(super) fn rename(query: &mut Query) -> Result<()> {
@@ -35,7 +35,7 @@ impl Shadows {
         match body {
             SetExpr::Select(select) => {
                 for old in shadows(select) {
-                    let new = Ident::with_quote('"', format!("{PREFIX}{}", self.renamed));
+                    let new = Ident::with_quote('"', format!("{OWN_NAME}{}", self.renamed));
                     self.renamed += 1;
                     rename_in_select(select, &old, &new);
                     order_by.iter_mut().for_each(|key| rename_in(key, &old, &new));

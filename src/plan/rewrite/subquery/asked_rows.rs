@@ -23,6 +23,7 @@ use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, Su
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::fallible::own_failure;
+use crate::plan::rewrite::subquery::references::is_correlated;
 use crate::plan::walk::{Walk, WalkDeep, any_expression, map_outputs, map_subquery, subquery_of};
 
 /// The most guards that are written for one expression; what is beyond is left to chance.
@@ -224,7 +225,11 @@ impl<'a> Inside<'a> {
         let mut own = vec![];
         subquery.subquery.apply_deep(|node| {
             own.push(node.schema().clone());
-            Ok(TreeNodeRecursion::Continue)
+            // Nothing is said below a name of a query that asks nothing outside, so what that hides does not matter.
+            Ok(match node {
+                LogicalPlan::SubqueryAlias(alias) if !is_correlated(&alias.input)? => TreeNodeRecursion::Jump,
+                _ => TreeNodeRecursion::Continue,
+            })
         })?;
         let mut inside = Inside { outer: asking.schema, own, guards: vec![] };
         for (guard, uses) in asking.written() {

@@ -41,17 +41,27 @@ pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result
     .map_err(from_datafusion)
 }
 
-/// Whether conditions on the outer row may stand above the plan as well as in it.
+/// Whether conditions on the outer row may stand above the plan as well as in it. DataFusion pulls no inequality through
+/// the name of a derived table.
 fn only_selects(plan: &LogicalPlan) -> bool {
     match plan {
         plan if free_references(plan).is_empty() => return true,
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {}
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {}
+        LogicalPlan::SubqueryAlias(alias) if !compares_unequally(&alias.input) => {}
         LogicalPlan::Subquery(_) => {}
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !hides_condition(plan) => {}
         _ => return false,
     }
     plan.inputs().into_iter().all(only_selects)
+}
+
+fn compares_unequally(plan: &LogicalPlan) -> bool {
+    let compares = |node: &LogicalPlan| match node {
+        LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(is_unequal),
+        _ => false,
+    };
+    plan.exists(|node| Ok(compares(node))).unwrap_or(true)
 }
 
 /// A node of a subquery of `outer`: its conditions come to compare with distinct values of `outer`.
