@@ -318,8 +318,8 @@ impl Lifter<'_> {
 
     /// A join of which only preserved sides depend on the outer row.
     fn lift_join(&self, mut join: Join) -> DataFusionResult<Option<Lifted>> {
-        if let (JoinType::Inner, Some(filter)) = (join.join_type, join.filter.take_if(|filter| filter.contains_outer()))
-        {
+        let is_inner = join.join_type == JoinType::Inner;
+        if let Some(filter) = join.filter.take_if(|filter| is_inner && filter.contains_outer()) {
             return self.lift_filter(Filter::try_new(filter, Arc::new(LogicalPlan::Join(join)))?);
         }
         let (left_free, right_free) = match join.join_type {
