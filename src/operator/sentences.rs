@@ -33,9 +33,22 @@ fn call(message: &str) -> Option<Error> {
     Some(error.with_hint("there is one of that name with other arguments: cast them, or give as many as it takes"))
 }
 
-/// A subscript that is no integer; to DataFusion it is the argument of a function.
+/// What the call of a slice with wrong arguments is said to be.
+const SLICE: &str = "No function matches the given name and argument types 'array_slice(";
+
+/// A subscript that is no integer, or of what is no list; to DataFusion it is the argument of a function.
 fn subscript(message: &str) -> Option<Error> {
     const CALL: &str = "No function matches the given name and argument types 'array_element(";
+    if let Some(types) = between(message, CALL, ")'. You might").or_else(|| between(message, SLICE, ")'. You might"))
+        && !types.starts_with("List(")
+        && let Some((of, _)) = types.split_once(", ")
+    {
+        let error = error(ErrorKind::Type, "42804", format!("{} has no subscripts: it is no list", reword(of)))?;
+        return Some(match of.starts_with("Utf8") {
+            true => error.with_hint("substring(text, start, length) takes a part of a text"),
+            false => error,
+        });
+    }
     let (_, subscript) = between(message, CALL, ")'. You might")?.split_once("), ")?;
     error(ErrorKind::Type, "42804", format!("the subscript of a list must be an integer, not {}", reword(subscript)))
 }

@@ -4,7 +4,7 @@
 //! time are in [`crate::plan::time`], aggregates in [`crate::operator::accumulator`], the functions of time windows in
 //! [`crate::plan::windows`]; here are the clock ([`clock`]), DataFusion's window functions as SQL wants them
 //! ([`window`]), the patterns of LIKE and SIMILAR TO ([`like`], [`similar`]), what `regexp_replace` puts in their place
-//! ([`replacement`]), the arguments of series ([`series`]), results of any length (`long_results`), the names of types
+//! ([`replacement`]), the arguments of series ([`series`]), results of any length (`long_results`), `width_bucket`, the names of types
 //! ([`type_name`]), the user's own ([`user`]) and those that only rewrites call ([`marker`]).
 
 mod builtin;
@@ -20,6 +20,7 @@ mod series;
 mod similar;
 mod type_name;
 mod user;
+mod width_bucket;
 mod window;
 
 use arrow::array::ArrayRef;

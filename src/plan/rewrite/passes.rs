@@ -26,8 +26,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    asked_rows, existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, outer_values,
-    parted_names, projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
+    asked_rows, existence, join_condition, lateral_row, lateral_unnest, lifted_condition, one_row, outer_reference,
+    outer_values, parted_names, projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -62,7 +62,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 35] = [
+pub(crate) static PASSES: [Pass; 36] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -71,6 +71,7 @@ pub(crate) static PASSES: [Pass; 35] = [
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
+    subqueries("lateral_unnest", |plan, context| lateral_unnest::carry(plan, context.aliases)),
     subqueries("asked_rows", |plan, _| asked_rows::guard(plan)),
     subqueries("outer_values", |plan, context| outer_values::choose(plan, context.aliases)),
     subqueries("projected", |plan, _| projected::move_down(plan)),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema, Result as DataFusionResult};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, Subquery, lit};
 
@@ -72,6 +73,7 @@ impl Guards<'_> {
                 self.add(argument.is_null());
                 Ok(guarded)
             }),
+            Expr::ScalarFunction(call) if call.name() == "nvl2" => self.nvl2(call),
             Expr::AggregateFunction(ref call) => {
                 self.add_conditions(call.params.filter.as_deref());
                 expr.map_children(|argument| self.value(argument))
@@ -133,6 +135,22 @@ impl Guards<'_> {
         }
         let otherwise = case.else_expr.map(|otherwise| guarded(self, otherwise)).transpose()?;
         Ok(Transformed::new_transformed(Expr::Case(Case::new(expr, branches, otherwise)), changed))
+    }
+
+    /// `nvl2(tested, value, default)`: the value where what is tested is not NULL, else the default.
+    fn nvl2(&mut self, call: ScalarFunction) -> DataFusionResult<Transformed<Expr>> {
+        let (base, mut changed, mut args) = (self.stack.len(), false, vec![]);
+        let is_null = call.args.first().cloned().map(Expr::is_null);
+        let guards = [None, is_null.clone().map(Expr::is_false), is_null];
+        for (argument, guard) in call.args.into_iter().zip(guards.into_iter().chain(std::iter::repeat(None))) {
+            guard.into_iter().for_each(|guard| self.add(guard));
+            let guarded = self.value(argument)?;
+            self.stack.truncate(base);
+            changed |= guarded.transformed;
+            args.push(guarded.data);
+        }
+        let call = ScalarFunction { func: call.func, args };
+        Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
     }
 
     fn add_conditions(&mut self, filter: Option<&Expr>) {

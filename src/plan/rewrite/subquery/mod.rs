@@ -11,6 +11,7 @@
 //! - [`existence`]: EXISTS that its form decides, and EXISTS with a limit.
 //! - [`one_row`]: aggregates without GROUP BY below HAVING, in IN, EXISTS, ANY and ALL.
 //! - [`lateral_row`]: LATERAL over such an aggregate.
+//! - [`lateral_unnest`]: LATERAL over `unnest` of the outer row.
 //! - [`value`]: IN, EXISTS, ANY and ALL as values.
 //! - [`references`]: what a plan refers to outside it.
 //! - [`skipped_level`]: references past the query around, and in what a subquery computes.
@@ -26,6 +27,7 @@ pub mod compute_below;
 pub mod existence;
 pub mod join_condition;
 pub mod lateral_row;
+pub mod lateral_unnest;
 pub mod lifted_condition;
 pub mod one_row;
 pub mod outer_reference;
