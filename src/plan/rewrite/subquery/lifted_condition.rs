@@ -142,11 +142,16 @@ impl Lifter<'_> {
 
     /// A node of a subquery with its conditions above it, if it is one that they may not be pulled through.
     fn make_plain(&self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
-        if !is_barrier(&node) {
+        let must = is_barrier(&node);
+        if !must && !hides_condition(&node) {
             return Ok(Transformed::no(node));
         }
         let outputs: Vec<Expr> = node.schema().columns().into_iter().map(Expr::Column).collect();
-        let Some(lifted) = self.lift(node)? else { return Err(to_datafusion(not_decorrelated())) };
+        let lifted = match self.lift(node.clone())? {
+            Some(lifted) => lifted,
+            None if must => return Err(to_datafusion(not_decorrelated())),
+            None => return Ok(Transformed::no(node)),
+        };
         let equalities = lifted.keys.into_iter().map(|(column, outer)| Expr::Column(column).eq(outer));
         let condition = conjunction(equalities.chain(lifted.conditions)).unwrap_or_else(|| lit(true));
         let filter = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(lifted.plan))?);
@@ -312,7 +317,11 @@ impl Lifter<'_> {
     }
 
     /// A join of which only preserved sides depend on the outer row.
-    fn lift_join(&self, join: Join) -> DataFusionResult<Option<Lifted>> {
+    fn lift_join(&self, mut join: Join) -> DataFusionResult<Option<Lifted>> {
+        let is_inner = join.join_type == JoinType::Inner;
+        if let Some(filter) = join.filter.take_if(|filter| is_inner && filter.contains_outer()) {
+            return self.lift_filter(Filter::try_new(filter, Arc::new(LogicalPlan::Join(join)))?);
+        }
         let (left_free, right_free) = match join.join_type {
             JoinType::Inner => (true, true),
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (true, false),
@@ -403,6 +412,24 @@ fn is_barrier(node: &LogicalPlan) -> bool {
                 JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => left,
                 JoinType::Full => left || right,
             }
+        }
+        _ => false,
+    }
+}
+
+/// Whether a node is a join with a condition on the outer row further down a side than right below it. DataFusion lets
+/// a list in between pass the columns that the condition needs, but does not tell the join that its side has them.
+pub(super) fn hides_condition(node: &LogicalPlan) -> bool {
+    fn is_hidden(side: &LogicalPlan) -> bool {
+        match side {
+            LogicalPlan::Filter(filter) => is_hidden(&filter.input),
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => hides_condition(side),
+            other => depends(other),
+        }
+    }
+    match node {
+        LogicalPlan::Join(join) => {
+            is_hidden(&join.left) || lateral_query(&join.right).is_none() && is_hidden(&join.right)
         }
         _ => false,
     }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::context::PassContext;
+use crate::plan::rewrite::subquery::lifted_condition::hides_condition;
 use crate::plan::rewrite::subquery::references::{free_references, lateral_query};
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes, map_lateral_nodes};
 use crate::plan::walk::{Walk, WalkDeep, subquery_of};
@@ -49,7 +50,7 @@ fn only_selects(plan: &LogicalPlan) -> bool {
         LogicalPlan::SubqueryAlias(alias) if !compares_unequally(&alias.input) => {}
         LogicalPlan::Subquery(_) => {}
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {}
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !hides_condition(plan) => {}
         _ => return false,
     }
     plan.inputs().into_iter().all(only_selects)
