@@ -124,7 +124,8 @@ impl<'a> Column<'a> {
     }
 
     fn write(&mut self, text: &mut String, cell: &mut String, style: &Style, row: usize) -> Result<(), ArrowError> {
-        if self.array.is_null(row) {
+        // A column of nothing but untyped NULL has no bits that say so.
+        if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
             text.push_str(&style.null);
             return Ok(());
         }

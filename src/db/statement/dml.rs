@@ -169,11 +169,22 @@ impl Modification {
         let wanted = names.map_or(fields.len(), <[_]>::len);
         if !batches.is_empty() && given != wanted {
             let more = if given > wanted { "more" } else { "fewer" };
-            return Err(Error::invalid(format!(
+            let error = Error::invalid(format!(
                 "INSERT into \"{}\" has {more} values than columns: {given} for {wanted}",
                 relation.name
             ))
-            .with_sqlstate("42601"));
+            .with_sqlstate("42601");
+            return Err(match (names, fields.get(..given)) {
+                (None, Some(first)) if given > 0 => {
+                    let first: Vec<_> = first.iter().map(|field| field.name().as_str()).collect();
+                    error.with_hint(format!(
+                        "name the columns that have values, the others take their defaults: INSERT INTO {} ({}) ...",
+                        relation.name,
+                        first.join(", ")
+                    ))
+                }
+                _ => error,
+            });
         }
         let mut sources = vec![None; fields.len()];
         for place in 0..wanted {

@@ -118,7 +118,8 @@ fn refuse_columns_of_query(reader: &Reader, definition: &Definition) -> Result<(
 /// `WITH [NO] DATA`, as PostgreSQL writes it; without data is not supported.
 fn with_data(reader: &mut Reader) -> Result<()> {
     if reader.at(&["WITH", "NO", "DATA"]) {
-        return Err(unsupported("WITH NO DATA is not supported", reader.position()));
+        return Err(unsupported("WITH NO DATA is not supported", reader.position())
+            .with_hint("a query that ends in LIMIT 0 gives the columns alone"));
     }
     reader.accept(&["WITH", "DATA"]);
     Ok(())
@@ -174,7 +175,8 @@ fn constraint(reader: &mut Reader, definition: &mut Definition) -> Result<bool> 
         return unsupported_constraint(reader);
     }
     if reader.at(&["LIKE"]) {
-        return Err(unsupported("LIKE in CREATE TABLE is not supported", at));
+        return Err(unsupported("LIKE in CREATE TABLE is not supported", at)
+            .with_hint("CREATE TABLE .. AS SELECT * FROM .. LIMIT 0 copies names and types"));
     }
     Ok(false)
 }

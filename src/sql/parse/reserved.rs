@@ -144,6 +144,22 @@ const NO_BARE_ALIAS: &[K] = &[
     K::QUALIFY,
 ];
 
+/// Words that are values of their own, without parentheses.
+const VALUES: &[K] = &[
+    K::CURRENT_CATALOG,
+    K::CURRENT_DATE,
+    K::CURRENT_TIME,
+    K::CURRENT_TIMESTAMP,
+    K::CURRENT_USER,
+    K::FALSE,
+    K::LOCALTIME,
+    K::LOCALTIMESTAMP,
+    K::NULL,
+    K::SESSION_USER,
+    K::TRUE,
+    K::USER,
+];
+
 /// Whether a keyword of sqlparser is only a name, between the tokens that stand before and behind it.
 ///
 /// What other engines have as operators and clauses is always a name, what needs an argument behind it without one.
@@ -151,6 +167,8 @@ pub(super) fn is_name(keyword: K, before: Option<&Token>, next: Option<&Token>) 
     let opens = next == Some(&Token::LParen);
     match keyword {
         K::DIV | K::MATCH | K::MEMBER | K::REGEXP | K::RLIKE | K::XOR | K::TOP => true,
+        // Behind a dot what is a value elsewhere is a name: `e.user.name`.
+        _ if VALUES.contains(&keyword) => before == Some(&Token::Period),
         K::CUBE | K::ROLLUP | K::OPERATOR | K::UNNEST => !opens,
         K::INTERVAL => {
             let is_type = match before {
@@ -177,7 +195,7 @@ pub(super) fn is_name(keyword: K, before: Option<&Token>, next: Option<&Token>) 
 
 /// The keywords that [`is_name`] may take for names.
 pub(super) fn may_be_name(keyword: K) -> bool {
-    matches!(
+    let has_rule = matches!(
         keyword,
         K::DIV
             | K::MATCH
@@ -191,7 +209,8 @@ pub(super) fn may_be_name(keyword: K) -> bool {
             | K::OPERATOR
             | K::UNNEST
             | K::INTERVAL
-    )
+    );
+    has_rule || VALUES.contains(&keyword)
 }
 
 /// Whether a comma before this word is the end of a list.

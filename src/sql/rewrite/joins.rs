@@ -4,7 +4,9 @@
 //! condition becomes one of the conditions of an inner or left join, marked by [`Marker::AsOf`]; the planner builds the
 //! join from there.
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins,
+};
 
 use super::build::{and, relation_name, take, using_columns};
 use super::marker::Marker;
@@ -46,10 +48,30 @@ fn joins(table: &mut TableWithJoins) -> Result<()> {
             }
             _ => {}
         }
+        check_condition(join)?;
         // Of more than one relation on the left, none is the one that USING means.
         left = None;
     }
     Ok(())
+}
+
+/// A join other than CROSS JOIN says what is joined by what: without it, it would pair every row with every row.
+fn check_condition(join: &Join) -> Result<()> {
+    match &join.join_operator {
+        JoinOperator::Join(JoinConstraint::None)
+        | JoinOperator::Inner(JoinConstraint::None)
+        | JoinOperator::Left(JoinConstraint::None)
+        | JoinOperator::LeftOuter(JoinConstraint::None)
+        | JoinOperator::Right(JoinConstraint::None)
+        | JoinOperator::RightOuter(JoinConstraint::None)
+        | JoinOperator::FullOuter(JoinConstraint::None)
+        | JoinOperator::LeftSemi(JoinConstraint::None)
+        | JoinOperator::LeftAnti(JoinConstraint::None) => {
+            let error = syntax("JOIN needs a condition: ON or USING", place(&join.relation));
+            Err(error.with_hint("CROSS JOIN pairs every row with every row"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An as-of join between relations of these names as a join ON the marked match condition and the other conditions.
