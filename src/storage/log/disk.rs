@@ -19,7 +19,7 @@ use crate::base::error::{Error, Result};
 use crate::base::vfs::{Vfs, VfsFile, VfsLock};
 use crate::storage::log::codec::Encoder;
 use crate::storage::log::frame::{
-    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, PAYLOAD_MAX, checksum,
+    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
 };
 use crate::storage::log::sync::{Syncer, Ticket};
 use crate::storage::log::{Log, LogRecord};
@@ -153,9 +153,24 @@ impl DiskLog {
             Ok(file)
         });
         let file = made.inspect_err(|_| drop(self.vfs.remove(path)))?;
+        self.point_at_next()?;
         self.syncer.begin(file.file.clone(), self.base + file.end);
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Says in the file before that it has a successor, which is safe by now.
+    fn point_at_next(&self) -> Result<()> {
+        let Chain { number, cut, check } = self.chain;
+        if number == 0 {
+            return Ok(());
+        }
+        let file = self.vfs.open(&name(number))?;
+        let mut header = [0; FILE_HEADER];
+        file.read_at(0, &mut header)?;
+        let salt = FileHeader::decode(&header)?.salt;
+        file.write_at(cut, &FrameHeader::empty(NEXT, cut, check, salt).encode(salt).0)?;
+        file.sync()
     }
 
     /// The file for a group of `epoch`; another one where this is full.
@@ -190,7 +205,7 @@ impl Log for DiskLog {
             return Ok(Ticket::default());
         };
         let safe = self.syncer.safe().saturating_sub(self.base);
-        file.put_group(self.epoch, safe, self.encoder.framed())?;
+        file.put_group(self.epoch, safe, self.encoder.framed()).inspect_err(|error| self.syncer.fail(error))?;
         self.encoder.clear();
         let end = self.base + file.end;
         self.syncer.wrote(end);
@@ -276,17 +291,8 @@ impl LogFile {
     }
 
     fn put_confirmation(&mut self) -> Result<()> {
-        let header = FrameHeader {
-            position: self.end,
-            length: 0,
-            payload: checksum(self.header.salt, &[]),
-            previous: self.previous,
-            epoch: 0,
-            safe: self.end,
-            kind: CONFIRM,
-            last: true,
-        };
-        let (bytes, check) = header.encode(self.header.salt);
+        let salt = self.header.salt;
+        let (bytes, check) = FrameHeader::empty(CONFIRM, self.end, self.previous, salt).encode(salt);
         self.file.write_at(self.end, &bytes)?;
         self.end += bytes.len() as u64;
         self.previous = check;

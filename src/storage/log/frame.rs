@@ -17,7 +17,8 @@
 //! A file is only ever added to. It counts as far as its successor says: the successor's `cut`, with the checksum of
 //! the frame that ends there as `check`. What lies behind the cut is nobody's; what was good of it stands in the
 //! successor again. The frames of an epoch are a group, the last of them marked; a group without its last is none. A
-//! frame of kind [`CONFIRM`] has no payload and stands between groups: it says that all before it was safe.
+//! frame of kind [`CONFIRM`] has no payload and stands between groups: it says that all before it was safe. One of kind
+//! [`NEXT`] stands at the cut, from when the successor was safe, so that a file that is lost is missed.
 
 use arrow::buffer::Buffer;
 
@@ -33,6 +34,8 @@ pub const PAYLOAD_MAX: usize = 16 << 20;
 pub const GROUP: u8 = 1;
 /// A frame that says only what was safe.
 pub const CONFIRM: u8 = 2;
+/// A frame that says that there is another file behind this one.
+pub const NEXT: u8 = 3;
 
 const MAGIC: &[u8; 8] = b"EDDYLOG\0";
 const FORMAT: u32 = 1;
@@ -116,13 +119,19 @@ pub struct FrameHeader {
     pub epoch: u64,
     /// Up to where the file was safe when it was made.
     pub safe: u64,
-    /// [`GROUP`] or [`CONFIRM`].
+    /// [`GROUP`], [`CONFIRM`] or [`NEXT`].
     pub kind: u8,
     /// Whether its group ends with it.
     pub last: bool,
 }
 
 impl FrameHeader {
+    /// A frame without payload at a position up to which all is safe.
+    pub fn empty(kind: u8, position: u64, previous: u32, salt: u32) -> Self {
+        let payload = checksum(salt, &[]);
+        FrameHeader { position, length: 0, payload, previous, epoch: 0, safe: position, kind, last: true }
+    }
+
     /// Its bytes, and the checksum that the next frame repeats.
     pub fn encode(&self, salt: u32) -> ([u8; FRAME_HEADER], u32) {
         let mut bytes = [0; FRAME_HEADER];
@@ -189,6 +198,8 @@ pub struct Scan {
     pub is_confirmed: bool,
     /// Frames that stand behind the first bad place.
     pub beyond: usize,
+    /// Whether the file says that there is another one.
+    pub has_next: bool,
     /// Whether a group began behind the good part and has no end.
     pub is_torn: bool,
 }
@@ -226,6 +237,7 @@ pub fn scan(file: &[u8], salt: u32, cut: Option<u64>) -> Scan {
         }
         scan.safe = scan.safe.max(header.safe);
         (position, previous) = (start + payload.len(), check);
+        scan.has_next |= header.kind == NEXT;
         scan.is_confirmed = header.kind == CONFIRM && header.safe == header.position;
         if header.kind == GROUP {
             open.push((header, payload));

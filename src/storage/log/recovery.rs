@@ -44,6 +44,9 @@ pub fn recover(
     let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
         return Err(damaged(&format!("\"{DIRECTORY}\" has no file: the log of the database is lost")));
     };
+    if first != 1 {
+        return Err(damaged(&format!("\"{}\" is missing", name(1).display())));
+    }
     if let Some(gap) = (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected)) {
         return Err(damaged(&format!("\"{}\" is missing", name(gap).display())));
     }
@@ -164,6 +167,9 @@ impl Reader<'_> {
             let what = format!("it is damaged at byte {end}, and was safe up to {}", scan.safe);
             return Err(in_file(&name(number), &damaged(&what)));
         };
+        if scan.has_next {
+            return Err(damaged(&format!("\"{}\", which followed \"{}\", is missing", name(number + 1).display(), name(number).display())));
+        }
         self.apply(number, &scan.groups, apply)?;
         let mut notices = Vec::new();
         if scan.beyond > 0 || scan.is_torn {

@@ -55,7 +55,12 @@ impl Syncer {
         self.state.lock().safe
     }
 
-    /// An error if a sync has failed.
+    /// A write failed: nothing behind it is ever safe.
+    pub fn fail(&self, error: &Error) {
+        self.state.lock().failure.get_or_insert_with(|| error.message().to_string());
+    }
+
+    /// An error if a write or a sync has failed.
     pub fn check(&self) -> Result<()> {
         self.state.lock().check()
     }
@@ -101,20 +106,20 @@ impl Syncer {
     pub fn serve(&self, interval: Option<Duration>) {
         let mut state = self.state.lock();
         while !state.is_closed {
-            let wanted = match interval {
-                Some(_) => state.written,
-                None => state.wanted,
-            };
+            let wanted = if interval.is_some() { state.written } else { state.wanted };
             if wanted > state.safe && state.failure.is_none() {
                 drop(state);
                 // A failure is remembered, and told to whoever writes next.
                 let _ = self.wait(wanted);
                 state = self.state.lock();
+                if interval.is_none() {
+                    continue;
+                }
             }
             match interval {
+                _ if state.is_closed => {}
                 Some(interval) => drop(self.changed.wait_for(&mut state, interval)),
-                None if state.wanted <= state.safe || state.failure.is_some() => self.changed.wait(&mut state),
-                None => {}
+                None => self.changed.wait(&mut state),
             }
         }
     }
