@@ -113,6 +113,7 @@ pub fn reword(message: &str) -> String {
         text = text.replace(label, "");
     }
     let text = words(text.trim_end_matches(['.', ' ', '\n']), 0);
+    let text = text.replace(" a INTE", " an INTE");
     let text = lower_first(text.trim());
     bad_value(&text).unwrap_or(text)
 }
@@ -322,6 +323,7 @@ mod tests {
             ("eddy_canonical(t.a + Float64(1)) < $__now", "t.a + 1 < now()"),
             ("Timestamp(µs, \"UTC\") and Interval(MonthDayNano)", "TIMESTAMPTZ and INTERVAL"),
             ("Internal error: oops. This issue was likely caused by a bug in DataFusion's code.", "oops"),
+            ("Expected a Int32 or a Interval(MonthDayNano)", "expected an INTEGER or an INTERVAL"),
             ("no column __excluded_b", "no column excluded.b"),
         ];
         for (given, expected) in cases {

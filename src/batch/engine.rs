@@ -24,6 +24,7 @@ use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::batch::empty_sorts::DropEmptySorts;
 use crate::batch::fenced_limits::{FenceLimits, UnfenceLimits, keep_sorts};
 use crate::batch::join_keys::name_keys;
 use crate::batch::orders::part_orders;
@@ -36,6 +37,7 @@ use crate::batch::unassumed::Unassume;
 use crate::operator::error::from_datafusion;
 use crate::plan::context::Parameters;
 use crate::plan::functions;
+use crate::plan::functions::clock::with_now;
 use crate::plan::query::Query;
 use crate::plan::rewrite::parameters::bind;
 use crate::plan::shared::{self, SharedRows};
@@ -213,6 +215,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules.insert(0, Arc::new(FenceLimits));
     rules.insert(0, Arc::new(Unassume));
     rules.push(Arc::new(UnfenceLimits));
+    rules.push(Arc::new(DropEmptySorts));
     rules
 }
 
@@ -239,7 +242,7 @@ fn logical_text(plan: &LogicalPlan) -> Result<String> {
     for rows in shared::in_order(plan).map_err(from_datafusion)? {
         text += &format!("{}:\n{}\n", rows.id(), indented(&rows.plan().display_indent().to_string()).trim_end());
     }
-    Ok(text + &plan.display_indent().to_string())
+    Ok(with_now(&(text + &plan.display_indent().to_string())))
 }
 
 fn indented(text: &str) -> String {

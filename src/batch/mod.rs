@@ -8,6 +8,7 @@
 //! - `runtime`: the threads.
 //! - `join_keys`: names for join keys that are computed.
 //! - `leaf`: the face of what reads rows.
+//! - `empty_sorts`: sorts of rows without columns, left out.
 //! - `fenced_limits`: limits that keep their order.
 //! - `orders`: aggregates of one node in several orders.
 //! - `pass_through`: the face of what hands rows on and says less of them.
@@ -17,6 +18,7 @@
 //! - `unassumed`: what is known of rows, forgotten where it no longer holds.
 //! - [`scan`]: relations and other rows as DataFusion sources.
 
+mod empty_sorts;
 pub mod engine;
 mod fenced_limits;
 mod join_keys;

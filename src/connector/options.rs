@@ -326,7 +326,9 @@ fn expect_for(given: &[String], format: FileFormat, known: impl Fn(&str) -> bool
     match given.iter().find(|key| !known(key)) {
         None => Ok(()),
         Some(key) => {
-            let error = Error::invalid(format!("option \"{key}\" means nothing for a {} file", format.name()));
+            let name = format.name();
+            let article = if name.starts_with('A') { "an" } else { "a" };
+            let error = Error::invalid(format!("option \"{key}\" means nothing for {article} {name} file"));
             Err(error.with_sqlstate("22023").with_hint("leave it out"))
         }
     }

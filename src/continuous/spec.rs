@@ -20,6 +20,7 @@ use crate::catalog::relation::{RelationId, RelationKind};
 use crate::operator::accumulator::{AggregateFunction, Fraction};
 use crate::operator::join::{Alone, JoinKind, SideColumn};
 use crate::operator::unnest::EmptyLists;
+use crate::plan::functions::clock::with_now;
 
 /// A continuous query, ready to run.
 #[derive(Debug, Clone)]
@@ -297,7 +298,7 @@ impl CircuitSpec {
             let _ = writeln!(text, "  [{}]", self.note(index, stats));
             open.extend(node.inputs.iter().rev().map(|&input| (input, depth + 1)));
         }
-        text
+        with_now(&text)
     }
 
     fn note(&self, index: usize, stats: Option<&[NodeStats]>) -> String {

@@ -12,7 +12,8 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
+    DataType, Date32Type, Decimal128Type, Fields, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -128,6 +129,7 @@ pub fn assign(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>) ->
 
 /// [`assign`] in a session whose time zone is `zone`: texts and timestamps without a zone stand in it.
 pub fn assign_in(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>, zone: &Zone) -> Result<ArrayRef> {
+    expect_fields(array.data_type(), data_type)?;
     let cast = if array.data_type() == data_type {
         array.clone()
     } else if is_of_time(array.data_type(), data_type) {
@@ -153,6 +155,34 @@ pub fn assign_in(array: &ArrayRef, data_type: &DataType, domain: Option<Domain>,
         Some(domain) => domain.store(&cast),
         None => canonical_array(&cast, data_type),
     }
+}
+
+/// Refuses a struct with a field that the column has not. The fields of `row(..)` have no names of their own: these go
+/// by their places, and there must be as many.
+fn expect_fields(from: &DataType, to: &DataType) -> Result<()> {
+    match (from, to) {
+        (DataType::List(from), DataType::List(to)) => expect_fields(from.data_type(), to.data_type()),
+        (DataType::Struct(from), DataType::Struct(to)) => {
+            let unnamed = from.iter().enumerate().all(|(place, field)| *field.name() == format!("c{place}"));
+            if unnamed && from.iter().all(|field| to.find(field.name()).is_none()) {
+                return match from.len() == to.len() {
+                    true => Ok(()),
+                    false => Err(other_fields(format!("the row has {} fields for {}", from.len(), to.len()), to)),
+                };
+            }
+            from.iter().try_for_each(|field| match to.find(field.name()) {
+                Some((_, own)) => expect_fields(field.data_type(), own.data_type()),
+                None => Err(other_fields(format!("the column has no field \"{}\"", field.name()), to)),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn other_fields(message: String, to: &Fields) -> Error {
+    let names: Vec<String> = to.iter().map(|field| format!("\"{}\"", field.name())).collect();
+    let error = Error::new(ErrorKind::Type, message).with_sqlstate("42804");
+    error.with_hint(format!("its fields are {}", names.join(", ")))
 }
 
 macro_rules! from_values {

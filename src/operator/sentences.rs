@@ -33,9 +33,22 @@ fn call(message: &str) -> Option<Error> {
     Some(error.with_hint("there is one of that name with other arguments: cast them, or give as many as it takes"))
 }
 
-/// A subscript that is no integer; to DataFusion it is the argument of a function.
+/// What the call of a slice with wrong arguments is said to be.
+const SLICE: &str = "No function matches the given name and argument types 'array_slice(";
+
+/// A subscript that is no integer, or of what is no list; to DataFusion it is the argument of a function.
 fn subscript(message: &str) -> Option<Error> {
     const CALL: &str = "No function matches the given name and argument types 'array_element(";
+    if let Some(types) = between(message, CALL, ")'. You might").or_else(|| between(message, SLICE, ")'. You might"))
+        && !types.starts_with("List(")
+        && let Some((of, _)) = types.split_once(", ")
+    {
+        let error = error(ErrorKind::Type, "42804", format!("{} has no subscripts: it is no list", reword(of)))?;
+        return Some(match of.starts_with("Utf8") {
+            true => error.with_hint("substring(text, start, length) takes a part of a text"),
+            false => error,
+        });
+    }
     let (_, subscript) = between(message, CALL, ")'. You might")?.split_once("), ")?;
     error(ErrorKind::Type, "42804", format!("the subscript of a list must be an integer, not {}", reword(subscript)))
 }
@@ -52,6 +65,20 @@ fn argument(message: &str) -> Option<Error> {
     }
     if message.contains("unnest() can only be applied to") {
         return error(ErrorKind::Type, "42883", "unnest() takes a list");
+    }
+    if message.contains("only support Literal types for field at idx")
+        || message.contains("xpected a signed integer literal")
+    {
+        let message = "the numbers given to a window function must be constants";
+        return Some(error(ErrorKind::Unsupported, "0A000", message)?.with_hint("write the number out"));
+    }
+    if message.contains("frame offsets for ROWS / GROUPS must be") {
+        let message = "the offset of a ROWS or GROUPS frame must be a number that is not negative, and written out";
+        return error(ErrorKind::Unsupported, "0A000", message);
+    }
+    if message.contains("frame offsets for RANGE must be") {
+        let message = "the offset of a RANGE frame must be a number or an interval that is written out";
+        return error(ErrorKind::Unsupported, "0A000", message);
     }
     if let Some((_, data_type)) = message.split_once("Expected LIMIT to be an integer or null, but got ") {
         return error(ErrorKind::Type, "42804", format!("LIMIT must be an integer, not {}", reword(data_type)));
@@ -122,6 +149,12 @@ fn misplaced(message: &str) -> Option<Error> {
     }
     if message.contains("cannot contain window function calls") {
         return invalid("42803", "an aggregate cannot contain a window function");
+    }
+    if let Some(condition) = between(message, "HAVING clause references: ", " must appear in the GROUP BY clause")
+        && !message.contains(" BETWEEN ")
+    {
+        let message = format!("{} in HAVING must be in GROUP BY or inside an aggregate function", reword(condition));
+        return Some(invalid("42803", &message)?.with_hint("WHERE chooses among rows"));
     }
     if message.contains("HAVING clause references:") && message.contains(" BETWEEN ") {
         return invalid("42P20", "window functions are not allowed in HAVING");
@@ -212,7 +245,7 @@ fn shape(message: &str) -> Option<Error> {
         }
     }
     if let Some(name) = message.split_once("nvalid qualifier ").map(|(_, name)| name.trim()) {
-        return missing("42P01", format!("\"{name}\" is not in FROM"));
+        return missing("42P01", format!("missing FROM-clause entry for table \"{name}\""));
     }
     if let Some(name) = between(message, "The window ", " is not defined") {
         return missing("42704", format!("window \"{name}\" does not exist"));

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
-use sqlparser::ast::{Expr, Ident, Query};
+use sqlparser::ast::{Expr, Ident, Query, TableFactor, Visitor};
 use sqlparser::tokenizer::Location;
 
 use crate::base::error::{Error, ErrorKind, Position};
@@ -15,7 +15,9 @@ use crate::catalog::suggest::nearest;
 use crate::operator::error::from_datafusion;
 use crate::plan::functions::FunctionRegistry;
 use crate::sql::name::normal;
-use crate::sql::walk::{expressions, relations};
+use crate::sql::rewrite::OWN_NAME;
+use crate::sql::rewrite::build::relation_name;
+use crate::sql::walk::{expressions, relations, walk};
 
 /// The same error in our terms, with a hint where a name was not found.
 pub(crate) fn plan_error(error: DataFusionError, functions: &FunctionRegistry) -> Error {
@@ -91,6 +93,10 @@ fn missing_function(error: &DataFusionError) -> Option<String> {
 
 /// The error with the place of the relation or column that does not exist, if it is about one and does not say where.
 pub(crate) fn placed(error: Error, query: &Query) -> Error {
+    let error = match missing_relation(&error, query) {
+        Some(better) => better,
+        None => error,
+    };
     if error.position().is_some() {
         return error;
     }
@@ -112,6 +118,67 @@ pub(crate) fn placed(error: Error, query: &Query) -> Error {
     match at.break_value().and_then(position) {
         Some(at) => error.at(at),
         None => error,
+    }
+}
+
+/// The error for `u.x` where no relation in FROM is called `u`: DataFusion misses the column alone.
+fn missing_relation(error: &Error, query: &Query) -> Option<Error> {
+    let column = error.message().strip_prefix("column \"")?.strip_suffix("\" does not exist")?;
+    let relation = column.rsplit_once('.')?.0;
+    if relation.starts_with(OWN_NAME) {
+        return None;
+    }
+    let mut search = Factors { relation, is_called: false, other_name: None };
+    let _ = walk(query, &mut search);
+    let better = match search {
+        Factors { is_called: true, .. } => return None,
+        Factors { other_name: Some(alias), .. } => {
+            let message = format!("invalid reference to FROM-clause entry for table \"{relation}\"");
+            Error::new(ErrorKind::NotFound, message).with_hint(format!("it is called \"{alias}\" here"))
+        }
+        _ => {
+            let message = format!("missing FROM-clause entry for table \"{relation}\"");
+            Error::new(ErrorKind::NotFound, message)
+        }
+    };
+    let better = better.with_sqlstate("42P01");
+    let at = expressions(query, |expr| match expr {
+        Expr::CompoundIdentifier(parts) if matches!(parts.as_slice(), [owner, _] if normal(owner) == relation) => {
+            stop_at(parts.first(), relation)
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    let at = at.break_value().and_then(position).or(error.position());
+    Some(match at {
+        Some(at) => better.at(at),
+        None => better,
+    })
+}
+
+/// Looks for a relation in FROM that is called so.
+struct Factors<'a> {
+    relation: &'a str,
+    is_called: bool,
+    /// What it is called, if it is in FROM under another name.
+    other_name: Option<String>,
+}
+
+impl Visitor for Factors<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let own = match factor {
+            TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()).map(normal),
+            _ => None,
+        };
+        let is_own = own.as_deref() == Some(self.relation);
+        match relation_name(factor).map(|name| normal(&name)) {
+            Some(name) if name == self.relation => self.is_called = true,
+            Some(name) if is_own => self.other_name = Some(name),
+            Some(_) => {}
+            None => self.is_called |= is_own || matches!(factor, TableFactor::NestedJoin { alias: Some(_), .. }),
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::plan::context::PlanContext;
 use crate::plan::query::{Query, plan_with};
 use crate::plan::rewrite::root::Target;
 use crate::plan::source::ROW_ID;
+use crate::sql::name::normal;
 use crate::sql::rewrite::build;
 use crate::sql::rewrite::marker::Marker;
 
@@ -101,6 +102,12 @@ fn select(
     others: &[TableWithJoins],
     selection: Option<&ast::Expr>,
 ) -> Result<ast::Query> {
+    let name = build::relation_name(&target.relation);
+    let mut factors = others.iter().flat_map(|table| std::iter::once(&table.relation).chain(joined(table)));
+    if let Some(name) = name.filter(|name| factors.any(|other| is_called(other, name))) {
+        let error = Error::invalid(format!("table name \"{}\" specified more than once", normal(&name)));
+        return Err(error.with_sqlstate("42712").with_hint("give one of them another name with AS"));
+    }
     let mut query = *build::template()?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         let named = |(expr, name)| ast::SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
@@ -109,4 +116,12 @@ fn select(
         select.selection = selection.cloned();
     }
     Ok(query)
+}
+
+fn joined(table: &TableWithJoins) -> impl Iterator<Item = &ast::TableFactor> {
+    table.joins.iter().map(|join| &join.relation)
+}
+
+fn is_called(factor: &ast::TableFactor, name: &Ident) -> bool {
+    build::relation_name(factor).is_some_and(|other| normal(&other) == normal(name))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::execution::FunctionRegistry as DataFusionRegistry;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -50,10 +51,27 @@ use crate::plan::rules::lateral::join_lateral;
 use crate::plan::rules::push_down_filter::push_down;
 use crate::plan::rules::simplify::Simplify;
 use crate::plan::rules::single_row_join::SingleRowJoin;
+use crate::plan::walk::{WalkDeep, any_expression, any_node};
 
 /// Turns `grouping(x)` into a question to the number of the grouping set, while `x` still stands as it was written.
 pub(crate) fn resolve_grouping(plan: LogicalPlan, functions: &FunctionRegistry) -> DataFusionResult<LogicalPlan> {
-    ResolveGroupingFunction::new().analyze(plan, functions.options())
+    let asks = |node: &LogicalPlan| match node {
+        LogicalPlan::Aggregate(_) => any_expression(node, |expr| match expr {
+            Expr::AggregateFunction(call) => call.func.name() == "grouping",
+            _ => false,
+        }),
+        _ => Ok(false),
+    };
+    if !any_node(&plan, asks)? {
+        return Ok(plan);
+    }
+    // A window keeps the columns of its input: also that number, which the rule takes from it.
+    let plan = ResolveGroupingFunction::new().analyze(plan, functions.options())?;
+    let resolved = plan.transform_up_deep(|node| match node {
+        LogicalPlan::Window(_) => node.recompute_schema().map(Transformed::yes),
+        other => Ok(Transformed::no(other)),
+    });
+    resolved.data()
 }
 
 /// Settles types and grouping functions.

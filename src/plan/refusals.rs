@@ -183,17 +183,23 @@ pub(crate) fn refuse_casts(plan: &LogicalPlan) -> Result<()> {
 
 /// A subquery that is left after decorrelation could only be run once for every row.
 pub(crate) fn refuse_subqueries(plan: &LogicalPlan) -> Result<()> {
-    let mut left = false;
+    let (mut left, mut in_limit) = (false, false);
     plan.apply(|node| {
+        let before = left;
         node.apply_expressions(|expr| {
             left |= expr.exists(|expr| Ok(is_subquery(expr)))?;
             Ok(TreeNodeRecursion::Continue)
         })?;
+        in_limit |= left && !before && matches!(node, LogicalPlan::Limit(_));
         left |= matches!(node, LogicalPlan::Subquery(_));
         Ok(if left { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })
     .map_err(from_datafusion)?;
     match left {
+        true if in_limit => {
+            let error = Error::unsupported("subqueries are not supported in LIMIT and OFFSET");
+            Err(error.with_hint("give a number or a parameter, or choose rows by row_number()"))
+        }
         true => Err(not_decorrelated()),
         false => Ok(()),
     }

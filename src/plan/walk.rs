@@ -93,10 +93,18 @@ pub(crate) fn rewrite_node(
     node: LogicalPlan,
     rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
+    map_outputs(node, &mut |expr| Walk::transform_up(expr, &mut *rewrite))
+}
+
+/// Puts others in the place of the expressions of one node; outputs keep their names.
+pub(crate) fn map_outputs(
+    node: LogicalPlan,
+    change: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&node);
     let mut named = |expr: Expr| {
         let name = names.save(&expr);
-        Ok(Walk::transform_up(expr, &mut *rewrite)?.update_data(|expr| name.restore(expr)))
+        Ok(change(expr)?.update_data(|expr| name.restore(expr)))
     };
     let node = node.map_expressions(|expr| match expr {
         // A grouping set has no name; the keys in it have.

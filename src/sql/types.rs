@@ -6,6 +6,7 @@
 //! `DECIMAL(38,10)`, which loses least: 28 digits before the point hold every BIGINT, ten behind it every currency and
 //! most measurements. Precisions of times and timestamps are accepted and not enforced.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
@@ -100,7 +101,7 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType> {
 }
 
 fn struct_fields(fields: &[ast::StructField]) -> Result<Fields> {
-    fields
+    let fields: Fields = fields
         .iter()
         .map(|field| {
             let name = match &field.field_name {
@@ -111,7 +112,22 @@ fn struct_fields(fields: &[ast::StructField]) -> Result<Fields> {
             Ok(Arc::new(Field::new(name, column_type(&field.field_type)?, true)))
         })
         .collect::<Result<Vec<_>>>()
-        .map(Fields::from)
+        .map(Fields::from)?;
+    expect_fields_once(fields.iter().map(|field| field.name().as_str()))?;
+    Ok(fields)
+}
+
+/// Refuses two fields of one name: a name would not say which is meant.
+pub(crate) fn expect_fields_once<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let mut names = names;
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => {
+            let error = Error::invalid(format!("field \"{name}\" of a STRUCT is given more than once"));
+            Err(error.with_sqlstate("42701").with_hint("give one of them another name"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Names that sqlparser does not know.

@@ -1,11 +1,13 @@
 //! Intervals: months, days and microseconds, which PostgreSQL keeps apart because neither has a fixed length.
 //!
-//! Text is read in PostgreSQL's verbose form (`1 year 2 mons -3 days 04:05:06.7`), in SQL's (`1-2`, `3 04:05`) and in
-//! ISO 8601 (`P1Y2M3DT4H5M6S`), with fractions, which flow down into the smaller fields. Two intervals are compared by
-//! their lengths, a month being 30 days and a day 24 hours. What leaves the range is an error, never another interval.
+//! How text is read is said in `read`. Two intervals are compared by their lengths, a month being 30 days and a day 24
+//! hours. What leaves the range is an error, never another interval.
+
+mod read;
 
 use arrow::datatypes::IntervalMonthDayNano;
 
+pub use self::read::{parse, parse_between};
 use super::text::{Fraction, append, write_fraction};
 use super::{DAY, HOUR, MINUTE, SECOND};
 use crate::base::error::{Error, Result};
@@ -253,235 +255,6 @@ fn out_of_range() -> Error {
     Error::data("interval out of range").with_sqlstate("22008")
 }
 
-/// An interval that is being read, field by field.
-#[derive(Default)]
-struct Fields {
-    months: i128,
-    days: i128,
-    micros: i128,
-}
-
-/// A decimal number as it is written: whole part and fraction apart, so that whole parts stay exact.
-#[derive(Clone, Copy)]
-struct Number {
-    negative: bool,
-    whole: i128,
-    fraction: f64,
-}
-
-impl Number {
-    fn parse(text: &str) -> Option<Number> {
-        let (negative, digits) = match text.as_bytes().first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + fraction.len() == 0 || !all_digits(whole) || !all_digits(fraction) || whole.len() > 20 {
-            return None;
-        }
-        let whole = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let fraction = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
-        Some(Number { negative, whole, fraction })
-    }
-
-    fn signed(self, value: i128) -> i128 {
-        if self.negative { -value } else { value }
-    }
-}
-
-impl Fields {
-    fn add(&mut self, number: Number, unit: Unit) {
-        if let Some(months) = unit.months() {
-            self.months += number.signed(number.whole * i128::from(months));
-            let fraction = number.fraction * months as f64;
-            if unit == Unit::Month {
-                self.add_days(number, fraction * 30.0);
-            } else {
-                self.months += number.signed(fraction.round_ties_even() as i128);
-            }
-        } else if let Some(micros) = unit.micros() {
-            let rest = (number.fraction * micros as f64).round_ties_even() as i128;
-            self.micros += number.signed(number.whole * i128::from(micros) + rest);
-        } else {
-            let length = if unit == Unit::Week { 7 } else { 1 };
-            self.days += number.signed(number.whole * length);
-            self.add_days(number, number.fraction * length as f64);
-        }
-    }
-
-    /// Adds days that may have a fraction, which becomes time.
-    fn add_days(&mut self, number: Number, days: f64) {
-        self.days += number.signed(days.trunc() as i128);
-        self.micros += number.signed((days.fract() * DAY as f64).round_ties_even() as i128);
-    }
-}
-
-/// The interval that a text stands for; a number without a unit counts in `default`.
-pub fn parse(text: &str, default: Unit) -> Result<Interval> {
-    let fields = match text.trim().strip_prefix(['P', 'p']) {
-        Some(iso) => parse_iso(iso),
-        None => parse_verbose(text, default),
-    };
-    let fields = fields.ok_or_else(|| invalid(text))?;
-    Interval::new(fields.months, fields.days, fields.micros)
-        .map_err(|_| Error::data(format!("interval field value out of range: \"{text}\"")).with_sqlstate("22015"))
-}
-
-fn invalid(text: &str) -> Error {
-    if matches!(text.trim().to_ascii_lowercase().as_str(), "infinity" | "-infinity" | "+infinity" | "inf" | "-inf") {
-        return Error::unsupported("infinity is not supported for type interval");
-    }
-    Error::data(format!("invalid input syntax for type interval: \"{text}\""))
-        .with_sqlstate("22007")
-        .with_hint("for example '1 day 02:03:04' or 'P1DT2H'")
-}
-
-/// PostgreSQL's verbose form and SQL's: numbers with units, `hh:mm:ss`, `y-m`, `ago`.
-fn parse_verbose(text: &str, default: Unit) -> Option<Fields> {
-    let mut fields = Fields::default();
-    let mut any = false;
-    let mut rest = text.trim();
-    rest = rest.strip_prefix('@').unwrap_or(rest).trim_start();
-    let mut ago = false;
-    while !rest.is_empty() {
-        if ago {
-            return None;
-        }
-        if rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            let (word, after) = take(rest, |c| c.is_ascii_alphabetic());
-            ago = any && word.eq_ignore_ascii_case("ago");
-            if !ago {
-                return None;
-            }
-            rest = after.trim_start();
-            continue;
-        }
-        let (number, after) = take(rest, |c| c.is_ascii_digit() || matches!(c, '.' | ':' | '-' | '+'));
-        let (word, next) = take(after.trim_start(), |c| c.is_ascii_alphabetic());
-        let is_unit = !word.is_empty() && !word.eq_ignore_ascii_case("ago");
-        if number.contains(':') {
-            fields.micros += clock(number)?;
-            rest = after;
-        } else if number.get(1..).is_some_and(|rest| rest.contains('-')) {
-            fields.months += years_months(number)?;
-            rest = after;
-        } else if is_unit {
-            fields.add(Number::parse(number)?, Unit::named(word)?);
-            rest = next;
-        } else {
-            // SQL's `3 04:05:06` and `3 04` to the hour: a number before a time is days.
-            let next = after.trim_start();
-            let before_hours = default == Unit::Hour && next.starts_with(|c: char| c.is_ascii_digit());
-            let unit = if next.contains(':') || before_hours { Unit::Day } else { default };
-            fields.add(Number::parse(number)?, unit);
-            rest = after;
-        }
-        any = true;
-        rest = rest.trim_start().trim_start_matches(',').trim_start();
-    }
-    if ago {
-        fields = Fields { months: -fields.months, days: -fields.days, micros: -fields.micros };
-    }
-    any.then_some(fields)
-}
-
-fn take(text: &str, accept: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(|c| !accept(c)).unwrap_or(text.len()))
-}
-
-/// `[-]hh:mm[:ss[.ffffff]]` in microseconds; `mm:ss.ffffff` where the second part has a fraction.
-fn clock(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let parts: Vec<&str> = digits.split(':').collect();
-    let units = match parts.as_slice() {
-        [_, second] if second.contains('.') => [Unit::Minute, Unit::Second, Unit::Second],
-        [_, _] | [_, _, _] => [Unit::Hour, Unit::Minute, Unit::Second],
-        _ => return None,
-    };
-    let mut fields = Fields::default();
-    for (at, (part, unit)) in parts.iter().zip(units).enumerate() {
-        let number = if part.is_empty() { None } else { Number::parse(part) }?;
-        let last = at + 1 == parts.len();
-        if !part.starts_with(|c: char| c.is_ascii_digit())
-            || (at > 0 && number.whole >= 60)
-            || (!last && part.contains('.'))
-        {
-            return None;
-        }
-        fields.add(number, unit);
-    }
-    Some(if negative { -fields.micros } else { fields.micros })
-}
-
-/// `[-]years-months` in months.
-fn years_months(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (years, months) = digits.split_once('-')?;
-    let number = |text: &str| text.parse::<u32>().ok().map(i128::from);
-    let (years, months) = (number(years)?, number(months)?);
-    let total = years * 12 + months;
-    (months < 12).then_some(if negative { -total } else { total })
-}
-
-/// What follows the `P` of ISO 8601: designators (`1Y2M3DT4H`) or the alternative form (`0001-02-03T04:05:06`).
-fn parse_iso(text: &str) -> Option<Fields> {
-    let mut fields = Fields::default();
-    let (date, time) = match text.split_once(['T', 't']) {
-        Some((date, time)) if !time.is_empty() => (date, time),
-        Some(_) => return None,
-        None => (text, ""),
-    };
-    if date.is_empty() && time.is_empty() {
-        return None;
-    }
-    if date.get(1..).is_some_and(|rest| rest.contains('-')) && date.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
-        for (part, unit) in date.splitn(3, '-').zip([Unit::Year, Unit::Month, Unit::Day]) {
-            fields.add(Number::parse(part)?, unit);
-        }
-    } else {
-        designators(&mut fields, date, |c| {
-            Some(match c {
-                'y' => Unit::Year,
-                'm' => Unit::Month,
-                'w' => Unit::Week,
-                'd' => Unit::Day,
-                _ => return None,
-            })
-        })?;
-    }
-    if time.contains(':') {
-        fields.micros += clock(time)?;
-    } else {
-        designators(&mut fields, time, |c| {
-            Some(match c {
-                'h' => Unit::Hour,
-                'm' => Unit::Minute,
-                's' => Unit::Second,
-                _ => return None,
-            })
-        })?;
-    }
-    Some(fields)
-}
-
-fn designators(fields: &mut Fields, mut text: &str, unit: impl Fn(char) -> Option<Unit>) -> Option<()> {
-    while !text.is_empty() {
-        let (number, rest) = take(text, |c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+'));
-        let letter = rest.chars().next()?;
-        fields.add(Number::parse(number)?, unit(letter.to_ascii_lowercase())?);
-        text = rest.get(letter.len_utf8()..)?;
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -512,6 +285,20 @@ mod tests {
             ("1h30m", "01:30:00"),
             ("100:00:00", "100:00:00"),
             ("1 week", "7 days"),
+            ("1 minute 2", "00:01:02"),
+            ("3 4 hours", "3 days 04:00:00"),
+            ("1-2 3 4:05", "1 year 2 mons 3 days 04:05:00"),
+            ("1 year 1-2", "2 years 2 mons"),
+            ("1 week 2 days", "9 days"),
+            ("1 second 2 ms", "00:00:01.002"),
+            ("123 11", "22007"),
+            ("3 1 mon", "22007"),
+            ("1 day 2 days", "22007"),
+            ("1 hour 2:03", "22007"),
+            ("1.5 seconds 2 ms", "22007"),
+            ("123 2:03 -2:04", "22007"),
+            ("ago", "22007"),
+            ("1 day ago 2", "22007"),
             ("", "22007"),
             ("x", "22007"),
             ("1 foo", "22007"),

@@ -417,7 +417,7 @@ fn a_relation_may_be_called_like_a_column() {
     assert_eq!(world.sorted("SELECT id FROM b WHERE EXISTS (SELECT 1 FROM t WHERE t.a = b.id AND b = 'z')"), ["2"]);
     let lateral = "SELECT id, n FROM b, LATERAL (SELECT count(*) AS n FROM t WHERE t.a = b.id) AS s";
     assert_eq!(world.sorted(lateral), ["1 3", "2 1"]);
-    assert_eq!(world.error("SELECT b.id FROM t").sqlstate(), "42703");
+    assert_eq!(world.error("SELECT b.id FROM t").sqlstate(), "42P01");
 }
 
 #[test]

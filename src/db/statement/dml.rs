@@ -4,18 +4,18 @@
 //! it again when what it read has changed. It never touches state.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use sqlparser::ast;
+use sqlparser::ast::{self, Spanned};
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::time::zone::Zone;
-use crate::base::types::sql_type_name;
 use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId};
@@ -24,6 +24,7 @@ use crate::db::names::{column_of, mutable, writable};
 use crate::db::read::Reader;
 use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
+use crate::db::statement::literals;
 use crate::db::table::not_null_violation;
 use crate::db::transaction::Overlays;
 use crate::db::value::assign_in;
@@ -31,9 +32,10 @@ use crate::db::version::Version;
 use crate::db::write::{Replacer, Upsert, Write};
 use crate::plan::context::Parameters;
 use crate::sql;
+use crate::sql::error::{located, position};
 use crate::sql::name::Name;
 use crate::sql::statement::{Assignment, ConflictAction, Delete, Insert, InsertSource, OnConflict, Update, is_default};
-use crate::sql::walk::expressions_mut;
+use crate::sql::walk::{expressions_mut, relations};
 use crate::state::row_arena::RowArena;
 
 /// A statement that changes rows.
@@ -110,9 +112,10 @@ impl Modification {
             }
             InsertSource::Query(query) => {
                 let query = self.with_defaults(query, insert, &relation)?;
-                let planned = reader.plan(&query)?;
+                let of_column = |error| literals::of_column(error, &query, &insert.columns, &relation, reader);
+                let planned = reader.plan(&query).map_err(of_column)?;
                 let names = planned.schema.fields().iter().map(|field| field.name().clone()).collect();
-                (reader.collect(&planned)?, planned.relations.clone(), names)
+                (reader.collect(&planned).map_err(of_column)?, planned.relations.clone(), names)
             }
         };
         let explicit = match (&insert.source, insert.by_name) {
@@ -147,7 +150,7 @@ impl Modification {
         let width = values.rows.first().map_or(0, |row| row.content.len());
         for position in 0..width {
             if let Some(field) = relation.schema.fields().get(column_at(position)?) {
-                type_literals(values, position, field.data_type());
+                literals::type_column(values, position, field.data_type());
             }
         }
         Ok(query)
@@ -362,6 +365,12 @@ fn conflict_query(
         };
     }
     values.push(selection.cloned().map_or_else(|| sql::parse_expression("true"), Ok)?);
+    // The query is one over the rows in conflict alone: it would not see other rows, nor other relations.
+    if let ControlFlow::Break(at) = relations(&values, |name| ControlFlow::Break(name.span().start)) {
+        let error = Error::unsupported("subqueries that read relations are not supported in ON CONFLICT DO UPDATE");
+        let error = error.with_hint("compute the value in the query that is inserted, and take it from excluded");
+        return Err(located(error, position(at)));
+    }
     values.push(sql::parse_expression("__row")?);
     expressions_mut(&mut values, |expr| {
         if let ast::Expr::CompoundIdentifier(parts) = expr
@@ -392,71 +401,6 @@ fn split_conflict_result(relation: &Relation, all: &RecordBatch, zone: &Zone) ->
     let keep = if keep.null_count() > 0 { compute::prep_null_mask_filter(&keep) } else { keep };
     let rows = shape_batch(relation, &all, &(0..width).map(Some).collect::<Vec<_>>(), &vec![None; width], zone)?;
     Ok((rows, keep))
-}
-
-/// The literals of a column of VALUES, each as `data_type`, where the values are of several kinds: the type that holds
-/// them all may not say what each says, as a DOUBLE `1e0` beside the exact `2.5`, or the text `'NaN'` beside a number.
-fn type_literals(values: &mut ast::Values, position: usize, data_type: &DataType) {
-    let mut kinds = values.rows.iter().filter_map(|row| row.content.get(position)).filter_map(kind_of);
-    let first = kinds.next();
-    let is_one_kind = kinds.all(|kind| Some(kind) == first);
-    // A DOUBLE may be written in more digits than a DECIMAL has.
-    let may_be_long = || values.rows.iter().filter_map(|row| row.content.get(position)).any(is_long_number);
-    if is_one_kind && !(data_type.is_floating() && may_be_long()) {
-        return;
-    }
-    // A struct may have a field whose name is no word; no literal is one.
-    let Ok(named) = sql::parse_type(&sql_type_name(data_type)) else { return };
-    for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(position)) {
-        if kind_of(cell).is_some_and(|kind| kind != Kind::Computed) {
-            let literal = std::mem::replace(cell, ast::Expr::Value(ast::Value::Null.into()));
-            *cell = ast::Expr::Cast {
-                kind: ast::CastKind::Cast,
-                expr: Box::new(literal),
-                data_type: named.clone(),
-                array: false,
-                format: None,
-            };
-        }
-    }
-}
-
-/// What a value in VALUES says of its type.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Text,
-    Bytes,
-    Boolean,
-    Exact,
-    /// A number with an exponent.
-    Double,
-    /// No literal.
-    Computed,
-}
-
-/// The kind of a value; NULL is of any.
-fn kind_of(cell: &ast::Expr) -> Option<Kind> {
-    match cell {
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => kind_of(expr),
-        ast::Expr::Value(value) => Some(match &value.value {
-            ast::Value::Null => return None,
-            ast::Value::SingleQuotedString(_) => Kind::Text,
-            ast::Value::HexStringLiteral(_) => Kind::Bytes,
-            ast::Value::Boolean(_) => Kind::Boolean,
-            ast::Value::Number(digits, _) if digits.contains(['e', 'E']) => Kind::Double,
-            ast::Value::Number(..) => Kind::Exact,
-            _ => Kind::Computed,
-        }),
-        _ => Some(Kind::Computed),
-    }
-}
-
-fn is_long_number(cell: &ast::Expr) -> bool {
-    match cell {
-        ast::Expr::UnaryOp { expr, .. } => is_long_number(expr),
-        ast::Expr::Value(value) => matches!(&value.value, ast::Value::Number(digits, _) if digits.len() > 38),
-        _ => false,
-    }
 }
 
 /// Takes columns from their places in `batch`, in the types of `relation`; times without a zone stand in `zone`.

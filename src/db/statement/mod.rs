@@ -17,6 +17,7 @@ pub mod ddl;
 pub mod dispatch;
 mod dml;
 mod explain;
+mod literals;
 mod modify;
 mod prepared;
 mod query;

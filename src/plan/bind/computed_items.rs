@@ -19,8 +19,8 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
+use super::columns::{ColumnsOf, known_columns};
 use super::hidden_columns::{asks_of_hidden, put_items};
-use super::using::{ColumnsOf, known_columns};
 use crate::base::error::Result;
 use crate::plan::functions::FunctionRegistry;
 use crate::sql::name::normal;

@@ -10,7 +10,8 @@ use sqlparser::ast::{
     Expr, Function, Ident, ObjectNamePart, OrderByExpr, Query, Select, SelectItem, TableFactor, TableWithJoins, Visitor,
 };
 
-use super::using::{ColumnsOf, columns_in, hides};
+use super::columns::{ColumnsOf, columns_in};
+use super::using::hides;
 use crate::plan::functions::FunctionRegistry;
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::relation_name;
@@ -61,7 +62,8 @@ pub(super) fn put_items(select: &Select, order_by: &mut [OrderByExpr], columns_o
 }
 
 /// The relations of FROM.
-fn collect<'a>(table: &'a TableWithJoins, factors: &mut Vec<&'a TableFactor>) {
+/// The relations of a FROM, those of joins in parentheses too.
+pub(super) fn collect<'a>(table: &'a TableWithJoins, factors: &mut Vec<&'a TableFactor>) {
     for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
         match factor {
             TableFactor::NestedJoin { table_with_joins, alias: None } => collect(table_with_joins, factors),

@@ -5,11 +5,13 @@
 //! and operators that it does not know ([`relations`], [`types`]).
 
 mod binder;
+mod columns;
 mod computed_items;
 mod group_keys;
 mod hidden_columns;
 mod relations;
 mod repeated_keys;
+mod star_options;
 mod types;
 mod using;
 mod with_query;
@@ -32,7 +34,8 @@ use crate::sql::rewrite;
 type Pass = (&'static str, fn(&mut Query, &Binder<'_>) -> Result<()>);
 
 /// The passes over the tree that know the catalog.
-const PASSES: [Pass; 5] = [
+const PASSES: [Pass; 6] = [
+    ("star options", star_options::apply),
     ("group keys", group_keys::complete),
     ("using", using::merge),
     ("repeated keys", repeated_keys::once),
@@ -56,7 +59,9 @@ pub(crate) fn bind(query: &Query, binder: &Binder<'_>) -> Result<LogicalPlan> {
 
 /// The shared plan of a query, or of a view where it is read: bound, and taken through the passes.
 pub(crate) fn shared_plan(query: &Query, binder: &Binder<'_>, target: Target<'_>) -> Result<LogicalPlan> {
-    passes::run(bind(query, binder)?, &pass_context(binder, target), &mut |_, _| {})
+    bind(query, binder)
+        .and_then(|plan| passes::run(plan, &pass_context(binder, target), &mut |_, _| {}))
+        .map_err(|error| placed(error, query))
 }
 
 /// What the passes may know of a query that is bound by `binder`.

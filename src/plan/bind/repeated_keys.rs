@@ -17,7 +17,7 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
-use super::using::{ColumnsOf, columns_in, known_columns};
+use super::columns::{ColumnsOf, columns_in, known_columns};
 use crate::base::error::Result;
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::relation_name;

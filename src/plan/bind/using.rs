@@ -3,7 +3,6 @@
 //! The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one, as it would
 //! be to DataFusion's binder; of inner and left joins it is the left one, wherever it stands.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -12,13 +11,11 @@ use sqlparser::ast::{
 };
 
 use super::Binder;
+use super::columns::{ColumnsOf, columns_in, constraint, is_plain, joined_columns, known_columns, with_columns};
 use crate::base::error::{Error, Result};
 use crate::sql::name::normal;
 use crate::sql::rewrite::build::{call, relation_name, using_columns};
 use crate::sql::walk::{expressions_mut, walk, walk_mut};
-
-/// Gives the column names of what is read by name.
-pub(super) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// Replaces such columns in the query by what they mean.
 pub(super) fn merge(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
@@ -26,48 +23,6 @@ pub(super) fn merge(query: &mut Query, binder: &Binder<'_>) -> Result<()> {
     match walk_mut(query, &mut Merge { columns_of }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
-    }
-}
-
-/// Gives the column names of what a query may read by name, where the text or the catalog tells.
-pub(super) fn known_columns<'a>(query: &Query, binder: &'a Binder<'_>) -> impl Fn(&str) -> Option<Vec<String>> + 'a {
-    let mut named = Named { binder, columns: BTreeMap::new() };
-    let _ = walk(query, &mut named);
-    move |name| named.columns_of(name)
-}
-
-/// The names that WITH gives to queries, which hide relations of the catalog, with their columns where the text tells.
-struct Named<'a> {
-    binder: &'a Binder<'a>,
-    columns: BTreeMap<String, Option<Vec<String>>>,
-}
-
-impl Named<'_> {
-    fn columns_of(&self, name: &str) -> Option<Vec<String>> {
-        match self.columns.get(name) {
-            Some(columns) => columns.clone(),
-            None => {
-                let relation = self.binder.seen(name)?;
-                Some(relation.schema.fields().iter().map(|field| field.name().clone()).collect())
-            }
-        }
-    }
-}
-
-impl Visitor for Named<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let name = normal(&table.alias.name);
-            // One name for two queries: which is meant depends on the place.
-            let columns = match self.columns.contains_key(&name) {
-                true => None,
-                false => aliased_columns(&table.query, Some(&table.alias), &|name| self.columns_of(name)),
-            };
-            self.columns.insert(name, columns);
-        }
-        ControlFlow::Continue(())
     }
 }
 
@@ -272,15 +227,6 @@ fn expand_wildcards(select: &mut Select, columns: &[SelectItem]) {
     }
 }
 
-/// Whether a `*` takes all columns as they are.
-fn is_plain(options: &ast::WildcardAdditionalOptions) -> bool {
-    options.opt_exclude.is_none()
-        && options.opt_except.is_none()
-        && options.opt_replace.is_none()
-        && options.opt_ilike.is_none()
-        && options.opt_rename.is_none()
-}
-
 /// Which of these relations has the column, if that can be told.
 fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) -> Option<Ident> {
     if let [only] = relations {
@@ -296,69 +242,6 @@ fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) 
     }
 }
 
-/// The columns of a query under an alias, where the text tells.
-fn aliased_columns(query: &Query, alias: Option<&ast::TableAlias>, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
-    let renamed = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
-    match own_columns(query, columns_of) {
-        Some(own) => Some(renamed_columns(renamed, own)),
-        None if renamed.is_empty() => None,
-        None => Some(renamed_columns(renamed, vec![])),
-    }
-}
-
-/// The columns `own`, the first of which have other names.
-fn renamed_columns(renamed: &[ast::TableAliasColumnDef], own: Vec<String>) -> Vec<String> {
-    let others = own.into_iter().skip(renamed.len());
-    renamed.iter().map(|column| normal(&column.name)).chain(others).collect()
-}
-
-/// The columns of a query, where the text tells.
-fn own_columns(query: &Query, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
-    let mut body = query.body.as_ref();
-    loop {
-        match body {
-            SetExpr::SetOperation { left, .. } => body = left,
-            SetExpr::Query(query) => body = &query.body,
-            SetExpr::Select(select) => {
-                if let [SelectItem::Wildcard(options)] = select.projection.as_slice() {
-                    return match select.from.as_slice() {
-                        [TableWithJoins { relation, joins }] if joins.is_empty() && is_plain(options) => {
-                            columns_in(relation, columns_of)
-                        }
-                        _ => None,
-                    };
-                }
-                let names = select.projection.iter().map(|item| match item {
-                    SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
-                    SelectItem::UnnamedExpr(Expr::Identifier(column)) => Some(normal(column)),
-                    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(normal),
-                    _ => None,
-                });
-                return names.collect();
-            }
-            _ => return None,
-        }
-    }
-}
-
-/// The columns of a relation of the catalog, or of a query whose text tells them.
-pub(super) fn columns_in(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<String>> {
-    match factor {
-        TableFactor::Table { name, alias, args: None, .. } => {
-            let own = match name.0.as_slice() {
-                [only] => only.as_ident().and_then(|ident| columns_of(&normal(ident))),
-                _ => None,
-            };
-            match alias.as_ref().map(|alias| alias.columns.as_slice()).filter(|renamed| !renamed.is_empty()) {
-                Some(renamed) => Some(renamed_columns(renamed, own.unwrap_or_default())),
-                None => own,
-            }
-        }
-        TableFactor::Derived { subquery, alias, .. } => aliased_columns(subquery, alias.as_ref(), columns_of),
-        _ => None,
-    }
-}
-
 /// Refuses outer joins whose merged columns cannot be told from the syntax alone.
 fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
     let joined = table.joins.iter_mut().map(|join| &mut join.relation);
@@ -369,13 +252,16 @@ fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
     }
     let mut outer: Vec<Ident> = vec![];
     let mut before: Vec<Option<Ident>> = vec![relation_name(&table.relation)];
+    let mut left = joined_columns(&table.relation, columns_of);
     let mut used: Vec<Ident> = vec![];
     for join in &mut table.joins {
         let right = relation_name(&join.relation);
         let is_outer = is_right_or_full(&join.join_operator);
-        if before.len() == 1 && matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
-            name_natural(&table.relation, &join.relation, &mut join.join_operator, columns_of);
+        let joined = joined_columns(&join.relation, columns_of);
+        if matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
+            name_natural(left.as_deref(), joined.as_deref(), &mut join.join_operator);
         }
+        left = with_columns(left, joined, &join.join_operator);
         match constraint(&join.join_operator) {
             Some(JoinConstraint::Using(names)) => {
                 for name in using_columns(names) {
@@ -404,12 +290,14 @@ fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
     Ok(())
 }
 
-/// NATURAL as USING, where both sides are relations of the catalog.
-fn name_natural(left: &TableFactor, right: &TableFactor, operator: &mut JoinOperator, columns_of: ColumnsOf<'_>) {
-    let (Some(left), Some(right)) = (columns_in(left, columns_of), columns_in(right, columns_of)) else {
+/// NATURAL as USING, where the columns of both sides are known, and those that they share stand once in each.
+fn name_natural(left: Option<&[String]>, right: Option<&[String]>, operator: &mut JoinOperator) {
+    let (Some(left), Some(right)) = (left, right) else { return };
+    let common = left.iter().filter(|column| right.contains(column));
+    let times = |side: &[String], column: &String| side.iter().filter(|other| *other == column).count();
+    if common.clone().any(|column| times(left, column) + times(right, column) > 2) {
         return;
-    };
-    let common = left.into_iter().filter(|column| right.contains(column));
+    }
     let names: Vec<ast::ObjectName> = common.map(|column| vec![Ident::with_quote('"', column)].into()).collect();
     if let JoinOperator::Join(constraint)
     | JoinOperator::Inner(constraint)
@@ -454,19 +342,6 @@ fn merged_in(table: &TableWithJoins, result: &mut Vec<(Ident, Expr)>) {
 
 fn is_right_or_full(operator: &JoinOperator) -> bool {
     matches!(operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
-}
-
-fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
-    }
 }
 
 fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {

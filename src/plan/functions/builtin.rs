@@ -12,7 +12,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
 use super::registry::FunctionRegistry;
-use super::{clock, domain, like, marker, replacement, similar, type_name, window};
+use super::{clock, domain, like, long_results, marker, replacement, similar, type_name, width_bucket, window};
 use crate::operator::accumulator::aggregate_functions;
 use crate::plan::values::arguments;
 use crate::plan::{lists, time, windows};
@@ -54,7 +54,12 @@ fn add_scalars(registry: &mut FunctionRegistry) {
         lists::functions(),
         marker::functions(),
         type_name::functions(),
-        vec![Arc::new(version()), Arc::new(similar::function()), Arc::new(like::function())],
+        vec![
+            Arc::new(version()),
+            Arc::new(similar::function()),
+            Arc::new(like::function()),
+            Arc::new(width_bucket::function()),
+        ],
     ];
     families.into_iter().flatten().for_each(|function| registry.add_scalar(function));
     OTHER_NAMES.iter().for_each(|(name, other)| registry.name_scalar(name, other));
@@ -67,6 +72,7 @@ fn scalars_below() -> impl Iterator<Item = Arc<ScalarUDF>> {
         .map(arguments::adapted)
         .map(replacement::adapted)
         .map(domain::adapted)
+        .map(long_results::adapted)
 }
 
 /// `version()`: ours, not that of the library below.
@@ -77,7 +83,7 @@ fn version() -> ScalarUDF {
 }
 
 /// Names that PostgreSQL or DuckDB know for functions that DataFusion calls otherwise.
-const OTHER_NAMES: [(&str, &str); 12] = [
+const OTHER_NAMES: [(&str, &str); 15] = [
     ("ifnull", "coalesce"),
     ("nvl", "coalesce"),
     ("sign", "signum"),
@@ -90,6 +96,9 @@ const OTHER_NAMES: [(&str, &str); 12] = [
     ("list_pack", "make_array"),
     ("struct_extract", "get_field"),
     ("gen_random_uuid", "uuid"),
+    ("string_split", "string_to_array"),
+    ("str_split", "string_to_array"),
+    ("split", "string_to_array"),
 ];
 
 /// The same for aggregates.

@@ -17,6 +17,11 @@ use datafusion::logical_expr::{
 /// `__`, so it is none of the user's.
 const NOW: &str = "$__now";
 
+/// A plan as text with `now()` where the epoch's time stands.
+pub(crate) fn with_now(plan: &str) -> String {
+    plan.replace(NOW, "now()")
+}
+
 /// The type of [`NOW`].
 pub fn now_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))

@@ -4,13 +4,14 @@
 //! time are in [`crate::plan::time`], aggregates in [`crate::operator::accumulator`], the functions of time windows in
 //! [`crate::plan::windows`]; here are the clock ([`clock`]), DataFusion's window functions as SQL wants them
 //! ([`window`]), the patterns of LIKE and SIMILAR TO ([`like`], [`similar`]), what `regexp_replace` puts in their place
-//! ([`replacement`]), the arguments of series ([`series`]), the names of types ([`type_name`]), the user's own ([`user`]) and those that only rewrites call
-//! ([`marker`]).
+//! ([`replacement`]), the arguments of series ([`series`]), results of any length (`long_results`), `width_bucket`, the names of types
+//! ([`type_name`]), the user's own ([`user`]) and those that only rewrites call ([`marker`]).
 
 mod builtin;
 pub(crate) mod clock;
 mod domain;
 mod like;
+mod long_results;
 pub(crate) mod marker;
 mod options;
 mod registry;
@@ -19,6 +20,7 @@ mod series;
 mod similar;
 mod type_name;
 mod user;
+mod width_bucket;
 mod window;
 
 use arrow::array::ArrayRef;

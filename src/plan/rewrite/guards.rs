@@ -9,7 +9,8 @@
 //! - in the select list for the rows that WHERE, HAVING and LIMIT of the same query leave.
 //!
 //! A join does not guard WHERE: conditions on one side alone may be evaluated before it, as in PostgreSQL. Nor does a
-//! subquery as a condition, which becomes a join.
+//! subquery as a condition, which becomes a join. What is in a subquery is guarded by what stands before it in
+//! [`asked_rows`](super::subquery::asked_rows), while it stands there.
 //!
 //! Nothing below us keeps that: conditions are split, put in another order, pushed below joins and aggregates, made
 //! join keys, merged with those of the query inside, and `AND` looks at its left side only if that is false for most
@@ -94,6 +95,9 @@ fn may_need_guards(expr: &Expr, schema: &DFSchema) -> bool {
 struct Guard {
     condition: Expr,
     can_fail: bool,
+    /// Whether it guards what may only leave its range also where it is about other columns. As a condition it does not:
+    /// what it guards would depend on more columns than it does, and move less far.
+    always: bool,
 }
 
 /// Rewrites one expression from the outside in.
@@ -112,7 +116,7 @@ impl Guards<'_> {
         let mut conditions = vec![];
         for condition in split_conjunction_owned(expr) {
             conditions.push(self.value(condition.clone())?);
-            self.add(condition, |condition| condition)?;
+            self.add(condition, false, |condition| condition)?;
         }
         self.stack.truncate(base);
         Ok(conjunction(conditions).unwrap_or_else(|| lit(true)))
@@ -155,7 +159,7 @@ impl Guards<'_> {
         for operand in split(expr, op) {
             operands.push(self.value(operand.clone())?);
             let lets_through = if op == Operator::And { Expr::is_not_false } else { Expr::is_not_true };
-            self.add(operand, lets_through)?;
+            self.add(operand, false, lets_through)?;
         }
         self.stack.truncate(base);
         let whole = if op == Operator::And { conjunction(operands) } else { disjunction(operands) };
@@ -170,14 +174,14 @@ impl Guards<'_> {
     fn add_conditions(&mut self, filter: Option<&Expr>) -> DataFusionResult<usize> {
         let base = self.stack.len();
         for condition in filter.into_iter().flat_map(|filter| split_conjunction_owned(filter.clone())) {
-            self.add(condition, |condition| condition)?;
+            self.add(condition, true, |condition| condition)?;
         }
         Ok(base)
     }
 
     /// Adds the guard that `operand` is, if it can be evaluated again and elsewhere; `lets_through` makes a condition
     /// of it.
-    fn add(&mut self, operand: Expr, lets_through: impl Fn(Expr) -> Expr) -> DataFusionResult<()> {
+    fn add(&mut self, operand: Expr, always: bool, lets_through: impl Fn(Expr) -> Expr) -> DataFusionResult<()> {
         let holds_subquery = operand.exists(|part| {
             Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
         })?;
@@ -197,7 +201,7 @@ impl Guards<'_> {
             }
             false => operand,
         };
-        self.stack.push(Guard { condition: lets_through(operand), can_fail });
+        self.stack.push(Guard { condition: lets_through(operand), can_fail, always });
         Ok(())
     }
 
@@ -215,7 +219,10 @@ impl Guards<'_> {
         let columns: Vec<Column> = inside.column_refs().into_iter().cloned().collect();
         let concerns = |guard: &&Guard| {
             let of_guard = guard.condition.column_refs();
-            failure == Failure::Value || of_guard.is_empty() || of_guard.iter().any(|column| columns.contains(column))
+            failure == Failure::Value
+                || guard.always
+                || of_guard.is_empty()
+                || of_guard.iter().any(|column| columns.contains(column))
         };
         let guards: Vec<&Guard> = self.stack.iter().filter(concerns).collect();
         let Some(left) = self.left.checked_sub(guards.len()) else { return Ok(inside) };

@@ -5,6 +5,7 @@
 //! - `with_ties` makes ranks of the limits that keep ties.
 //! - `grouping` resolves grouping(x) before keys get types, because it compares them as they were written, and before a
 //!   pass lists the columns of an aggregate, among which is the number of the grouping set.
+//! - `asked_rows` comes while subqueries still stand behind what guards them.
 //! - Subqueries are brought into forms that become joins, while their correlation still stands as it was written.
 //! - `time_operators` comes once parameters have values; `numbers` settles the types of numbers, `settled_types` all
 //!   others; what depends on types comes after: casts, arithmetic, canonical values, as-of joins. `time_zone` comes
@@ -25,8 +26,8 @@ use crate::plan::kinds::Kinds;
 use crate::plan::rewrite::context::PassContext;
 use crate::plan::rewrite::root::Target;
 use crate::plan::rewrite::subquery::{
-    existence, join_condition, lateral_row, lifted_condition, one_row, outer_reference, parted_names, projected,
-    scalar, skipped_level, unequal_correlation, value,
+    asked_rows, existence, join_condition, lateral_row, lateral_unnest, lifted_condition, one_row, outer_reference,
+    outer_values, parted_names, projected, scalar, skipped_level, unequal_correlation, unlike_sides, value,
 };
 use crate::plan::rewrite::{
     asof, canonical_values, checked_arithmetic, guards, parameters, root, settled_types, shared, sorts, ties, with_ties,
@@ -61,7 +62,7 @@ impl Concerns {
 }
 
 /// All passes.
-pub(crate) static PASSES: [Pass; 32] = [
+pub(crate) static PASSES: [Pass; 36] = [
     all("outer_reference", |plan, _| outer_reference::resolve(plan)),
     all("prepare", |plan, context| parameters::prepare(plan, context.parameters)),
     all(SHARED, shared::settle),
@@ -70,6 +71,9 @@ pub(crate) static PASSES: [Pass; 32] = [
     all("time_operators", |plan, _| time::settle::plan_operators(plan)),
     all("sorts", |plan, _| sorts::drop_useless(plan)),
     subqueries("outer_aggregates", |plan, _| refusals::refuse_outer_aggregates(&plan).map(|()| plan)),
+    subqueries("lateral_unnest", |plan, context| lateral_unnest::carry(plan, context.aliases)),
+    subqueries("asked_rows", |plan, _| asked_rows::guard(plan)),
+    subqueries("outer_values", |plan, context| outer_values::choose(plan, context.aliases)),
     subqueries("projected", |plan, _| projected::move_down(plan)),
     subqueries("join_condition", |plan, _| join_condition::part(plan)),
     subqueries("existence", |plan, context| existence::decide(plan, context.functions)),
@@ -79,6 +83,7 @@ pub(crate) static PASSES: [Pass; 32] = [
     subqueries("skipped_level", skipped_level::bring_near),
     subqueries("scalar", |plan, context| scalar::make_single_row(plan, context.functions)),
     subqueries("unequal_correlation", unequal_correlation::make_equal),
+    subqueries("unlike_sides", unlike_sides::meet),
     subqueries("lifted_condition", |plan, context| lifted_condition::lift(plan, context.functions, context.aliases)),
     all("numbers", |plan, _| settle::settle(plan)),
     all("settled_types", |plan, context| settled_types::settle(plan, context.functions)),

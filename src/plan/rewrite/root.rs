@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 
 use crate::base::error::{Error, Result};
 use crate::base::types::canonical_type;
 use crate::operator::error::from_datafusion;
+use crate::plan::rewrite::subquery::references::lateral_query;
+use crate::plan::walk::Walk;
 
 /// The columns a plan is made to have.
 #[derive(Clone, Copy)]
@@ -24,7 +27,7 @@ pub(crate) enum Target<'a> {
 pub(crate) fn project(plan: LogicalPlan, target: Target<'_>) -> Result<LogicalPlan> {
     let schema = plan.schema().clone();
     let outputs: Vec<(String, DataType)> = match target {
-        Target::AsIs => return Ok(plan),
+        Target::AsIs => return as_it_is(plan).map_err(from_datafusion),
         Target::Own => {
             let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
             names
@@ -50,6 +53,20 @@ pub(crate) fn project(plan: LogicalPlan, target: Target<'_>) -> Result<LogicalPl
     });
     let list: Vec<Expr> = list.collect();
     LogicalPlanBuilder::from(plan).project(list).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// A part of a query with the columns it has. LATERAL becomes a join that also brings the columns which it compares, and
+/// what only passes columns on would pass on these too.
+fn as_it_is(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let is_lateral = |node: &LogicalPlan| match node {
+        LogicalPlan::Join(join) => lateral_query(&join.right).is_some(),
+        _ => false,
+    };
+    if matches!(plan, LogicalPlan::Projection(_)) || !plan.exists(|node| Ok(is_lateral(node)))? {
+        return Ok(plan);
+    }
+    let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 /// The names with `_1`, `_2` and so on behind those that occurred before.

@@ -23,8 +23,10 @@ use super::arguments::{self, OF_ONE_TYPE};
 use super::arithmetic::DecimalArithmetic;
 use super::bounds;
 use super::cast::{ValueCast, cast_to, is_binary, own_cast};
+use super::float_places::FloatPlaces;
 use super::length::{ItemCount, has_length};
 use super::one_type::{doubles, mixes_real, of_one_type, of_set_operation, of_union, text_literal, type_of, unified};
+use super::operand_types::{self, is_comparison};
 use super::recursion;
 use super::rounding::{DecimalRounding, FloatRounding, Places, Rounding};
 use super::window_call;
@@ -35,6 +37,7 @@ use crate::operator::error::{from_datafusion, to_datafusion};
 use crate::plan::lists::operands;
 use crate::plan::time::function::TimeFunction;
 use crate::plan::walk::{Walk, rewrite_node};
+use crate::sql::types::expect_fields_once;
 
 /// Functions of floats for which DataFusion has decimal variants with other results.
 const OF_DOUBLES: [&str; 4] = ["power", "pow", "log", "nanvl"];
@@ -194,6 +197,7 @@ fn outer_reference(expr: Expr, outer: &[DFSchema]) -> Expr {
 // ---- expressions ----
 
 fn settle_expr(expr: Expr, schema: &DFSchema, outer: &[DFSchema]) -> DataFusionResult<Transformed<Expr>> {
+    operand_types::check(&expr, schema).map_err(to_datafusion)?;
     match expr {
         Expr::OuterReferenceColumn(..) => Ok(Transformed::yes(outer_reference(expr, outer))),
         Expr::Cast(_) | Expr::TryCast(_) => own_cast(expr, schema, true),
@@ -322,11 +326,6 @@ fn bounded(left: &Expr, operator: Operator, right: &Expr, schema: &DFSchema) -> 
     Some(Expr::BinaryExpr(BinaryExpr::new(value.clone().into(), operator, Box::new(Expr::Literal(literal, None)))))
 }
 
-fn is_comparison(operator: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
-}
-
 /// Arithmetic that is not one of integers or floats alone.
 fn arithmetic(operator: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (left_type, right_type) = (type_of(left, schema)?, type_of(right, schema)?);
@@ -420,6 +419,9 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
         let args = args.into_iter().take(1).chain([padded]).collect();
         return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
+    if func.name() == "named_struct" {
+        expect_fields_once(args.iter().step_by(2).filter_map(text_literal)).map_err(to_datafusion)?;
+    }
     let args = match func.name() {
         // The first argument of nvl2 is only asked whether it is NULL.
         "nvl2" => {
@@ -432,6 +434,9 @@ fn function(call: ScalarFunction, schema: &DFSchema) -> DataFusionResult<Transfo
     };
     if let ("round", [Some(DataType::Float32 | DataType::Float64)]) = (func.name(), types.as_slice()) {
         return Ok(Transformed::yes(self::call(FloatRounding::new(), args)));
+    }
+    if let Some(function) = FloatPlaces::of(func.name(), &types) {
+        return Ok(Transformed::yes(self::call(function, args)));
     }
     let has_decimal = types.iter().flatten().any(DataType::is_decimal);
     // Functions of time take each argument as it is.
@@ -510,6 +515,7 @@ fn keys_of(mut join: Join) -> DataFusionResult<LogicalPlan> {
     schema.merge(join.right.schema());
     let mut changed = false;
     for (left, right) in &mut join.on {
+        operand_types::check_comparison(left, "=", right, &schema).map_err(to_datafusion)?;
         let keys = unified(vec![std::mem::take(left), std::mem::take(right)], &schema, true);
         changed |= keys.transformed;
         (*left, *right) = match <[Expr; 2]>::try_from(keys.data) {

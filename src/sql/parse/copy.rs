@@ -52,7 +52,13 @@ fn path(reader: &mut Reader) -> Result<String> {
     if reader.at_any(&["STDIN", "STDOUT", "PROGRAM"]) {
         let what = reader.peek(0).to_ascii_uppercase();
         let error = unsupported(format!("COPY with {what} is not supported"), reader.position());
-        return Err(error.with_hint("give the path of a file, for example '/dev/stdin'"));
+        return Err(error.with_hint(match what.as_str() {
+            "STDIN" => "give the path of a file: '/dev/stdin' is one",
+            "STDOUT" => {
+                "give the path of a file: '/dev/stdout' is one; or run the query, the shell prints CSV: --format csv"
+            }
+            _ => "run the program outside, and give the path of a file or pipe",
+        }));
     }
     reader.string("a path in quotes")
 }

@@ -223,6 +223,10 @@ impl Dialect for EddyDialect {
         true
     }
 
+    fn supports_select_wildcard_rename(&self) -> bool {
+        true
+    }
+
     fn supports_select_wildcard_replace(&self) -> bool {
         true
     }

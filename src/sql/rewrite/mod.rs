@@ -40,6 +40,7 @@ use sqlparser::ast::{Expr, Query, Select, TableFactor, TableWithJoins, VisitMut,
 
 pub(in crate::sql) use self::row_queries::fields_of;
 pub(in crate::sql) use self::row_values::SYMMETRIC;
+pub(crate) use self::shadows::OWN_NAME;
 pub(crate) use self::similar::{LIKE_ESCAPE, SIMILAR_TO_ESCAPE};
 use crate::base::error::{Error, Result};
 use crate::sql::walk::walk_mut;

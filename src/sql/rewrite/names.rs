@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use sqlparser::ast::{AccessExpr, Expr, Ident, Select, SelectItem, Subscript, Value};
+use sqlparser::ast::{
+    AccessExpr, ExcludeSelectItem, Expr, Ident, ObjectNamePart, Select, SelectItem, Subscript, Value,
+    WildcardAdditionalOptions,
+};
 
 use super::build::take;
 use crate::base::error::Result;
@@ -21,6 +24,9 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
     let mut taken: HashMap<String, usize> = HashMap::new();
     let is_single = select.projection.len() == 1;
     for item in &mut select.projection {
+        if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
+            fold_behind_star(options);
+        }
         if let SelectItem::UnnamedExpr(expr) = item
             && column_name(expr).is_none()
         {
@@ -54,6 +60,23 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The columns named behind a star as they are called: the binder takes these names as they are written.
+fn fold_behind_star(options: &mut WildcardAdditionalOptions) {
+    let fold = |name: &mut Ident| *name = Ident::with_quote_and_span('"', name.span, normal(name));
+    let excluded = match &mut options.opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => std::slice::from_mut(name),
+        Some(ExcludeSelectItem::Multiple(names)) => names.as_mut_slice(),
+        None => &mut [],
+    };
+    for part in excluded.iter_mut().flat_map(|name| &mut name.0) {
+        if let ObjectNamePart::Identifier(name) = part {
+            fold(name);
+        }
+    }
+    let replaced = options.opt_replace.iter_mut().flat_map(|replace| &mut replace.items);
+    replaced.for_each(|item| fold(&mut item.column_name));
 }
 
 /// The text of an expression as sqlparser writes it, so that spaces do not matter; cut where it grows too long.

@@ -9,13 +9,20 @@ use sqlparser::ast::{
 
 use super::build::{arguments_of, call, number, take};
 use super::row_values::{SYMMETRIC, all, any, nested};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::sql::error::{located, place};
 
 /// Rewrites an expression whose parts are rewritten.
 pub(super) fn expression(expr: &mut Expr) -> Result<()> {
     if let Some(new) = plain(expr) {
         *expr = new;
+    }
+    if let Expr::Trim { trim_characters: Some(characters), .. } = expr
+        && characters.len() > 1
+    {
+        // The binder would take the first alone.
+        let error = Error::new(ErrorKind::Type, "trim() takes a text and the characters to trim, one text of them");
+        return Err(located(error.with_sqlstate("42883"), place(&*expr)));
     }
     match refused(expr) {
         // Only now: to find the place means to walk all of the expression.

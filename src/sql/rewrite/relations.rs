@@ -1,6 +1,6 @@
 //! What stands in FROM besides names: table functions, `unnest`, and what is refused.
 
-use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, TableFactor};
+use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectNamePart, TableFactor};
 
 use super::build::{self, take};
 use crate::base::error::{Error, Result};
@@ -18,6 +18,9 @@ pub(super) fn refuse(factor: &mut TableFactor) -> Result<()> {
 
 /// Rewrites a table function in FROM.
 pub(super) fn relation(factor: &mut TableFactor) -> Result<()> {
+    if let Some(unnest) = lateral_unnest(factor) {
+        *factor = unnest;
+    }
     match factor {
         TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality: false, .. } => {
             name_unnested(alias, array_exprs.len());
@@ -25,6 +28,22 @@ pub(super) fn relation(factor: &mut TableFactor) -> Result<()> {
         _ => named_arguments(factor),
     }
     Ok(())
+}
+
+/// `LATERAL unnest(list)`, which is `unnest(list)`: that one sees what stands before it anyway.
+fn lateral_unnest(factor: &mut TableFactor) -> Option<TableFactor> {
+    let TableFactor::Function { lateral: true, name, args, with_ordinality, alias } = factor else { return None };
+    let [ObjectNamePart::Identifier(only)] = name.0.as_slice() else { return None };
+    if normal(only) != "unnest" {
+        return None;
+    }
+    let lists = args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(list)) => Some(list.clone()),
+        _ => None,
+    });
+    let (array_exprs, with_ordinality) = (lists.collect::<Option<Vec<_>>>()?, *with_ordinality);
+    let (alias, with_offset_alias) = (alias.take(), None);
+    Some(TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_offset_alias, with_ordinality })
 }
 
 /// `FROM unnest(list)` has a column `unnest`, and under an alias one that is called by it, as in PostgreSQL.

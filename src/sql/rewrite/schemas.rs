@@ -202,7 +202,8 @@ impl Resolve {
                     Ok(0)
                 }
                 _ => {
-                    let error = Error::new(ErrorKind::NotFound, format!("\"{name}\" is not in FROM"));
+                    let error =
+                        Error::new(ErrorKind::NotFound, format!("missing FROM-clause entry for table \"{name}\""));
                     let error = error.with_hint(format!("call it {relation}, as FROM does"));
                     Err(located(error, at))
                 }

@@ -1,32 +1,35 @@
-//! Names in FROM of a subquery that a query in the same FROM uses of the query around.
+//! Names in FROM of a subquery that mean something else in the query around.
 //!
 //! In `.. FROM o a WHERE EXISTS (SELECT .. FROM (SELECT .. WHERE b.k = a.k) a)` the inner `a.k` is the outer row's, the
 //! second `a` is the subquery itself. When the condition is taken out of the subquery, both are columns `a.k`. So the
-//! second gets a name of its own, in what its SELECT says of it.
+//! second gets a name of its own, in what its SELECT says of it. Likewise where a query around has the name in its FROM
+//! and the subquery holds queries itself: a reference of those would be taken for one to the row further out.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, OrderByExpr, OrderByKind,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut,
+    Visitor, VisitorMut,
 };
 
 use super::build::relation_name;
 use crate::base::error::Result;
 use crate::sql::name::normal;
-use crate::sql::walk::{expressions, walk_mut};
+use crate::sql::walk::{expressions, walk, walk_mut};
 
 /// What the names begin with.
-const PREFIX: &str = "__own_";
+pub(crate) const OWN_NAME: &str = "__own_";
 
 /// Renames all of them.
 pub(super) fn rename(query: &mut Query) -> Result<()> {
-    let _ = walk_mut(query, &mut Shadows { depth: 0, renamed: 0 });
+    let _ = walk_mut(query, &mut Shadows { around: Vec::new(), renamed: 0 });
     Ok(())
 }
 
 struct Shadows {
-    depth: usize,
+    /// For each query around the names in its FROM.
+    around: Vec<Vec<Ident>>,
     renamed: usize,
 }
 
@@ -34,8 +37,8 @@ impl Shadows {
     fn rename(&mut self, body: &mut SetExpr, order_by: &mut [OrderByExpr]) {
         match body {
             SetExpr::Select(select) => {
-                for old in shadows(select) {
-                    let new = Ident::with_quote('"', format!("{PREFIX}{}", self.renamed));
+                for old in shadows(select, self.around.iter().flatten()) {
+                    let new = Ident::with_quote('"', format!("{OWN_NAME}{}", self.renamed));
                     self.renamed += 1;
                     rename_in_select(select, &old, &new);
                     order_by.iter_mut().for_each(|key| rename_in(key, &old, &new));
@@ -54,32 +57,43 @@ impl VisitorMut for Shadows {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
         // The outermost query has no query around it.
-        if self.depth > 1 {
+        if !self.around.is_empty() {
             let keys = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
                 Some(OrderByKind::Expressions(keys)) => keys.as_mut_slice(),
                 _ => &mut [],
             };
             self.rename(&mut query.body, keys);
         }
+        self.around.push(names(&query.body));
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
+        self.around.pop();
         ControlFlow::Continue(())
     }
 }
 
-/// The names of relations that a query of the same FROM, which does not see them, uses of an outer one.
-fn shadows(select: &Select) -> Vec<Ident> {
-    let mut factors = Vec::new();
-    select.from.iter().for_each(|table| collect(table, &mut factors));
+/// The names in FROM of a query.
+fn names(body: &SetExpr) -> Vec<Ident> {
+    match body {
+        SetExpr::Select(select) => factors(select).into_iter().filter_map(relation_name).collect(),
+        SetExpr::SetOperation { left, right, .. } => [names(left), names(right)].concat(),
+        _ => Vec::new(),
+    }
+}
+
+/// The names of relations that a query of the same FROM, which does not see them, uses of an outer one, and those that
+/// are outer ones too, if there are queries in the SELECT.
+fn shadows<'a>(select: &Select, around: impl Iterator<Item = &'a Ident> + Clone) -> Vec<Ident> {
+    let factors = factors(select);
+    let holds_queries = walk(select, &mut AnyQuery).is_break();
     let mut found: Vec<Ident> = Vec::new();
-    for name in factors.iter().filter_map(|factor| relation_name(factor)) {
+    for (factor, name) in factors.iter().filter_map(|factor| Some((factor, relation_name(factor)?))) {
+        let is_it = |other: &Ident| normal(other) == normal(&name);
         let uses = |expr: &Expr| match expr {
-            Expr::CompoundIdentifier(parts) => parts.first().is_some_and(|part| normal(part) == normal(&name)),
+            Expr::CompoundIdentifier(parts) => parts.first().is_some_and(is_it),
             _ => false,
         };
         let is_used = factors.iter().any(|factor| match factor {
@@ -90,11 +104,30 @@ fn shadows(select: &Select) -> Vec<Ident> {
             .is_break(),
             _ => false,
         });
-        if is_used {
+        // The columns of a function are called by its alias.
+        let is_relation = matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::Derived { .. });
+        if is_used || holds_queries && is_relation && around.clone().any(is_it) {
             found.push(name);
         }
     }
     found
+}
+
+/// Stops at a query.
+struct AnyQuery;
+
+impl Visitor for AnyQuery {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+fn factors(select: &Select) -> Vec<&TableFactor> {
+    let mut factors = Vec::new();
+    select.from.iter().for_each(|table| collect(table, &mut factors));
+    factors
 }
 
 fn collect<'a>(table: &'a TableWithJoins, factors: &mut Vec<&'a TableFactor>) {
@@ -144,6 +177,8 @@ fn rename_in_tables(table: &mut TableWithJoins, old: &Ident, new: &Ident) {
                 *alias =
                     Some(sqlparser::ast::TableAlias { explicit: true, name: new.clone(), columns: vec![], at: None });
             }
+            // The arguments of a function see what stands before it.
+            TableFactor::UNNEST { .. } | TableFactor::Function { .. } => rename_in(factor, old, new),
             _ => {}
         }
     }
@@ -161,16 +196,18 @@ struct Rename<'a> {
     hidden: Vec<bool>,
 }
 
+impl Rename<'_> {
+    fn is_hidden_by(&self, select: &Select) -> bool {
+        factors(select).into_iter().filter_map(relation_name).any(|name| normal(&name) == normal(self.old))
+    }
+}
+
 impl VisitorMut for Rename<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let mut factors = Vec::new();
-        if let SetExpr::Select(select) = query.body.as_ref() {
-            select.from.iter().for_each(|table| collect(table, &mut factors));
-        }
-        let names = factors.iter().filter_map(|factor| relation_name(factor));
-        let hides = names.into_iter().any(|name| normal(&name) == normal(self.old));
+        // Of a set operation each SELECT tells for itself; ORDER BY stands outside the one that it belongs to.
+        let hides = matches!(query.body.as_ref(), SetExpr::Select(select) if self.is_hidden_by(select));
         self.hidden.push(hides);
         ControlFlow::Continue(())
     }
@@ -180,14 +217,43 @@ impl VisitorMut for Rename<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let hides = self.is_hidden_by(select);
+        self.hidden.push(hides);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<()> {
+        self.hidden.pop();
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::CompoundIdentifier(parts) = expr
-            && self.hidden.iter().all(|hides| !hides)
-            && let Some(first) = parts.first_mut()
-            && normal(first) == normal(self.old)
-        {
-            *first = self.new.clone();
+        if self.hidden.iter().any(|hides| *hides) {
+            return ControlFlow::Continue(());
+        }
+        let names = match expr {
+            Expr::CompoundIdentifier(parts) => parts.first_mut().into_iter().collect(),
+            // `count(a.*)`
+            Expr::Function(call) => starred(call),
+            _ => Vec::new(),
+        };
+        for name in names.into_iter().filter(|name| normal(name) == normal(self.old)) {
+            *name = self.new.clone();
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The relations whose columns are arguments of a call.
+fn starred(call: &mut Function) -> Vec<&mut Ident> {
+    let FunctionArguments::List(list) = &mut call.args else { return Vec::new() };
+    let names = list.args.iter_mut().filter_map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => match name.0.as_mut_slice() {
+            [ObjectNamePart::Identifier(name)] => Some(name),
+            _ => None,
+        },
+        _ => None,
+    });
+    names.collect()
 }

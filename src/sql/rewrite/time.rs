@@ -152,8 +152,8 @@ fn literal(expr: &Expr) -> Option<(&str, Position)> {
 
 /// The interval of a literal, if it is one of a constant.
 fn constant(interval: &ast::Interval) -> Result<Option<Interval>> {
-    let fields = (interval.leading_field.as_ref(), interval.last_field.as_ref().or(interval.leading_field.as_ref()));
-    let last = fields.1.map(unit).transpose()?;
+    let first = interval.leading_field.as_ref().map(unit).transpose()?;
+    let last = interval.last_field.as_ref().map(unit).transpose()?.or(first);
     let mut negative = false;
     let mut value = interval.value.as_ref();
     while let Expr::UnaryOp { op: UnaryOperator::Minus, expr } = value {
@@ -173,7 +173,8 @@ fn constant(interval: &ast::Interval) -> Result<Option<Interval>> {
         Some(position) if position.line > 0 => error.at(position),
         _ => error,
     };
-    let read = interval::parse(text, last.unwrap_or(Unit::Second)).map_err(at)?;
+    let default = last.unwrap_or(Unit::Second);
+    let read = interval::parse_between(text, first.unwrap_or(default), default).map_err(at)?;
     let read = last.map_or(read, |last| cut(read, last));
     if negative { read.negated().map(Some) } else { Ok(Some(read)) }
 }

@@ -96,28 +96,29 @@ fn aggregate_alone(plan: &LogicalPlan) -> &LogicalPlan {
     }
 }
 
-struct Lifter<'a> {
-    functions: &'a FunctionRegistry,
-    aliases: &'a AliasGenerator,
+/// Takes conditions on the outer row out of plans.
+pub(super) struct Lifter<'a> {
+    pub(super) functions: &'a FunctionRegistry,
+    pub(super) aliases: &'a AliasGenerator,
 }
 
 /// A plan without its conditions on the outer row.
-struct Lifted {
-    plan: LogicalPlan,
+pub(super) struct Lifted {
+    pub(super) plan: LogicalPlan,
     /// The columns of the plan that must equal something of the outer row, and that.
-    keys: Vec<(Column, Expr)>,
+    pub(super) keys: Vec<(Column, Expr)>,
     /// Conditions on the outer row alone.
-    conditions: Vec<Expr>,
+    pub(super) conditions: Vec<Expr>,
     /// The order of the plan's rows.
-    order: Vec<SortKey>,
+    pub(super) order: Vec<SortKey>,
 }
 
 impl Lifted {
-    fn plain(plan: LogicalPlan) -> Self {
+    pub(super) fn plain(plan: LogicalPlan) -> Self {
         Lifted { plan, keys: vec![], conditions: vec![], order: vec![] }
     }
 
-    fn key_columns(&self) -> Vec<Expr> {
+    pub(super) fn key_columns(&self) -> Vec<Expr> {
         self.keys.iter().map(|(column, _)| Expr::Column(column.clone())).collect()
     }
 }
@@ -141,11 +142,16 @@ impl Lifter<'_> {
 
     /// A node of a subquery with its conditions above it, if it is one that they may not be pulled through.
     fn make_plain(&self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
-        if !is_barrier(&node) {
+        let must = is_barrier(&node);
+        if !must && !hides_condition(&node) {
             return Ok(Transformed::no(node));
         }
         let outputs: Vec<Expr> = node.schema().columns().into_iter().map(Expr::Column).collect();
-        let Some(lifted) = self.lift(node)? else { return Err(to_datafusion(not_decorrelated())) };
+        let lifted = match self.lift(node.clone())? {
+            Some(lifted) => lifted,
+            None if must => return Err(to_datafusion(not_decorrelated())),
+            None => return Ok(Transformed::no(node)),
+        };
         let equalities = lifted.keys.into_iter().map(|(column, outer)| Expr::Column(column).eq(outer));
         let condition = conjunction(equalities.chain(lifted.conditions)).unwrap_or_else(|| lit(true));
         let filter = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(lifted.plan))?);
@@ -154,7 +160,8 @@ impl Lifter<'_> {
         Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
     }
 
-    fn lift(&self, node: LogicalPlan) -> DataFusionResult<Option<Lifted>> {
+    /// The plan without its conditions on the outer row, if they can be taken out.
+    pub(super) fn lift(&self, node: LogicalPlan) -> DataFusionResult<Option<Lifted>> {
         if !depends(&node) {
             return Ok(Some(match node {
                 LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
@@ -191,6 +198,12 @@ impl Lifter<'_> {
             LogicalPlan::Limit(limit) => self.lift_limit(limit),
             LogicalPlan::Join(join) => self.lift_join(join),
             LogicalPlan::Union(union) => self.lift_union(union),
+            LogicalPlan::Unnest(unnest) => {
+                let Some(input) = self.lift(Arc::unwrap_or_clone(unnest.input))? else { return Ok(None) };
+                let plan = LogicalPlanBuilder::from(input.plan);
+                let plan = plan.unnest_columns_with_options(unnest.exec_columns, unnest.options)?.build()?;
+                Ok(Some(Lifted { plan, order: vec![], ..input }))
+            }
             _ => Ok(None),
         }
     }
@@ -304,7 +317,11 @@ impl Lifter<'_> {
     }
 
     /// A join of which only preserved sides depend on the outer row.
-    fn lift_join(&self, join: Join) -> DataFusionResult<Option<Lifted>> {
+    fn lift_join(&self, mut join: Join) -> DataFusionResult<Option<Lifted>> {
+        let is_inner = join.join_type == JoinType::Inner;
+        if let Some(filter) = join.filter.take_if(|filter| is_inner && filter.contains_outer()) {
+            return self.lift_filter(Filter::try_new(filter, Arc::new(LogicalPlan::Join(join)))?);
+        }
         let (left_free, right_free) = match join.join_type {
             JoinType::Inner => (true, true),
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (true, false),
@@ -333,18 +350,30 @@ impl Lifter<'_> {
 
     /// Branches that depend on the outer row by the same keys.
     fn lift_union(&self, union: Union) -> DataFusionResult<Option<Lifted>> {
-        let mut outers: Option<Vec<Expr>> = None;
         let mut branches = vec![];
-        let names: Vec<String> = union.schema.fields().iter().map(|field| field.name().clone()).collect();
-        let mut keys: Vec<(Column, Expr)> = vec![];
         for input in &union.inputs {
-            let columns = input.schema().columns();
             let Some(branch) = self.lift(input.as_ref().clone())? else { return Ok(None) };
+            branches.push((input.schema().columns(), branch));
+        }
+        self.unite(branches, &union)
+    }
+
+    /// The union of what its branches, which had these columns, were lifted to.
+    pub(super) fn unite(
+        &self,
+        branches: Vec<(Vec<Column>, Lifted)>,
+        union: &Union,
+    ) -> DataFusionResult<Option<Lifted>> {
+        let mut outers: Option<Vec<Expr>> = None;
+        let mut keys: Vec<(Column, Expr)> = vec![];
+        let mut inputs = vec![];
+        let names: Vec<String> = union.schema.fields().iter().map(|field| field.name().clone()).collect();
+        for (columns, branch) in branches {
             let outer: Vec<Expr> = branch.keys.iter().map(|(_, outer)| outer.clone()).collect();
             if !branch.conditions.is_empty() || *outers.get_or_insert_with(|| outer.clone()) != outer {
                 return Ok(None);
             }
-            if branches.is_empty() {
+            if inputs.is_empty() {
                 let named =
                     outer.into_iter().map(|outer| (Column::new_unqualified(self.aliases.next("__lifted")), outer));
                 keys = named.collect();
@@ -353,9 +382,9 @@ impl Lifter<'_> {
             let own = branch.keys.iter().zip(&keys);
             let own = own.map(|((column, _), (name, _))| Expr::Column(column.clone()).alias(&name.name));
             let list: Vec<Expr> = outputs.chain(own).collect();
-            branches.push(Arc::new(LogicalPlanBuilder::from(branch.plan).project(list)?.build()?));
+            inputs.push(Arc::new(LogicalPlanBuilder::from(branch.plan).project(list)?.build()?));
         }
-        let plan = LogicalPlan::Union(Union::try_new_with_loose_types(branches)?);
+        let plan = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
         Ok(Some(Lifted { plan, keys, conditions: vec![], order: vec![] }))
     }
 }
@@ -388,6 +417,24 @@ fn is_barrier(node: &LogicalPlan) -> bool {
     }
 }
 
+/// Whether a node is a join with a condition on the outer row further down a side than right below it. DataFusion lets
+/// a list in between pass the columns that the condition needs, but does not tell the join that its side has them.
+pub(super) fn hides_condition(node: &LogicalPlan) -> bool {
+    fn is_hidden(side: &LogicalPlan) -> bool {
+        match side {
+            LogicalPlan::Filter(filter) => is_hidden(&filter.input),
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => hides_condition(side),
+            other => depends(other),
+        }
+    }
+    match node {
+        LogicalPlan::Join(join) => {
+            is_hidden(&join.left) || lateral_query(&join.right).is_none() && is_hidden(&join.right)
+        }
+        _ => false,
+    }
+}
+
 /// Whether a plan refers to the outer row.
 fn depends(plan: &LogicalPlan) -> bool {
     !free_references(plan).is_empty()
@@ -411,7 +458,7 @@ fn holds_outer(exprs: &[Expr]) -> bool {
 }
 
 /// `inner = outer` or `outer = inner`: the part over the subquery's own columns, and the part over the outer row's.
-fn equality(condition: Expr) -> Option<(Expr, Expr)> {
+pub(super) fn equality(condition: Expr) -> Option<(Expr, Expr)> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
     let is_outer = |expr: &Expr| expr.contains_outer() && !expr.any_column_refs();
     match (is_outer(&left), is_outer(&right)) {

@@ -60,7 +60,9 @@ fn part_names(projection: Projection, aliases: &AliasGenerator) -> DataFusionRes
             parted |= renamed.transformed;
             Ok(renamed)
         }
-        LogicalPlan::Join(_) | LogicalPlan::Sort(_) | LogicalPlan::Aggregate(_) => Ok(Transformed::no(node)),
+        LogicalPlan::Projection(_) | LogicalPlan::Join(_) | LogicalPlan::Sort(_) | LogicalPlan::Aggregate(_) => {
+            Ok(Transformed::no(node))
+        }
         other => Ok(Transformed::new(other, false, TreeNodeRecursion::Jump)),
     })?;
     let plan = LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input.data))?);
@@ -71,14 +73,17 @@ fn part_names(projection: Projection, aliases: &AliasGenerator) -> DataFusionRes
 fn rename(filter: Filter, names: &[String], aliases: &AliasGenerator) -> DataFusionResult<Transformed<LogicalPlan>> {
     let mut renamed: Vec<(Column, Column)> = vec![];
     let schema = filter.input.schema().clone();
-    let is_taken =
-        |name: &String| names.contains(name) || schema.fields().iter().filter(|f| f.name() == name).count() > 1;
+    // A column that the list casts is called by its whole name there.
+    let is_taken = |column: &Column| {
+        let twice = schema.fields().iter().filter(|field| *field.name() == column.name).count() > 1;
+        twice || names.contains(&column.name) || names.contains(&column.flat_name())
+    };
     let conditions = split_conjunction_owned(filter.predicate).into_iter().map(|condition| {
         if !condition.contains_outer() {
             return Ok(condition);
         }
         let condition = condition.transform_up(|expr| match expr {
-            Expr::Column(column) if is_taken(&column.name) => {
+            Expr::Column(column) if is_taken(&column) => {
                 let known = renamed.iter().find(|(old, _)| *old == column).map(|(_, new)| new.clone());
                 let new = known.unwrap_or_else(|| {
                     let new = Column::new_unqualified(aliases.next("__named"));

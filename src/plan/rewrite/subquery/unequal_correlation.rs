@@ -18,6 +18,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::rewrite::context::PassContext;
+use crate::plan::rewrite::subquery::lifted_condition::hides_condition;
 use crate::plan::rewrite::subquery::references::{free_references, lateral_query};
 use crate::plan::rewrite::subquery::skipped_level::{brought, distinct_values, map_inner_nodes, map_lateral_nodes};
 use crate::plan::walk::{Walk, WalkDeep, subquery_of};
@@ -40,17 +41,27 @@ pub(crate) fn make_equal(plan: LogicalPlan, context: &PassContext<'_>) -> Result
     .map_err(from_datafusion)
 }
 
-/// Whether conditions on the outer row may stand above the plan as well as in it.
+/// Whether conditions on the outer row may stand above the plan as well as in it. DataFusion pulls no inequality through
+/// the name of a derived table.
 fn only_selects(plan: &LogicalPlan) -> bool {
     match plan {
         plan if free_references(plan).is_empty() => return true,
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {}
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {}
+        LogicalPlan::SubqueryAlias(alias) if !compares_unequally(&alias.input) => {}
         LogicalPlan::Subquery(_) => {}
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {}
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !hides_condition(plan) => {}
         _ => return false,
     }
     plan.inputs().into_iter().all(only_selects)
+}
+
+fn compares_unequally(plan: &LogicalPlan) -> bool {
+    let compares = |node: &LogicalPlan| match node {
+        LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(is_unequal),
+        _ => false,
+    };
+    plan.exists(|node| Ok(compares(node))).unwrap_or(true)
 }
 
 /// A node of a subquery of `outer`: its conditions come to compare with distinct values of `outer`.

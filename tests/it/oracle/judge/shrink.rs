@@ -396,14 +396,16 @@ fn walk_expr(expr: &mut Expr, visit: &mut dyn FnMut(Node)) {
 }
 
 /// What stands right below an expression.
-enum Part<'a> {
+pub enum Part<'a> {
+    /// An expression.
     Expr(&'a mut Expr),
+    /// The query of one.
     Query(&'a mut Query),
 }
 
 impl Expr {
     /// The expressions and queries right below.
-    fn parts_mut(&mut self) -> Vec<Part<'_>> {
+    pub fn parts_mut(&mut self) -> Vec<Part<'_>> {
         match self {
             Expr::Literal(..) | Expr::Column(..) | Expr::Ordinal(_) => Vec::new(),
             Expr::Scalar(query) | Expr::Exists(query, _) => vec![Part::Query(query)],

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Answer, Context, Evaluator, Fault, Name, Scope};
 use crate::oracle::judge::functions;
+use crate::oracle::judge::shrink::Part;
 use crate::oracle::judge::tree::*;
 use crate::oracle::judge::value::{Row, Value};
 
@@ -74,9 +75,42 @@ impl Evaluator<'_> {
                 Err(Fault::Sql(_)) if *attempt => Ok(Value::Null),
                 value => value,
             },
+            Expr::Scalar(_) | Expr::Exists(..) | Expr::InQuery(..) | Expr::Quantified(..) => self.asked(expr, scope),
+            Expr::Aggregate(aggregate) => self.group_aggregate(aggregate, scope),
+            Expr::Grouping(key) => match scope.contexts.get(scope.at) {
+                Some(Context::Group { grouped, .. }) => match position(key, scope) {
+                    Some(at) => Ok(Value::Int(i64::from(!grouped[at]))),
+                    None => Err(Fault::Invalid("GROUPING of what is no key".into())),
+                },
+                _ => Err(Fault::Invalid("GROUPING where rows are not grouped".into())),
+            },
+            Expr::Window(window) => self.window(window, scope),
+            Expr::Unnest(_) => Err(Fault::Invalid("UNNEST inside an expression".into())),
+            Expr::List(items) => Ok(Value::List(items.iter().map(|e| self.value(e, scope)).collect::<Answer<Row>>()?)),
+        }
+    }
+
+    /// What a subquery says of a row. Where it is looked at with rows that it may not have, an answer that these rows
+    /// change is unknown.
+    fn asked(&self, expr: &Expr, scope: &Scope) -> Answer<Value> {
+        let value = self.answer(expr, scope)?;
+        if !self.eager.replace(false) {
+            return Ok(value);
+        }
+        let settled = self.answer(expr, scope);
+        self.eager.set(true);
+        match settled {
+            Ok(settled) if settled.same(&value) => Ok(value),
+            Ok(_) | Err(Fault::Sql(_)) => Ok(Value::Null),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn answer(&self, expr: &Expr, scope: &Scope) -> Answer<Value> {
+        match expr {
             Expr::Scalar(query) => {
                 let column = self.column_of(query, scope)?;
-                if column.len() > 1 && !self.eager {
+                if column.len() > 1 && !self.eager.get() {
                     return Err(Fault::Sql("21000"));
                 }
                 Ok(column.into_iter().next().unwrap_or(Value::Null))
@@ -97,17 +131,7 @@ impl Evaluator<'_> {
                     true => Ok(logical(any(comparison.opposite(), &e, &column).map(|truth| !truth))),
                 }
             }
-            Expr::Aggregate(aggregate) => self.group_aggregate(aggregate, scope),
-            Expr::Grouping(key) => match scope.contexts.get(scope.at) {
-                Some(Context::Group { grouped, .. }) => match position(key, scope) {
-                    Some(at) => Ok(Value::Int(i64::from(!grouped[at]))),
-                    None => Err(Fault::Invalid("GROUPING of what is no key".into())),
-                },
-                _ => Err(Fault::Invalid("GROUPING where rows are not grouped".into())),
-            },
-            Expr::Window(window) => self.window(window, scope),
-            Expr::Unnest(_) => Err(Fault::Invalid("UNNEST inside an expression".into())),
-            Expr::List(items) => Ok(Value::List(items.iter().map(|e| self.value(e, scope)).collect::<Answer<Row>>()?)),
+            _ => Err(Fault::Invalid(format!("{expr} is no subquery"))),
         }
     }
 
@@ -230,13 +254,27 @@ fn position(expr: &Expr, scope: &Scope) -> Option<usize> {
     scope.keys.iter().position(|key| is_same_key(key, expr, scope.names))
 }
 
-/// Whether two keys are one, which may be spelled in two ways.
+/// Whether two keys are one, whose columns may be spelled in two ways.
 pub(super) fn is_same_key(a: &Expr, b: &Expr, names: &[Name]) -> bool {
-    let resolved = |expr: &Expr| match expr {
-        Expr::Column(qualifier, name) => find(names, qualifier.as_deref(), name).first().copied(),
-        _ => None,
-    };
-    a == b || (resolved(a).is_some() && resolved(a) == resolved(b))
+    let is_alike = std::mem::discriminant(a) == std::mem::discriminant(b);
+    a == b || (is_alike && spelled_out(a.clone(), names) == spelled_out(b.clone(), names))
+}
+
+/// An expression with its columns under the names that they have in the relation they come from; subqueries, which have
+/// names of their own, stay as they are.
+fn spelled_out(mut expr: Expr, names: &[Name]) -> Expr {
+    if let Expr::Column(qualifier, name) = &expr
+        && let [at] = find(names, qualifier.as_deref(), name).as_slice()
+    {
+        let qualifier = names[*at].of.clone().or(names[*at].qualifier.clone());
+        return Expr::Column(qualifier, name.clone());
+    }
+    for part in expr.parts_mut() {
+        if let Part::Expr(part) = part {
+            *part = spelled_out(std::mem::replace(part, Expr::Ordinal(0)), names);
+        }
+    }
+    expr
 }
 
 /// The columns that a name can mean.

@@ -7,6 +7,7 @@
 mod aggregate;
 mod expression;
 mod select;
+mod tests;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -73,7 +74,7 @@ pub struct Evaluator<'a> {
     /// Whether conditions are taken for true, so that everything is looked at.
     checks_only: bool,
     /// Whether aggregates and arguments of window functions are looked at although nothing depends on them.
-    eager: bool,
+    eager: Cell<bool>,
     choices: RefCell<Choices>,
 }
 
@@ -98,6 +99,9 @@ struct Name {
     name: String,
     /// Whether it was merged into another, so that only its qualifier reaches it.
     merged: bool,
+    /// The qualifier of the column that a merged one is: the left one's, or that of the side that a join keeps. A full
+    /// join merges both into a column of its own.
+    of: Option<String>,
 }
 
 /// What one row of a SELECT is made from.
@@ -119,7 +123,13 @@ struct Scope<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator over these tables.
     pub fn new(tables: &'a BTreeMap<String, Relation>) -> Self {
-        Evaluator { tables, steps: Cell::new(0), checks_only: false, eager: false, choices: RefCell::default() }
+        Evaluator {
+            tables,
+            steps: Cell::new(0),
+            checks_only: false,
+            eager: Cell::new(false),
+            choices: RefCell::default(),
+        }
     }
 
     /// What is wrong with a query whatever the rows: everything is looked at with one row of NULLs in each table.
@@ -137,7 +147,7 @@ impl<'a> Evaluator<'a> {
     /// among them, arguments of window functions before their frames do, what looks at one side of a join before it is
     /// known which rows meet, and subqueries that depend on no row although there is none.
     pub fn may_fail(tables: &BTreeMap<String, Relation>, query: &Query) -> Option<&'static str> {
-        let evaluator = Evaluator { eager: true, ..Evaluator::new(tables) };
+        let evaluator = Evaluator { eager: Cell::new(true), ..Evaluator::new(tables) };
         match evaluator.query(query) {
             Err(Fault::Sql(state)) => Some(state),
             _ => None,
@@ -146,7 +156,7 @@ impl<'a> Evaluator<'a> {
 
     /// The same for a statement.
     pub fn statement_may_fail(&self, statement: &Statement) -> Option<&'static str> {
-        let evaluator = Evaluator { eager: true, ..Evaluator::new(self.tables) };
+        let evaluator = Evaluator { eager: Cell::new(true), ..Evaluator::new(self.tables) };
         match evaluator.statement(statement) {
             Err(Fault::Sql(state)) => Some(state),
             _ => None,
@@ -356,7 +366,7 @@ impl<'a> Evaluator<'a> {
             None => Ok(true),
             Some(condition) => {
                 let truth = self.truth(condition, scope)?;
-                Ok(truth == Some(true) || self.checks_only || (self.eager && truth.is_none()))
+                Ok(truth == Some(true) || self.checks_only || (self.eager.get() && truth.is_none()))
             }
         }
     }
@@ -405,7 +415,7 @@ fn ways(counts: &[usize], taken: usize) -> Option<Vec<Vec<usize>>> {
 
 /// The columns of a relation under an alias.
 fn names_of(alias: &str, names: &[String]) -> Vec<Name> {
-    let name = |name: &String| Name { qualifier: Some(alias.to_string()), name: name.clone(), merged: false };
+    let name = |name: &String| Name { qualifier: Some(alias.to_string()), name: name.clone(), merged: false, of: None };
     names.iter().map(name).collect()
 }
 

@@ -17,7 +17,7 @@ impl Evaluator<'_> {
             Some(from) => self.from(from, scope)?,
             None => (Vec::new(), vec![Vec::new()]),
         };
-        if self.eager {
+        if self.eager.get() {
             select.filter.iter().chain(&select.having).try_for_each(|expr| self.look_at_queries(expr, scope))?;
         }
         let mut kept = Vec::new();
@@ -37,7 +37,7 @@ impl Evaluator<'_> {
         let mut contexts = kept;
         if grouped {
             contexts = self.groups(select, keys, contexts, scope, &names)?;
-            if self.eager {
+            if self.eager.get() {
                 let exprs = select.having.iter().chain(select.items.iter().map(|(expr, _)| expr));
                 let exprs: Vec<&Expr> = exprs.chain(order.iter().map(|order| &order.by)).collect();
                 for at in 0..contexts.len() {
@@ -55,13 +55,13 @@ impl Evaluator<'_> {
         let exprs: Vec<&Expr> =
             select.items.iter().map(|(expr, _)| expr).chain(order.iter().map(|order| &order.by)).collect();
         refuse_open_numbers(&exprs, &contexts)?;
-        if self.eager {
+        if self.eager.get() {
             exprs.iter().try_for_each(|expr| self.look_at_queries(expr, scope))?;
         }
         let mut rows = Vec::new();
         for at in 0..contexts.len() {
             let inner = self.inner(scope, &names, keys, &contexts, at);
-            if self.eager {
+            if self.eager.get() {
                 exprs.iter().try_for_each(|expr| self.look_at_windows(expr, &inner))?;
             }
             for row in self.items(&select.items, &inner)? {
@@ -249,7 +249,7 @@ impl Evaluator<'_> {
         };
         let merge = merged(on, &left_names, &right_names)?;
         let names: Vec<Name> = left_names.iter().chain(&right_names).cloned().collect();
-        if let (true, On::Condition(condition), Some((_, right_rows))) = (self.eager, on, &fixed) {
+        if let (true, On::Condition(condition), Some((_, right_rows))) = (self.eager.get(), on, &fixed) {
             self.look_at_sides(condition, &left_contexts, right_rows, &names, scope)?;
         }
         let mut pairs: Vec<(Option<usize>, Row)> = Vec::new();
@@ -299,7 +299,7 @@ impl Evaluator<'_> {
                 pairs.push((None, nulls.into_iter().chain(row.iter().cloned()).collect()));
             }
         }
-        if self.eager {
+        if self.eager.get() {
             // What looks at one side alone may be computed before it is known whether its rows meet any.
             let nulls = |count: usize| vec![Value::Null; count];
             for context in &left_contexts {
@@ -311,7 +311,7 @@ impl Evaluator<'_> {
             }
         }
         let rows = pairs.into_iter().map(|(_, row)| row).collect();
-        Ok(merge_columns(names, rows, &merge, left_names.len()))
+        Ok(merge_columns(kind, names, rows, &merge, left_names.len()))
     }
 }
 
@@ -388,9 +388,23 @@ fn merged(on: &On, left: &[Name], right: &[Name]) -> Answer<Vec<(usize, usize)>>
 }
 
 /// Puts the merged columns in front and leaves the originals to their qualifiers.
-fn merge_columns(names: Vec<Name>, rows: Vec<Row>, merge: &[(usize, usize)], width: usize) -> (Vec<Name>, Vec<Row>) {
-    let mut front: Vec<Name> =
-        merge.iter().map(|(l, _)| Name { qualifier: None, name: names[*l].name.clone(), merged: false }).collect();
+fn merge_columns(
+    kind: JoinKind,
+    names: Vec<Name>,
+    rows: Vec<Row>,
+    merge: &[(usize, usize)],
+    width: usize,
+) -> (Vec<Name>, Vec<Row>) {
+    let front = |(l, r): &(usize, usize)| {
+        let is = match kind {
+            JoinKind::Inner | JoinKind::Left => Some(&names[*l]),
+            JoinKind::Right => Some(&names[width + *r]),
+            JoinKind::Full => None,
+        };
+        let of = is.and_then(|is| is.of.clone().or(is.qualifier.clone()));
+        Name { qualifier: None, name: names[*l].name.clone(), merged: false, of }
+    };
+    let mut front: Vec<Name> = merge.iter().map(front).collect();
     let originals = names.into_iter().enumerate().map(|(at, name)| {
         let merged = merge.iter().any(|(l, r)| at == *l || at == width + *r);
         Name { merged: name.merged || merged, ..name }
