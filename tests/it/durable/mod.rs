@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod kill;
 mod restart;
 mod workloads;
 
