@@ -23,14 +23,13 @@ pub(crate) const OWN_NAME: &str = "__own_";
 
 /// Renames all of them.
 pub(super) fn rename(query: &mut Query) -> Result<()> {
-    let _ = walk_mut(query, &mut Shadows { around: Vec::new(), renamed: 0 });
+    let _ = walk_mut(query, &mut Shadows { around: Vec::new() });
     Ok(())
 }
 
 struct Shadows {
     /// For each query around the names in its FROM.
     around: Vec<Vec<Ident>>,
-    renamed: usize,
 }
 
 impl Shadows {
@@ -38,8 +37,9 @@ impl Shadows {
         match body {
             SetExpr::Select(select) => {
                 for old in shadows(select, self.around.iter().flatten()) {
-                    let new = Ident::with_quote('"', format!("{OWN_NAME}{}", self.renamed));
-                    self.renamed += 1;
+                    // Texts that were equal stay so: a key of GROUP BY and the item that repeats it.
+                    let new = format!("{OWN_NAME}{}_{}", self.around.len(), normal(&old));
+                    let new = Ident::with_quote('"', new);
                     rename_in_select(select, &old, &new);
                     order_by.iter_mut().for_each(|key| rename_in(key, &old, &new));
                 }

@@ -228,7 +228,9 @@ impl Generator<'_> {
         let alias = self.alias();
         taken.push(alias.clone());
         let mut inside = Vec::new();
-        let seen = outer.with_local(lefts.clone(), false).below();
+        let mut around = outer.clone();
+        taken.iter().for_each(|alias| around.without(alias));
+        let seen = around.with_local(lefts.clone(), false).below();
         let (from, local) = self.source(depth.min(1), &seen, &mut inside);
         let mut offer = seen.with_local(local, true);
         inside.iter().for_each(|alias| offer.without(alias));
