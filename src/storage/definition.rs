@@ -206,8 +206,10 @@ impl Parts {
     fn end(&self) -> Result<()> {
         match self.parts.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::unsupported(format!("{} has a part \"{name}\" that is not known here", self.what))
-                .with_hint("a newer version wrote it")),
+            Some(name) => {
+                Err(Error::unsupported(format!("{} has a part \"{name}\" that is not known here", self.what))
+                    .with_hint("a newer version wrote it"))
+            }
         }
     }
 }

@@ -113,8 +113,7 @@ impl SequencerHandle {
             let sequencer = sequencer.clone();
             move || run(sequencer, &receiver)
         };
-        let thread =
-            std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
+        let thread = std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
         let running = Running { sequencer: Some(sequencer), requests: Some(sender), thread: Some(thread) };
         Ok(SequencerHandle(Arc::new(running)))
     }
@@ -278,7 +277,9 @@ impl Sequencer {
     /// Lets the log say that everything in it is safe.
     pub fn confirm(&mut self) {
         self.is_unconfirmed = false;
-        if self.poisoned.is_none() && let Err(error) = guarded(|| self.log.confirm()) {
+        if self.poisoned.is_none()
+            && let Err(error) = guarded(|| self.log.confirm())
+        {
             self.poison(error.message());
         }
     }

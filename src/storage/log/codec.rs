@@ -97,11 +97,7 @@ impl Encoder {
         self.group.shrink_to(KEPT);
     }
 
-    fn record(
-        &mut self,
-        tag: u32,
-        put: impl FnOnce(&mut Vec<u8>, &mut IpcWriteContext) -> Result<()>,
-    ) -> Result<()> {
+    fn record(&mut self, tag: u32, put: impl FnOnce(&mut Vec<u8>, &mut IpcWriteContext) -> Result<()>) -> Result<()> {
         let out = &mut self.group;
         put_u32(out, tag);
         put_u32(out, 0);

@@ -225,7 +225,9 @@ impl Log for DiskLog {
 impl Drop for DiskLog {
     fn drop(&mut self) {
         // Nobody is left to be told of a failure here; the next open finds out what is there.
-        if self.confirm().is_ok() && let Some(file) = &self.file {
+        if self.confirm().is_ok()
+            && let Some(file) = &self.file
+        {
             let _ = file.file.set_len(file.end);
         }
         self.syncer.close();

@@ -47,7 +47,9 @@ pub fn recover(
     if first != 1 {
         return Err(damaged(&format!("\"{}\" is missing", name(1).display())));
     }
-    if let Some(gap) = (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected)) {
+    if let Some(gap) =
+        (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected))
+    {
         return Err(damaged(&format!("\"{}\" is missing", name(gap).display())));
     }
     let mut reader = Reader { vfs: vfs.as_ref(), database, epoch: 0 };
@@ -168,13 +170,18 @@ impl Reader<'_> {
             return Err(in_file(&name(number), &damaged(&what)));
         };
         if scan.has_next {
-            return Err(damaged(&format!("\"{}\", which followed \"{}\", is missing", name(number + 1).display(), name(number).display())));
+            return Err(damaged(&format!(
+                "\"{}\", which followed \"{}\", is missing",
+                name(number + 1).display(),
+                name(number).display()
+            )));
         }
         self.apply(number, &scan.groups, apply)?;
         let mut notices = Vec::new();
         if scan.beyond > 0 || scan.is_torn {
             let path = name(number);
-            notices.push(format!("the log was cut at byte {end} of \"{}\": what follows was not whole", path.display()));
+            notices
+                .push(format!("the log was cut at byte {end} of \"{}\": what follows was not whole", path.display()));
         }
         let mut next_epoch = self.epoch + 1;
         if !scan.is_confirmed {
@@ -205,8 +212,10 @@ impl Reader<'_> {
 /// An error of a file, with its name and what can be done.
 fn in_file(path: &Path, error: &Error) -> Error {
     let path: PathBuf = path.to_path_buf();
-    Error::new(ErrorKind::Io, format!("cannot open the database, because of \"{}\": {}", path.display(), error.message()))
-        .with_sqlstate("XX001")
-        .with_hint("nothing was changed; restore a backup, or take the directory to where the file is whole")
+    Error::new(
+        ErrorKind::Io,
+        format!("cannot open the database, because of \"{}\": {}", path.display(), error.message()),
+    )
+    .with_sqlstate("XX001")
+    .with_hint("nothing was changed; restore a backup, or take the directory to where the file is whole")
 }
-

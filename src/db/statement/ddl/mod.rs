@@ -113,12 +113,7 @@ pub fn realize_logged(
 }
 
 /// A materialized view as it was logged, planned and filled from a version.
-pub fn restore_view(
-    shared: &Arc<Shared>,
-    version: &Arc<Version>,
-    view: &Arc<Relation>,
-    kept: bool,
-) -> Result<NewView> {
+pub fn restore_view(shared: &Arc<Shared>, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<NewView> {
     Definer::of_log(shared).new_view(version, view, kept)
 }
 
