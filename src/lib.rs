@@ -60,7 +60,7 @@ pub use db::subscription::{CancelHandle, EventKind, Subscription, SubscriptionEv
 pub use db::value::{FromValue, Params, Value};
 pub use plan::functions::{ColumnFunction, UserFunction};
 pub use sql::{StatementSpan, split};
-pub use storage::log::{Log, LogRecord, MemoryLog, RelationWrite, Ticket};
+pub use storage::log::{Durability, Log, LogRecord, MemoryLog, RelationWrite, Ticket};
 
 /// The examples of the README are run as tests.
 #[cfg(doctest)]

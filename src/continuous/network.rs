@@ -129,6 +129,11 @@ impl Network {
         self.views.get(&id)
     }
 
+    /// Whether there is no view.
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty()
+    }
+
     /// Whether there is a view of that identity.
     pub fn contains(&self, id: RelationId) -> bool {
         self.views.contains_key(&id)

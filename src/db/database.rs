@@ -10,14 +10,15 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::base::access::{AccessPolicy, FileAccess};
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::error::{Error, Result};
-use crate::base::limits::MemoryBudget;
+use crate::base::error::Result;
+use crate::base::limits::{Interrupt, MemoryBudget};
+use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
 use crate::db::sequencer::SequencerHandle;
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
-use crate::storage::log::{Log, MemoryLog, NullLog};
+use crate::storage::log::{Durability, Log, MemoryLog, NullLog};
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -29,6 +30,7 @@ const HISTORY: Duration = Duration::from_secs(600);
 pub struct Database {
     pub(super) shared: Arc<Shared>,
     pub(super) sequencer: SequencerHandle,
+    pub(super) notices: Arc<[String]>,
 }
 
 impl Database {
@@ -51,13 +53,43 @@ impl Database {
         Self::builder().build()
     }
 
-    /// Opens the database directory `path`.
+    /// Opens the database in the directory `path`, which is made if it does not exist.
+    ///
+    /// A commit that was answered is there again, whether the process was killed or power was lost.
+    ///
+    /// ```
+    /// # fn main() -> eddydb::Result<()> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("shop.eddy");
+    /// let database = eddydb::Database::open(&path)?;
+    /// database.connect()?.execute_batch("CREATE TABLE t (k BIGINT); INSERT INTO t VALUES (1), (2)")?;
+    /// drop(database);
+    ///
+    /// let connection = eddydb::Database::open(&path)?.connect()?;
+    /// let count: i64 = connection.query_row("SELECT count(*) FROM t", (), |row| row.get(0))?;
+    /// assert_eq!(count, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Always [`crate::ErrorKind::Unsupported`] in this version: nothing is durable yet.
+    /// Another process has it open for writing (55006); the directory holds something else (58P01); a file is damaged
+    /// (XX001) or of a format that this version does not know (0A000).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Err(Error::unsupported(format!("cannot open \"{}\": databases are not durable yet", path.as_ref().display()))
-            .with_hint("Database::in_memory() keeps everything in memory; COPY .. TO writes results to files"))
+        Self::builder().open(path)
+    }
+
+    /// Makes sure that everything is safe, and closes this handle; when it was the last, the directory is free again.
+    ///
+    /// # Errors
+    /// The disk failed: what was committed with less than full durability may be lost.
+    pub fn close(self) -> Result<()> {
+        self.sequencer.task(&Interrupt::default(), |sequencer| sequencer.rest())
+    }
+
+    /// What there was to say when the database was opened: parts of the log that were cut, a clock that runs behind.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Sets limits, clock and file access before opening.
@@ -98,6 +130,8 @@ pub struct DatabaseBuilder {
     clock: Arc<dyn Clock>,
     access: FileAccess,
     record: Option<MemoryLog>,
+    durability: Durability,
+    functions: FunctionRegistry,
 }
 
 impl Default for DatabaseBuilder {
@@ -109,6 +143,8 @@ impl Default for DatabaseBuilder {
             clock: Arc::new(SystemClock),
             access: FileAccess::unrestricted(),
             record: None,
+            durability: Durability::Full,
+            functions: FunctionRegistry::new(),
         }
     }
 }
@@ -156,6 +192,32 @@ impl DatabaseBuilder {
         self
     }
 
+    /// When a commit to a directory is answered; by default when the disk has it.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Registers a scalar function before anything is opened: views of a directory may call it.
+    pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
+        self.functions.register_scalar(function)?;
+        Ok(self)
+    }
+
+    /// Opens the database in a directory: see [`Database::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
+        let path = std::path::absolute(path.as_ref())?;
+        let vfs = Arc::new(RealVfs::new(&path));
+        self.open_in(vfs).map_err(|error| error.context(format!("\"{}\"", path.display())))
+    }
+
+    /// Opens the database in a directory tree that need not be one of the machine.
+    #[doc(hidden)]
+    pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
+        let durability = self.durability;
+        self.build()?.recover(vfs, durability)
+    }
+
     /// Opens the database in memory.
     pub fn build(self) -> Result<Database> {
         let version = Arc::new(Version::empty(self.clock.now_us()));
@@ -167,7 +229,7 @@ impl DatabaseBuilder {
         let shared = Arc::new(Shared {
             current: RwLock::new(version.clone()),
             engine,
-            functions: RwLock::new(Arc::new(FunctionRegistry::new())),
+            functions: RwLock::new(Arc::new(self.functions)),
             clock: self.clock,
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
@@ -180,6 +242,6 @@ impl DatabaseBuilder {
             None => Box::new(NullLog),
         };
         let sequencer = SequencerHandle::start(shared.clone(), log)?;
-        Ok(Database { shared, sequencer })
+        Ok(Database { shared, sequencer, notices: Arc::default() })
     }
 }

@@ -9,7 +9,7 @@
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
 //! - [`version`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
-//! - [`replay`]: the log of one database applied to another.
+//! - [`replay`]: the log of one database applied to another; [`recovery`]: the log of a directory applied when it is opened.
 
 pub mod appender;
 mod commit;
@@ -19,6 +19,7 @@ mod files;
 mod names;
 pub mod outcome;
 mod read;
+mod recovery;
 mod replay;
 pub mod rows;
 mod sequencer;

@@ -10,6 +10,7 @@ use std::slice::Iter;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::db::database::Database;
+use crate::db::sequencer::door::Replayed;
 use crate::db::statement::ddl::realize_logged;
 use crate::storage::log::LogRecord;
 
@@ -23,7 +24,8 @@ impl Database {
         let mut records = records.iter().peekable();
         while let Some(first) = records.peek() {
             let epoch = first.epoch();
-            replay_epoch(self, epoch, &mut records)?;
+            let group = epoch_of(epoch, &mut records);
+            self.replay_epoch(epoch, group, true)?;
             if self.epoch() != epoch {
                 let now = self.epoch();
                 return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
@@ -31,20 +33,27 @@ impl Database {
         }
         Ok(())
     }
+
+    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents.
+    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
+        let (mut commits, mut time_us) = (Vec::new(), 0);
+        for record in records {
+            time_us = record.time_us();
+            if let LogRecord::Commit { catalog, writes, .. } = record {
+                let ddl = match catalog.is_empty() {
+                    true => None,
+                    false => {
+                        let version = self.shared.version();
+                        Some(Box::new(realize_logged(&self.shared, &version, &catalog, with_views)?))
+                    }
+                };
+                commits.push(Replayed { writes, ddl });
+            }
+        }
+        self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.replay(epoch, time_us, commits))
+    }
 }
 
-/// Publishes the records of one epoch.
-fn replay_epoch(database: &Database, epoch: u64, records: &mut Peekable<Iter<'_, LogRecord>>) -> Result<()> {
-    let (mut commits, mut time_us) = (Vec::new(), 0);
-    while let Some(record) = records.next_if(|record| record.epoch() == epoch) {
-        time_us = record.time_us();
-        if let LogRecord::Commit { catalog, writes, .. } = record {
-            let ddl = match catalog.is_empty() {
-                true => None,
-                false => Some(Box::new(realize_logged(&database.shared, &database.shared.version(), catalog)?)),
-            };
-            commits.push((writes.clone(), ddl));
-        }
-    }
-    database.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.replay(epoch, time_us, commits))
+fn epoch_of(epoch: u64, records: &mut Peekable<Iter<'_, LogRecord>>) -> Vec<LogRecord> {
+    std::iter::from_fn(|| records.next_if(|record| record.epoch() == epoch).cloned()).collect()
 }

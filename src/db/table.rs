@@ -105,7 +105,7 @@ impl TableState {
     }
 
     /// Whole rows by id.
-    fn rows(&self, ids: &[u64]) -> Result<RecordBatch> {
+    pub fn rows(&self, ids: &[u64]) -> Result<RecordBatch> {
         let columns: Vec<usize> = (0..self.relation.schema.fields().len()).collect();
         Ok(RecordBatch::try_new(self.relation.schema.clone(), self.arena.take(ids, &columns)?)?)
     }

@@ -1,6 +1,9 @@
-//! The log seam: what happens to a commit after the door let it pass.
+//! What happens to a commit after the door let it pass: the log, in memory or in the directory of a database.
 //!
-//! Today's logs live in memory; the durable one takes the same records. Storage knows relations by number and rows as
-//! Arrow batches; it does not know SQL, except as the text of DDL that it carries.
+//! Storage knows relations by number and rows as Arrow batches; it does not know SQL, except as the text of queries in
+//! definitions that it carries.
 
+mod definition;
+pub mod directory;
+mod ipc;
 pub mod log;

@@ -51,13 +51,6 @@ fn a_row_can_be_read_by_position_and_name_with_its_type() -> Result<()> {
 }
 
 #[test]
-fn open_says_that_nothing_is_durable_yet() {
-    let error = Database::open("some.eddy").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.message().contains("not durable yet"), "{error}");
-}
-
-#[test]
 fn a_transaction_reads_its_own_writes_also_through_views_and_shows_them_at_commit() -> Result<()> {
     let database = Database::in_memory()?;
     let (writer, reader) = (database.connect()?, database.connect()?);

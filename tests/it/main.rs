@@ -2,6 +2,7 @@
 
 mod api;
 mod commits;
+mod durable;
 mod messages;
 mod oracle;
 #[path = "../sql/random.rs"]

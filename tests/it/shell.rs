@@ -82,9 +82,12 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn a_directory_is_refused_until_it_is_durable() {
-    check(&run(&["some.eddy"]), 1, "", "not durable yet");
-    assert!(!std::path::Path::new("some.eddy").exists());
+fn a_directory_keeps_what_was_done() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("shop.eddy");
+    let path = path.to_str().expect("a path");
+    check(&run(&[path, "-c", "CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2)"]), 0, "", "");
+    check(&run(&[path, "-c", "SELECT sum(a) AS s FROM t"]), 0, "s\n3\n", "");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! binary of the package. The flags of libtest are accepted and mean nothing here.
 
 /// The line printed after a usage error.
-pub const USAGE: &str = "usage: cargo test --test sql -- [--mode batch|continuous|late|all] [--seed N] [--keep-going] \
+pub const USAGE: &str = "usage: cargo test --test sql -- [--mode batch|continuous|late|restart|all] [--seed N] [--keep-going] \
                          [--printing classic|native] [--without WORDS] [--replace TEXT=TEXT] \
                          [--any-error] [--any-order] [--differing FILE] [FILE|DIR|NAME ...]";
 
@@ -17,6 +17,8 @@ pub enum Mode {
     Continuous,
     /// Each query a materialized view, created where the query stands.
     Late,
+    /// As it stands, in a directory that is closed, or loses power, and is opened again between statements.
+    Restart,
 }
 
 impl Mode {
@@ -26,6 +28,7 @@ impl Mode {
             Mode::Batch => "batch",
             Mode::Continuous => "continuous",
             Mode::Late => "late",
+            Mode::Restart => "restart",
         }
     }
 
@@ -35,7 +38,8 @@ impl Mode {
             "batch" => Ok(vec![Mode::Batch]),
             "continuous" => Ok(vec![Mode::Continuous]),
             "late" => Ok(vec![Mode::Late]),
-            "all" => Ok(vec![Mode::Batch, Mode::Continuous, Mode::Late]),
+            "restart" => Ok(vec![Mode::Restart]),
+            "all" => Ok(vec![Mode::Batch, Mode::Continuous, Mode::Late, Mode::Restart]),
             other => Err(format!("unknown mode {other:?}")),
         }
     }

@@ -4,10 +4,11 @@
 //! statement that runs longer than [`DEADLINE`] is interrupted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use eddydb::{Database, EventKind, Outcome};
+use eddydb::{Database, EventKind, Outcome, SimulatedVfs};
 
 /// How long one statement may run.
 const DEADLINE: &str = "SET statement_timeout = '60 s'";
@@ -17,6 +18,21 @@ pub const AVAILABLE: bool = true;
 
 /// A database.
 pub struct Engine(Database);
+
+/// A simulated disk with a directory for one database.
+pub struct Disk(SimulatedVfs);
+
+impl Disk {
+    /// An empty one, whose luck is decided by `seed`.
+    pub fn new(seed: u64) -> Disk {
+        Disk(SimulatedVfs::new(seed))
+    }
+
+    /// Loses power: what was not synced is perhaps gone.
+    pub fn lose_power(&self) {
+        self.0.restart();
+    }
+}
 
 /// A connection.
 pub struct Connection(eddydb::Connection);
@@ -92,6 +108,12 @@ impl Engine {
     /// A fresh, empty database.
     pub fn open() -> Result<Engine, Failure> {
         let database = Database::builder().target_partitions(2).build();
+        database.map(Engine).map_err(|error| Failure::from(&error, ""))
+    }
+
+    /// The database on a disk.
+    pub fn open_on(disk: &Disk) -> Result<Engine, Failure> {
+        let database = Database::builder().target_partitions(2).open_in(Arc::new(disk.0.clone()));
         database.map(Engine).map_err(|error| Failure::from(&error, ""))
     }
 

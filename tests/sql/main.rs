@@ -18,6 +18,7 @@ mod printing;
 mod random;
 mod record;
 mod report;
+mod restart;
 mod scan;
 mod session;
 mod transform;
@@ -127,8 +128,9 @@ fn run_file<'a>(file: &Path, mode: Mode, arguments: &'a Arguments) -> FileReport
     let mut report = FileReport::new(file, mode, &arguments.differing);
     match Script::read(file, arguments) {
         Err(reason) => report.refuse(reason),
-        Ok(script) if !script.modes.contains(&mode) => {}
+        Ok(script) if !script.runs_in(mode) => {}
         Ok(script) => match mode {
+            Mode::Restart => restart::run(&script, arguments, &mut report),
             Mode::Batch => batch::run(&script, arguments, &mut report),
             Mode::Continuous | Mode::Late => continuous::run(&script, mode, arguments, &mut report),
         },

@@ -83,6 +83,11 @@ impl Script {
         reader.file(path)?;
         Ok(script)
     }
+
+    /// Whether it may run in `mode`; what runs as it stands can be restarted.
+    pub fn runs_in(&self, mode: Mode) -> bool {
+        self.modes.contains(&if mode == Mode::Restart { Mode::Batch } else { mode })
+    }
 }
 
 /// Builds a script out of a file and what it includes.

@@ -8,7 +8,7 @@ use sqllogictest::StatementExpect;
 
 use crate::arguments::Printing;
 use crate::compare;
-use crate::engine::{Answer, Connection, Engine, Event, Failure, Subscription, Table};
+use crate::engine::{Answer, Connection, Disk, Engine, Event, Failure, Subscription, Table};
 use crate::printing::{self, Rows};
 use crate::record::{ColumnType, Kind, Record, Sort};
 
@@ -23,12 +23,25 @@ pub struct Session {
     busy: BTreeSet<String>,
     directory: tempfile::TempDir,
     printing: Printing,
+    /// Where the database lies, if it lies anywhere.
+    disk: Option<Disk>,
+    /// Whether some connection knows more than a new one would.
+    has_state: bool,
 }
 
 impl Session {
     /// A fresh, empty database.
     pub fn new(printing: Printing) -> Result<Session, String> {
-        let engine = Engine::open().map_err(|failure| failure.text)?;
+        Self::with(Engine::open(), None, printing)
+    }
+
+    /// A fresh database on a disk.
+    pub fn on(disk: Disk, printing: Printing) -> Result<Session, String> {
+        Self::with(Engine::open_on(&disk), Some(disk), printing)
+    }
+
+    fn with(engine: Result<Engine, Failure>, disk: Option<Disk>, printing: Printing) -> Result<Session, String> {
+        let engine = engine.map_err(|failure| failure.text)?;
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         Ok(Session {
             engine,
@@ -37,7 +50,21 @@ impl Session {
             busy: BTreeSet::new(),
             directory,
             printing,
+            disk,
+            has_state: false,
         })
+    }
+
+    /// Closes the database, or lets its disk lose power, and opens it again, unless a connection would notice.
+    pub fn restart(&mut self, by_power_loss: bool) -> Result<(), String> {
+        let Some(disk) = self.disk.as_ref().filter(|_| !self.has_state && self.busy.is_empty()) else { return Ok(()) };
+        if by_power_loss {
+            disk.lose_power();
+        }
+        self.connections.clear();
+        self.engine = Engine::open().map_err(|failure| failure.text)?;
+        self.engine = Engine::open_on(disk).map_err(|failure| failure.text)?;
+        Ok(())
     }
 
     /// Whether the connection has a transaction open.
@@ -55,6 +82,7 @@ impl Session {
         match crate::scan::scan(&sql).first().map(|token| token.text.to_ascii_lowercase()).as_deref() {
             Some("begin" | "start") => drop(self.busy.insert(connection.to_string())),
             Some("commit" | "rollback" | "end" | "abort") => drop(self.busy.remove(connection)),
+            Some("set" | "reset" | "prepare" | "subscribe" | "deallocate") => self.has_state = true,
             _ => {}
         }
         Ok(answer)

@@ -77,7 +77,7 @@ impl Vfs for MemoryVfs {
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
         let mut tree = self.0.lock();
         if !tree.locks.insert(path.to_path_buf()) {
-            return Err(locked(path));
+            return Err(locked(path, None));
         }
         tree.files.entry(path.to_path_buf()).or_default();
         Ok(Box::new(MemoryLock { tree: self.0.clone(), path: path.to_path_buf() }))
@@ -147,6 +147,10 @@ impl VfsFile for MemoryFile {
         let range = range(&self.path, len, 0)?;
         self.content.write().resize(range.end, 0);
         Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        if self.len()? < len { self.set_len(len) } else { Ok(()) }
     }
 
     fn len(&self) -> Result<u64> {

@@ -62,6 +62,8 @@ pub trait VfsFile: Debug + Send + Sync {
     fn append(&self, bytes: &[u8]) -> Result<u64>;
     /// Cuts the file, or extends it with zeros.
     fn set_len(&self, len: u64) -> Result<()>;
+    /// Makes the file at least `len` long, its blocks its own: writing there does not fail for want of space.
+    fn allocate(&self, len: u64) -> Result<()>;
     /// The length in bytes.
     fn len(&self) -> Result<u64>;
     /// Whether the file has no bytes.
@@ -75,9 +77,10 @@ pub trait VfsFile: Debug + Send + Sync {
 /// A lock held on a file until it is dropped.
 pub trait VfsLock: Debug + Send + Sync {}
 
-/// The error of a lock that another holds.
-fn locked(path: &Path) -> Error {
-    Error::new(ErrorKind::Io, format!("'{}' is locked: the database is open already", path.display()))
+/// The error of a lock that another holds; `holder` is its process, where it is known.
+fn locked(path: &Path, holder: Option<u32>) -> Error {
+    let by = holder.map(|holder| format!(" by process {holder}")).unwrap_or_default();
+    Error::new(ErrorKind::Io, format!("'{}' is locked{by}: the database is open already", path.display()))
         .with_sqlstate("55006")
         .with_hint("one process at a time may open a database for writing")
 }
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(file.read_at(1 << 40, &mut buffer).unwrap(), 0);
         file.set_len(2).unwrap();
         file.set_len(3).unwrap();
+        file.allocate(2).unwrap();
         file.sync().unwrap();
         let other = vfs.create(b).unwrap();
         other.append(b"other").unwrap();
@@ -160,6 +164,11 @@ mod tests {
         drop(held);
         vfs.lock(Path::new("LOCK")).unwrap();
         assert!(vfs.list(Path::new("nowhere")).is_err());
+        let file = vfs.create(a).unwrap();
+        file.append(b"x").unwrap();
+        file.allocate(5000).unwrap();
+        assert_eq!((file.len().unwrap(), file.read_at(0, &mut buffer[..2]).unwrap()), (5000, 2));
+        assert_eq!(&buffer[..2], b"x\0");
     }
 
     #[test]

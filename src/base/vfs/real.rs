@@ -1,8 +1,9 @@
 //! The file system of the machine.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use parking_lot::Mutex;
 
@@ -40,7 +41,15 @@ impl Vfs for RealVfs {
 
     fn create_directory(&self, path: &Path) -> Result<()> {
         let path = self.root.join(path);
-        fs::create_dir_all(&path).map_err(|error| io_error("create", &path, error))
+        let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+        for directory in missing.into_iter().rev() {
+            let made = match private().create(directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made.and_then(|()| directory.parent().map_or(Ok(()), sync_names)),
+            };
+            made.map_err(|error| io_error("create", directory, error))?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -71,13 +80,8 @@ impl Vfs for RealVfs {
     }
 
     fn sync_directory(&self, directory: &Path) -> Result<()> {
-        // Windows opens no directories and keeps names durable by itself.
-        if cfg!(unix) {
-            let path = self.root.join(directory);
-            let synced = File::open(&path).and_then(|directory| directory.sync_all());
-            synced.map_err(|error| io_error("sync", &path, error))?;
-        }
-        Ok(())
+        let path = self.root.join(directory);
+        sync_names(&path).map_err(|error| io_error("sync", &path, error))
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
@@ -85,11 +89,36 @@ impl Vfs for RealVfs {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| io_error("lock", &path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(locked(&path)),
+            Ok(()) => {
+                // Who is refused reads it. It need not be safe, and that it cannot be written is no reason to stop.
+                let _ = file.set_len(0).and_then(|()| write_some(&file, 0, process::id().to_string().as_bytes()));
+                Ok(Box::new(RealLock { _file: file }))
+            }
+            Err(TryLockError::WouldBlock) => Err(locked(&path, holder(&file))),
             Err(TryLockError::Error(error)) => Err(io_error("lock", &path, error)),
         }
     }
+}
+
+/// Makes directories that only their user can look into.
+fn private() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Makes the names in a directory durable. Windows opens no directories and keeps names durable by itself.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// The process whose number is in a lock file.
+fn holder(file: &File) -> Option<u32> {
+    let mut digits = [0; 16];
+    let length = read_some(file, 0, &mut digits).ok()?;
+    std::str::from_utf8(&digits[..length]).ok()?.parse().ok()
 }
 
 #[derive(Debug)]
@@ -146,6 +175,16 @@ impl VfsFile for RealFile {
         self.file.set_len(len).map_err(|error| io_error("resize", &self.path, error))
     }
 
+    fn allocate(&self, len: u64) -> Result<()> {
+        match allocate(&self.file, len) {
+            Ok(()) => Ok(()),
+            // A file system that cannot promise blocks.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported && self.len()? < len => self.set_len(len),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            Err(error) => Err(io_error("extend", &self.path, error)),
+        }
+    }
+
     fn len(&self) -> Result<u64> {
         let metadata = self.file.metadata().map_err(|error| io_error("look at", &self.path, error))?;
         Ok(metadata.len())
@@ -154,6 +193,16 @@ impl VfsFile for RealFile {
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| io_error("sync", &self.path, error))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]

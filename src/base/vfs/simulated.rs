@@ -3,8 +3,8 @@
 //! Everything is decided by the seed and the plan, so a failure found once is found again. Operations are counted; a
 //! plan says at which of them what happens ([`SimulatedVfs::fail_at`]). After a crash every call fails until
 //! [`SimulatedVfs::restart`], which brings back the disk as power loss leaves it: what was synced, and of the rest some
-//! writes whole, some in part, some not at all, in no order; of unsynced names, the first few. Handles and locks from
-//! before a crash stay dead.
+//! writes whole, some in part (any of their sectors), some not at all, in no order; of unsynced names, the first few.
+//! Handles and locks from before a crash stay dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,6 +17,9 @@ use super::memory::{has_parent, names};
 use super::{Vfs, VfsFile, VfsLock, locked, missing, range, read_from, taken, write_into};
 use crate::base::access::io_error;
 use crate::base::error::Result;
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
 
 /// What goes wrong at one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,16 +178,28 @@ impl Disk {
     /// Decides the fate of a file's unsynced changes.
     fn lose_or_keep(&mut self, file: usize) {
         for change in std::mem::take(&mut self.files[file].pending) {
-            let luck = self.draw(3);
-            let change = match (luck, change) {
-                (0, _) => continue,
+            match (self.draw(4), change) {
+                (0, _) => {}
                 (1, Change::Write(offset, mut bytes)) => {
                     bytes.truncate(self.draw(bytes.len() as u64 + 1) as usize);
-                    Change::Write(offset, bytes)
+                    Change::Write(offset, bytes).apply(&mut self.files[file].durable);
                 }
-                (_, change) => change,
-            };
-            change.apply(&mut self.files[file].durable);
+                (2, Change::Write(offset, bytes)) => self.keep_sectors(file, offset, &bytes),
+                (_, change) => change.apply(&mut self.files[file].durable),
+            }
+        }
+    }
+
+    /// Of a write, some sectors reach the disk and others do not.
+    fn keep_sectors(&mut self, file: usize, offset: usize, bytes: &[u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let length = (SECTOR - (offset + at) % SECTOR).min(bytes.len() - at);
+            if self.draw(2) == 0 {
+                let sector = bytes[at..at + length].to_vec();
+                Change::Write(offset + at, sector).apply(&mut self.files[file].durable);
+            }
+            at += length;
         }
     }
 
@@ -316,7 +331,7 @@ impl Vfs for SimulatedVfs {
         let life = disk.life;
         disk.whole(life, "lock", path)?;
         if !disk.locks.insert(path.to_path_buf()) {
-            return Err(locked(path));
+            return Err(locked(path, None));
         }
         if !disk.names.contains_key(path) {
             let file = disk.files.len();
@@ -387,6 +402,16 @@ impl VfsFile for SimulatedFile {
         let range = range(&self.path, len, 0)?;
         disk.whole(self.life, "resize", &self.path)?;
         disk.change(self.file, Change::Length(range.end));
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        let mut disk = self.disk.lock();
+        let range = range(&self.path, len, 0)?;
+        disk.whole(self.life, "extend", &self.path)?;
+        if disk.files[self.file].current.len() < range.end {
+            disk.change(self.file, Change::Length(range.end));
+        }
         Ok(())
     }
 

@@ -55,11 +55,12 @@ fn main() -> ExitCode {
 }
 
 fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
+    let builder = if arguments.safe { Database::builder().no_file_access() } else { Database::builder() };
     let database = match arguments.database.as_deref() {
-        Some(directory) if !arguments.in_memory() => Database::open(directory)?,
-        _ if arguments.safe => Database::builder().no_file_access().build()?,
-        _ => Database::in_memory()?,
+        Some(directory) if !arguments.in_memory() => builder.open(directory)?,
+        _ => builder.build()?,
     };
+    database.notices().iter().for_each(|notice| eprintln!("notice: {notice}"));
     database.connect()
 }
 

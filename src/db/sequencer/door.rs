@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
-use crate::catalog::delta::CatalogChange;
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
@@ -22,12 +22,22 @@ use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::storage::log::{LogRecord, RelationWrite};
 
-/// A commit that passed: nothing about it can be refused any more.
-struct Admitted {
+/// A commit that passed: nothing about it can be refused any more but for want of room in the log.
+pub(super) struct Admitted {
+    /// What it does to the catalog.
+    delta: CatalogDelta,
     writes: Vec<RelationWrite>,
     ddl: Option<Box<Ddl>>,
     /// How the contents of views that are made again differ from what was shown; `None` where nobody can be told.
     differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
+}
+
+/// A commit as a log has it.
+pub struct Replayed {
+    /// Its rows; those it deletes are read where they are not there.
+    pub writes: Vec<RelationWrite>,
+    /// Its definitions, with the state that goes with them.
+    pub ddl: Option<Box<Ddl>>,
 }
 
 impl Sequencer {
@@ -47,31 +57,42 @@ impl Sequencer {
             committed.deleted += write.deletes.len() as u64;
             committed.inserted += write.inserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
         }
-        let changes_something = committed.deleted + committed.inserted > 0 || admitted.ddl.is_some();
-        if changes_something && let Err(error) = guarded(|| self.put_in_place(admitted, group)) {
-            self.poison(error.message());
-            return Err(error);
+        if committed.deleted + committed.inserted > 0 || admitted.ddl.is_some() {
+            self.enter(admitted, group)?;
         }
         Ok(committed)
     }
 
-    /// Applies a record of another database's log: what the door decided once, it does not decide again.
-    pub fn replay(
-        &mut self,
-        epoch: u64,
-        time_us: i64,
-        records: Vec<(Vec<RelationWrite>, Option<Box<Ddl>>)>,
-    ) -> Result<()> {
+    /// Gives what was admitted to the log, which may have no room for it, and puts it in place.
+    fn enter(&mut self, admitted: Admitted, group: &mut Group) -> Result<()> {
+        let Admitted { delta: catalog, writes, ddl, differences } = admitted;
+        let record = LogRecord::Commit { epoch: group.epoch, time_us: group.time_us, catalog, writes };
+        self.stage(&record, group)?;
+        let LogRecord::Commit { writes, .. } = record else {
+            return Err(Error::internal("a commit became something else"));
+        };
+        guarded(|| self.put_in_place(&writes, ddl, differences, group))
+            .inspect_err(|error| self.poison(error.message()))
+    }
+
+    /// Applies the records of an epoch of a log: what the door decided once, it does not decide again.
+    pub fn replay(&mut self, epoch: u64, time_us: i64, records: Vec<Replayed>) -> Result<()> {
         let mut group = Group::new(epoch, time_us);
         if records.is_empty() {
-            group.records.push(LogRecord::Tick { epoch, time_us });
+            self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
         }
-        for (writes, mut ddl) in records {
+        for Replayed { mut writes, mut ddl } in records {
+            for write in writes.iter_mut().filter(|write| write.deleted.is_none() && !write.deletes.is_empty()) {
+                let table = self.tables.get(&RelationId(write.relation));
+                let table = table.ok_or_else(|| Error::internal("rows of a relation that is gone were deleted"))?;
+                write.deleted = Some(table.rows(&write.deletes)?);
+            }
             let differences = match &mut ddl {
                 Some(ddl) => self.carry_over(&mut ddl.views, &group, &Interrupt::default())?,
                 None => Vec::new(),
             };
-            self.put_in_place(Admitted { writes, ddl, differences }, &mut group)?;
+            let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
+            self.enter(Admitted { delta, writes, ddl, differences }, &mut group)?;
         }
         self.close(&mut group)
     }
@@ -133,7 +154,8 @@ impl Sequencer {
             Some(ddl) => self.carry_over(&mut ddl.views, group, interrupt)?,
             None => Vec::new(),
         };
-        Ok(Admitted { writes, ddl, differences })
+        let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
+        Ok(Admitted { delta, writes, ddl, differences })
     }
 
     /// Refuses a commit for which there is no memory.
@@ -174,20 +196,22 @@ impl Sequencer {
         self.tables.get(&id).map(|table| table.relation.layout())
     }
 
-    /// Carries out what was admitted and adds its record and changes to the epoch. An error is a defect.
-    fn put_in_place(&mut self, admitted: Admitted, group: &mut Group) -> Result<()> {
-        let Admitted { writes, ddl, differences } = admitted;
-        let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
+    /// Carries out what was admitted and adds its changes to the epoch. An error is a defect.
+    fn put_in_place(
+        &mut self,
+        writes: &[RelationWrite],
+        ddl: Option<Box<Ddl>>,
+        differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
+        group: &mut Group,
+    ) -> Result<()> {
         if let Some(ddl) = ddl {
             self.change_catalog(*ddl, differences, group)?;
         }
-        for write in &writes {
+        for write in writes {
             let id = RelationId(write.relation);
             let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("an admitted relation is gone"))?;
             group.changes.entry(id).or_default().extend(table.apply(write, group.epoch)?);
         }
-        let (epoch, time_us) = (group.epoch, group.time_us);
-        group.records.push(LogRecord::Commit { epoch, time_us, catalog: delta, writes });
         Ok(())
     }
 

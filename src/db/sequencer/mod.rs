@@ -1,8 +1,9 @@
 //! The sequencer: lets commits through the door, in order, and publishes epochs.
 //!
 //! ```text
-//! requests ─▶ door ──────────────▶ log.write ─▶ step ─▶ log.wait ─▶ publish ─▶ committers wake, subscribers are told
-//!             checked, then applied             views             one Version
+//! requests ─▶ door ─────────────▶ log.write ─▶ step ─▶ ticket.wait ─▶ publish ─▶ committers wake, subscribers are told
+//!             checked, staged,                 views                one Version
+//!             then applied
 //!             (a refusal leaves no trace)
 //! ```
 //!
@@ -21,15 +22,17 @@
 //! A failure between the door and the publication (a log that cannot be written, a defect in applying what was
 //! admitted) leaves tables that no version shows. The database takes no commit from then on; reads go on.
 
-mod door;
+pub mod door;
 mod publish;
 pub mod subscriber;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -56,6 +59,9 @@ const QUEUE_LENGTH: usize = 1024;
 const ROWS_AT_HAND: usize = 1 << 17;
 const JOINED_ROWS_AT_HAND: usize = 64;
 
+/// How long the log must rest before it is confirmed, at least; twice that at most.
+const REST: Duration = Duration::from_millis(100);
+
 /// Stack a committer must have left to make its epoch itself.
 const STACK_MIN: usize = 1 << 20;
 
@@ -74,12 +80,28 @@ pub struct Asked {
     fate: Arc<Fate>,
 }
 
-/// What committers hold.
+/// What committers hold: the thread, its queue, and the sequencer for those who find it free.
+///
+/// When the last clone is gone the thread ends, and with it the log: whoever drops it can open the directory again.
 #[derive(Clone)]
-pub struct SequencerHandle {
-    // Before the queue's end: so the thread, which outlives the last of those, drops the sequencer, on its large stack.
-    sequencer: Arc<Mutex<Sequencer>>,
-    requests: Sender<Request>,
+pub struct SequencerHandle(Arc<Running>);
+
+struct Running {
+    sequencer: Option<Arc<Mutex<Sequencer>>>,
+    requests: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The thread must be the one that drops the sequencer: circuits are deep, and its stack is large.
+        self.sequencer = None;
+        self.requests = None;
+        let elsewhere = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(elsewhere) {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl SequencerHandle {
@@ -87,13 +109,13 @@ impl SequencerHandle {
     pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE_LENGTH);
         let sequencer = Arc::new(Mutex::new(Sequencer::new(shared, log)));
-        let handle = SequencerHandle { sequencer: sequencer.clone(), requests: sender };
-        std::thread::Builder::new()
-            .name("eddy-sequencer".into())
-            .stack_size(64 << 20)
-            .spawn(move || run(&sequencer, &receiver))
-            .map_err(Error::from)?;
-        Ok(handle)
+        let run = {
+            let sequencer = sequencer.clone();
+            move || run(sequencer, &receiver)
+        };
+        let thread = std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
+        let running = Running { sequencer: Some(sequencer), requests: Some(sender), thread: Some(thread) };
+        Ok(SequencerHandle(Arc::new(running)))
     }
 
     /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
@@ -103,8 +125,16 @@ impl SequencerHandle {
         let at_hand = self.at_hand(&commit);
         let asked = Asked { commit, reply, fate: fate.clone() };
         match at_hand {
-            Some(mut sequencer) => drop(sequencer.epoch(asked, &|| None)),
-            None => self.requests.send(Request::Commit(asked)).map_err(|_| gone())?,
+            Some(mut sequencer) => {
+                let rested = !sequencer.is_unconfirmed;
+                drop(sequencer.epoch(asked, &|| None));
+                if rested && sequencer.is_unconfirmed {
+                    // The thread sleeps, and must see to it that the log is confirmed when it rests again.
+                    drop(sequencer);
+                    self.send(Request::Task(Box::new(|_| ())))?;
+                }
+            }
+            None => self.send(Request::Commit(asked))?,
         }
         wait::for_commit(&answer, &fate, &interrupt)
     }
@@ -112,10 +142,11 @@ impl SequencerHandle {
     /// The sequencer, if this thread may make the commit's epoch: nobody is before it, and it is light work.
     fn at_hand(&self, commit: &Commit) -> Option<MutexGuard<'_, Sequencer>> {
         let has_room = || stacker::remaining_stack().is_some_and(|bytes| bytes >= STACK_MIN);
-        if commit.again.is_some() || commit.payload.ddl.is_some() || !self.requests.is_empty() || !has_room() {
+        let is_first = self.0.requests.as_ref().is_some_and(Sender::is_empty);
+        if commit.again.is_some() || commit.payload.ddl.is_some() || !is_first || !has_room() {
             return None;
         }
-        let mut sequencer = self.sequencer.try_lock()?;
+        let mut sequencer = self.0.sequencer.as_ref()?.try_lock()?;
         (commit.payload.rows() <= sequencer.rows_at_hand()).then_some(sequencer)
     }
 
@@ -133,8 +164,13 @@ impl SequencerHandle {
                 let _ = reply.send(guarded(|| task(sequencer)));
             }
         }));
-        self.requests.send(request).map_err(|_| gone())?;
+        self.send(request)?;
         wait::for_task(&answer, &fate, interrupt)
+    }
+
+    fn send(&self, request: Request) -> Result<()> {
+        let requests = self.0.requests.as_ref().ok_or_else(gone)?;
+        requests.send(request).map_err(|_| gone())
     }
 }
 
@@ -143,9 +179,9 @@ fn gone() -> Error {
 }
 
 /// Serves requests until the last handle is gone.
-fn run(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) {
+fn run(sequencer: Arc<Mutex<Sequencer>>, requests: &Receiver<Request>) {
     let mut left = None;
-    while let Some(request) = left.take().or_else(|| requests.recv().ok()) {
+    while let Some(request) = left.take().or_else(|| next_request(&sequencer, requests)) {
         let mut sequencer = sequencer.lock();
         match request {
             Request::Task(task) => {
@@ -158,6 +194,26 @@ fn run(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) {
     for subscriber in &sequencer.lock().subscribers {
         subscriber.queue.end("the database was closed");
     }
+}
+
+/// The next request. Where none comes for a while, the log is confirmed: what was committed last is then known to have
+/// been safe, however the disk ages.
+fn next_request(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) -> Option<Request> {
+    let mut seen = None;
+    while sequencer.lock().is_unconfirmed {
+        match requests.recv_timeout(REST) {
+            Ok(request) => return Some(request),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let mut sequencer = sequencer.lock();
+        let epoch = sequencer.shared.version().epoch;
+        if seen == Some(epoch) {
+            sequencer.confirm();
+        }
+        seen = Some(epoch);
+    }
+    requests.recv().ok()
 }
 
 /// All that only who holds it touches.
@@ -175,6 +231,10 @@ pub struct Sequencer {
     unkept: u64,
     /// [`Sequencer::rows_at_hand`], until views or subscribers change.
     rows_at_hand: Option<usize>,
+    /// The least number of the next epoch: those below were perhaps used and lost.
+    next_epoch: u64,
+    /// Whether the log has groups that are not confirmed.
+    is_unconfirmed: bool,
 }
 
 /// The commits of one epoch.
@@ -182,7 +242,8 @@ struct Group {
     epoch: u64,
     time_us: i64,
     changes: Changes,
-    records: Vec<LogRecord>,
+    /// How many records the log was given.
+    records: usize,
     /// The catalog as it is from this epoch on, if it changes: then the commit is alone in its epoch.
     catalog: Option<Arc<Catalog>>,
     /// Who waits for it, and what they will be told.
@@ -202,7 +263,39 @@ impl Sequencer {
             poisoned: None,
             unkept: 0,
             rows_at_hand: None,
+            next_epoch: 1,
+            is_unconfirmed: false,
         }
+    }
+
+    /// Writes to `log` from here on, with epochs from `next_epoch` on.
+    pub fn go_on(&mut self, log: Box<dyn Log>, next_epoch: u64) {
+        self.log = log;
+        self.next_epoch = next_epoch;
+    }
+
+    /// Lets the log say that everything in it is safe.
+    pub fn confirm(&mut self) {
+        self.is_unconfirmed = false;
+        if self.poisoned.is_none()
+            && let Err(error) = guarded(|| self.log.confirm())
+        {
+            self.poison(error.message());
+        }
+    }
+
+    /// Confirms the log; an error if it, or anything before, went wrong.
+    pub fn rest(&mut self) -> Result<()> {
+        self.confirm();
+        match &self.poisoned {
+            None => Ok(()),
+            Some(reason) => Err(poisoned(reason)),
+        }
+    }
+
+    /// The number of the epoch that is made next.
+    fn next_epoch(&self) -> u64 {
+        self.next_epoch.max(self.shared.version().epoch + 1)
     }
 
     /// The time of the epoch being made: the clock's, but never less than the last epoch's.
@@ -212,9 +305,9 @@ impl Sequencer {
 
     /// Publishes an epoch in which only time moves.
     pub fn tick(&mut self) -> Result<Arc<Version>> {
-        let (epoch, time_us) = (self.shared.version().epoch + 1, self.time_us());
+        let (epoch, time_us) = (self.next_epoch(), self.time_us());
         let mut group = Group::new(epoch, time_us);
-        group.records.push(LogRecord::Tick { epoch, time_us });
+        self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
         self.close(&mut group)?;
         Ok(self.shared.version())
     }
@@ -255,12 +348,12 @@ impl Sequencer {
                 return None;
             }
         };
-        let mut group = Group::new(self.shared.version().epoch + 1, time_us);
+        let mut group = Group::new(self.next_epoch(), time_us);
         let left = self.gather(first, waiting, &mut group);
-        let result = match group.records.is_empty() {
+        let result = match group.records {
             // Nobody changed anything: what is published already shows it.
-            true => Ok(group.epoch - 1),
-            false => self.close(&mut group).map(|()| group.epoch),
+            0 => Ok(self.shared.version().epoch),
+            _ => self.close(&mut group).map(|()| group.epoch),
         };
         for (asked, committed) in group.passed {
             let answer = result.as_ref().map(|&epoch| Committed { epoch, ..committed }).map_err(copy);
@@ -309,12 +402,19 @@ impl Sequencer {
         }
         let published = guarded(|| {
             self.check_order(group)?;
-            let ticket = self.log.write(&group.records)?;
+            let ticket = self.log.write()?;
+            self.is_unconfirmed |= ticket.is_of_a_medium();
             for (fate, (_, committed)) in group.fates.iter().zip(&group.passed) {
-                fate.pass(*committed);
+                fate.pass(*committed, ticket.clone());
+            }
+            if !self.network.is_empty() || !self.subscribers.is_empty() {
+                ticket.begin();
             }
             let step = self.step(group);
-            self.log.wait(ticket)?;
+            // A tick that is lost is lost with all that was shown at it, and its epoch is not used again.
+            if !group.is_tick() {
+                ticket.wait()?;
+            }
             self.publish(group, &step);
             Ok(step)
         });
@@ -326,19 +426,25 @@ impl Sequencer {
             }
             Err(error) => {
                 self.poison(error.message());
-                Err(Error::new(error.kind(), format!("whether the commit lasts is unknown: {}", error.message()))
-                    .with_sqlstate("08007"))
+                Err(wait::unknown(&error))
             }
         }
     }
 
-    /// The contract of the log: the records of one epoch, which is the next one.
+    /// The contract of the log: epochs in order.
     fn check_order(&self, group: &Group) -> Result<()> {
-        let next = self.shared.version().epoch + 1;
-        match group.epoch == next && group.records.iter().all(|record| record.epoch() == next) {
+        let next = self.next_epoch();
+        match group.epoch >= next {
             true => Ok(()),
             false => Err(Error::internal(format!("the records of epoch {} were made for epoch {next}", group.epoch))),
         }
+    }
+
+    /// Hands a record to the log. An error refuses it and leaves no trace.
+    fn stage(&mut self, record: &LogRecord, group: &mut Group) -> Result<()> {
+        guarded(|| self.log.stage(record))?;
+        group.records += 1;
+        Ok(())
     }
 
     /// Lets no commit through from here on.
@@ -353,11 +459,16 @@ impl Group {
             epoch,
             time_us,
             changes: Changes::new(),
-            records: Vec::new(),
+            records: 0,
             catalog: None,
             passed: Vec::new(),
             fates: Vec::new(),
         }
+    }
+
+    /// Whether only time moves in it.
+    fn is_tick(&self) -> bool {
+        self.changes.is_empty() && self.catalog.is_none()
     }
 }
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::change::ChangeBatch;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
-use crate::catalog::relation::RelationId;
-use crate::continuous::network::{Changes, Failures, Moment, Upkeep, recompute};
+use crate::catalog::relation::{Relation, RelationId};
+use crate::continuous::network::{Changes, Failures, Moment, Upkeep, ViewFailure, ViewState, recompute};
+use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
+use crate::db::commit::NewView;
 use crate::db::sequencer::{Group, Sequencer};
 use crate::db::subscription::SubscriptionEvent;
 use crate::db::table::TableState;
@@ -63,7 +65,7 @@ impl Sequencer {
         let before = self.shared.version();
         // A replay brings the time of its first epoch along.
         let in_time = group.time_us >= before.time_us || before.epoch == 0;
-        assert!(epoch == before.epoch + 1 && in_time, "epochs are published in order");
+        assert!(epoch >= before.epoch && in_time, "epochs are published in order");
         let mut entries = before.entries.clone();
         if group.catalog.is_some() {
             entries.retain(|id, _| self.tables.contains_key(id) || self.network.contains(*id));
@@ -154,8 +156,39 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Puts a view back that the log knows: the version at hand shows it from now on.
+    pub fn restore(&mut self, view: NewView) {
+        let upkeep = match view.built {
+            Some(built) => Upkeep::Maintained(Box::new(built.maintained)),
+            None => Upkeep::Lazy,
+        };
+        self.show(ViewState { relation: view.relation, spec: view.spec, upkeep });
+    }
+
+    /// As [`Sequencer::restore`], of a view that cannot be planned or filled.
+    pub fn restore_failed(&mut self, relation: Arc<Relation>, error: &Error) {
+        let failure = ViewFailure {
+            view: relation.name.clone(),
+            message: error.message().to_string(),
+            sqlstate: error.sqlstate(),
+            row: None,
+            detached: true,
+        };
+        let spec = Arc::new(CircuitSpec { nodes: Vec::new(), root: 0, schema: relation.schema.clone() });
+        self.show(ViewState { relation, spec, upkeep: Upkeep::Detached { failure: Arc::new(failure), last: None } });
+    }
+
+    fn show(&mut self, view: ViewState) {
+        let version = self.shared.version();
+        self.republish.insert(view.relation.id);
+        self.network.put(view);
+        self.network.sort(&version.catalog);
+        let step = Step { failures: self.network.failures(), events: Vec::new() };
+        self.publish(&Group::new(version.epoch, version.time_us), &step);
+    }
+
     /// Lets all past versions go but the current one.
-    fn forget_history(&self) {
+    pub fn forget_history(&self) {
         let mut history = self.shared.history.lock();
         let keep = history.len().saturating_sub(1);
         history.drain(..keep);
@@ -165,6 +198,7 @@ impl Sequencer {
     fn remember(&self, version: Arc<Version>) {
         let mut history = self.shared.history.lock();
         let oldest = version.time_us.saturating_sub(self.shared.history_us);
+        history.pop_back_if(|last| last.epoch == version.epoch);
         history.push_back(version);
         while history.len() > HISTORY_VERSIONS
             || history.front().is_some_and(|v| v.time_us < oldest && history.len() > 1)

@@ -8,8 +8,8 @@
 //!
 //! Whoever is interrupted gets an answer at once. A request that still waits is withdrawn: nothing has happened. At the
 //! door the decision is waited for; what takes long there asks the same interrupt. A commit that has passed cannot be
-//! called off, because what is in the log is committed, whoever has lost patience; then the wait alone ends, and the
-//! answer says that the epoch is not published yet.
+//! called off, because what is in the log is committed, whoever has lost patience; then the wait alone ends, as soon as
+//! the log is safe, and the answer says that the epoch is not published yet.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,9 +18,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::gone;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::db::commit::Committed;
+use crate::storage::log::Ticket;
 
 /// How long an interrupt may go unnoticed.
 const LOOK: Duration = Duration::from_millis(20);
@@ -33,7 +34,7 @@ const WITHDRAWN: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Fate {
     state: AtomicU8,
-    passed: OnceLock<Committed>,
+    passed: OnceLock<(Committed, Ticket)>,
 }
 
 impl Fate {
@@ -42,9 +43,9 @@ impl Fate {
         self.state.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The commit is in the log.
-    pub fn pass(&self, committed: Committed) {
-        let _ = self.passed.set(Committed { published: false, ..committed });
+    /// The commit was given to the log.
+    pub fn pass(&self, committed: Committed, ticket: Ticket) {
+        let _ = self.passed.set((Committed { published: false, ..committed }, ticket));
     }
 
     fn withdraw(&self) -> bool {
@@ -64,10 +65,16 @@ pub fn for_commit(answer: &Receiver<Result<Committed>>, fate: &Fate, interrupt: 
         if fate.withdraw() {
             return Err(interrupted);
         }
-        if let Some(committed) = fate.passed.get() {
-            return Ok(*committed);
+        if let Some((committed, ticket)) = fate.passed.get() {
+            // The step may take long, the medium does not: only what is safe is told to be committed.
+            return ticket.wait().map(|()| *committed).map_err(|error| unknown(&error));
         }
     }
+}
+
+/// The error of a commit of which nobody knows whether the medium has it.
+pub fn unknown(error: &Error) -> Error {
+    Error::new(error.kind(), format!("whether the commit lasts is unknown: {}", error.message())).with_sqlstate("08007")
 }
 
 /// The answer to a task.

@@ -27,7 +27,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
-use crate::db::commit::{Again, Commit, Payload};
+use crate::db::commit::{Again, Commit, Ddl, NewView, Payload};
 use crate::db::read::Reader;
 use crate::db::session::Session;
 use crate::db::shared::Shared;
@@ -101,22 +101,33 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
     }
 }
 
-/// The definitions of a log record, made into state as they were the first time.
+/// The definitions of a log record, made into state as they were the first time; without `with_views`, views are left
+/// out.
 pub fn realize_logged(
     shared: &Arc<Shared>,
     version: &Arc<Version>,
     delta: &CatalogDelta,
-) -> Result<crate::db::commit::Ddl> {
-    let definer = Definer {
-        shared: shared.clone(),
-        interrupt: Interrupt::default(),
-        parameters: Parameters::default(),
-        settings: BTreeMap::new(),
-    };
-    definer.realize(version, delta.clone())
+    with_views: bool,
+) -> Result<Ddl> {
+    Definer::of_log(shared).realize(version, delta.clone(), with_views)
+}
+
+/// A materialized view as it was logged, planned and filled from a version.
+pub fn restore_view(shared: &Arc<Shared>, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<NewView> {
+    Definer::of_log(shared).new_view(version, view, kept)
 }
 
 impl Definer {
+    /// Who makes state of what a log says.
+    fn of_log(shared: &Arc<Shared>) -> Self {
+        Definer {
+            shared: shared.clone(),
+            interrupt: Interrupt::default(),
+            parameters: Parameters::default(),
+            settings: BTreeMap::new(),
+        }
+    }
+
     /// What `statement` comes to in a version.
     fn propose(&self, version: &Arc<Version>, statement: &Statement) -> Result<Proposal> {
         match statement {
@@ -134,7 +145,7 @@ impl Definer {
         if proposal.delta.is_empty() {
             return Ok(Payload::default());
         }
-        let ddl = self.realize(version, proposal.delta)?;
+        let ddl = self.realize(version, proposal.delta, true)?;
         Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)) })
     }
 

@@ -23,8 +23,8 @@ use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
-    /// The state that `delta` needs, made from `version`.
-    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta) -> Result<Ddl> {
+    /// The state that `delta` needs, made from `version`; that of views only `with_views`.
+    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with_views: bool) -> Result<Ddl> {
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
@@ -33,14 +33,16 @@ impl Definer {
                 CatalogChange::Define(relation) if !relation.kind.is_view() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } => views.push(self.new_view(&after, view, *kept)?),
+                CatalogChange::Maintain { view, kept } if with_views => {
+                    views.push(self.new_view(&after, view, *kept)?);
+                }
                 _ => {}
             }
         }
         Ok(Ddl { delta, base: version.catalog.clone(), tables, views })
     }
 
-    fn new_view(&self, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<NewView> {
+    pub(super) fn new_view(&self, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<NewView> {
         let spec = Arc::new(plan(self.reader(version), view)?.1);
         let built = match kept {
             true => Some(build(&self.shared, &self.interrupt, version, view, &spec)?),

@@ -5,11 +5,23 @@
 //! its content; an error from it means the medium failed.
 //!
 //! ```text
-//! door: commits of an epoch --write(group)--> ticket     (in order, nothing may fail afterwards)
-//!                             step the views             (meanwhile the medium works)
-//!                             --wait(ticket)-->          (the group is as safe as this log makes it)
-//!                             publish
+//! door: each commit that is let pass   --stage(record)-->   (may be refused: no room)
+//! the epoch's commits as one group     --write()--> ticket  (in order, nothing may fail afterwards)
+//!                                      step the views       (meanwhile the medium works)
+//!                                      --ticket.wait()-->   (the group is as safe as this log makes it)
+//!                                      publish
 //! ```
+//!
+//! - [`codec`]: records as bytes.
+//! - [`frame`]: bytes as frames of a file, and how its end is told from damage.
+//! - [`sync`]: when they are safe.
+//! - [`disk`]: the log that writes files; [`recovery`]: what is read of them when a database is opened.
+
+mod codec;
+mod disk;
+mod frame;
+mod recovery;
+mod sync;
 
 use std::sync::Arc;
 
@@ -19,6 +31,11 @@ use parking_lot::Mutex;
 use crate::base::error::Result;
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
+
+pub use codec::decode;
+pub use disk::{DIRECTORY, Durability, create, random};
+pub use recovery::{Recovered, is_unused, recover};
+pub use sync::Ticket;
 
 /// What one commit did to one relation, by then beyond dispute.
 #[derive(Debug, Clone)]
@@ -74,25 +91,23 @@ impl LogRecord {
     }
 }
 
-/// Stands for a group that was written, until it is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(
-    /// Grows from group to group.
-    pub u64,
-);
-
 /// Takes the records of one epoch after the other.
 ///
 /// # Contract
 /// - Groups are written in order of epochs, one at a time (checked by the sequencer, the only caller).
-/// - After an error nothing more is written: what the medium holds is unknown then (checked by the sequencer, which
-///   lets no commit through any more).
+/// - After an error of [`Log::write`] or of a ticket nothing more is written: what the medium holds is unknown then
+///   (checked by the sequencer, which lets no commit through any more).
 pub trait Log: Send {
-    /// Hands the records of an epoch to the log, without waiting for the medium.
-    fn write(&mut self, group: &[LogRecord]) -> Result<Ticket>;
+    /// Adds a record to the group of its epoch. An error refuses it: the group is what it was.
+    fn stage(&mut self, record: &LogRecord) -> Result<()>;
 
-    /// Returns when the group, and all before it, are as safe as this log makes them.
-    fn wait(&mut self, ticket: Ticket) -> Result<()>;
+    /// Hands the group to the medium, without waiting for it.
+    fn write(&mut self) -> Result<Ticket>;
+
+    /// Makes everything safe, and known to be: the log rests, or is closed.
+    fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Keeps nothing: the log of a database that lives in memory.
@@ -100,34 +115,37 @@ pub trait Log: Send {
 pub struct NullLog;
 
 impl Log for NullLog {
-    fn write(&mut self, _group: &[LogRecord]) -> Result<Ticket> {
-        Ok(Ticket(0))
+    fn stage(&mut self, _record: &LogRecord) -> Result<()> {
+        Ok(())
     }
 
-    fn wait(&mut self, _ticket: Ticket) -> Result<()> {
-        Ok(())
+    fn write(&mut self) -> Result<Ticket> {
+        Ok(Ticket::default())
     }
 }
 
 /// Keeps every record in memory, to be replayed.
 #[derive(Debug, Default, Clone)]
-pub struct MemoryLog(Arc<Mutex<Vec<LogRecord>>>);
+pub struct MemoryLog {
+    records: Arc<Mutex<Vec<LogRecord>>>,
+    group: Vec<LogRecord>,
+}
 
 impl MemoryLog {
     /// The records so far.
     pub fn records(&self) -> Vec<LogRecord> {
-        self.0.lock().clone()
+        self.records.lock().clone()
     }
 }
 
 impl Log for MemoryLog {
-    fn write(&mut self, group: &[LogRecord]) -> Result<Ticket> {
-        let mut records = self.0.lock();
-        records.extend_from_slice(group);
-        Ok(Ticket(records.len() as u64))
+    fn stage(&mut self, record: &LogRecord) -> Result<()> {
+        self.group.push(record.clone());
+        Ok(())
     }
 
-    fn wait(&mut self, _ticket: Ticket) -> Result<()> {
-        Ok(())
+    fn write(&mut self) -> Result<Ticket> {
+        self.records.lock().append(&mut self.group);
+        Ok(Ticket::default())
     }
 }

@@ -1,0 +1,144 @@
+//! The directory of a database: who may open it, and what it is.
+//!
+//! ```text
+//! FORMAT   what the directory is: text, the checksum of the lines above in the last one
+//! LOCK     held by the process that writes; its number is in it
+//! wal/     the log
+//! ```
+//!
+//! FORMAT is written last: a directory that has it is whole. One that has neither it nor anything but the beginnings of
+//! a database is made into one, so that a creation that was cut short is begun again.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::vfs::{Vfs, VfsLock};
+use crate::storage::log::{self, DIRECTORY, random};
+
+const FORMAT: &str = "FORMAT";
+const UNFINISHED: &str = "FORMAT.tmp";
+const LOCK: &str = "LOCK";
+const FIRST_LINE: &str = "eddy database";
+
+/// The format that this version writes, and the only one it reads.
+const VERSION: u32 = 1;
+
+/// A database directory that this process may write.
+#[derive(Debug)]
+pub struct Directory {
+    /// Its files.
+    pub vfs: Arc<dyn Vfs>,
+    /// Its identity: files of other databases are not taken for its own.
+    pub database: [u8; 16],
+    /// Held as long as it may be written.
+    pub lock: Box<dyn VfsLock>,
+}
+
+impl Directory {
+    /// Opens the directory, and makes a database of it if it is empty.
+    ///
+    /// # Errors
+    /// Another process has it (55006), it holds something else, or FORMAT is damaged (XX001) or not known (0A000).
+    pub fn open(vfs: Arc<dyn Vfs>) -> Result<Self> {
+        let root = Path::new("");
+        let is_there = vfs.exists(root)?;
+        if is_there && !vfs.exists(Path::new(FORMAT))? {
+            check_empty(vfs.as_ref())?;
+        }
+        vfs.create_directory(root)?;
+        let lock = vfs.lock(Path::new(LOCK))?;
+        let database = match vfs.exists(Path::new(FORMAT))? {
+            true => read(vfs.as_ref())?,
+            false => create(&vfs)?,
+        };
+        Ok(Directory { vfs, database, lock })
+    }
+}
+
+/// An error if the directory has anything but what an unfinished creation leaves.
+fn check_empty(vfs: &dyn Vfs) -> Result<()> {
+    let ours = [LOCK, UNFINISHED, DIRECTORY];
+    let names = vfs.list(Path::new(""))?;
+    if names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
+        return Err(Error::new(ErrorKind::Io, format!("the database has a log and has lost its file {FORMAT}"))
+            .with_sqlstate("XX001")
+            .with_hint("restore it from a backup of this database"));
+    }
+    match names.into_iter().find(|name| !ours.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid(format!("the directory is no database: it has \"{name}\" and no {FORMAT}"))
+            .with_sqlstate("58P01")
+            .with_hint("a new database needs a directory of its own, which may be empty or not exist")),
+    }
+}
+
+fn create(vfs: &Arc<dyn Vfs>) -> Result<[u8; 16]> {
+    let mut database = [0; 16];
+    database[..8].copy_from_slice(&random().to_le_bytes());
+    database[8..].copy_from_slice(&random().to_le_bytes());
+    vfs.create_directory(Path::new(DIRECTORY))?;
+    log::create(vfs.clone(), database)?;
+    let unfinished = Path::new(UNFINISHED);
+    if vfs.exists(unfinished)? {
+        vfs.remove(unfinished)?;
+    }
+    let file = vfs.create(unfinished)?;
+    file.write_at(0, text(database).as_bytes())?;
+    file.sync()?;
+    vfs.rename(unfinished, Path::new(FORMAT))?;
+    vfs.sync_directory(Path::new(""))?;
+    Ok(database)
+}
+
+fn text(database: [u8; 16]) -> String {
+    let mut text = format!("{FIRST_LINE}\nformat {VERSION}\nidentity ");
+    for byte in database {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('\n');
+    let checksum = crc32c::crc32c(text.as_bytes());
+    let _ = writeln!(text, "checksum {checksum:08x}");
+    text
+}
+
+fn read(vfs: &dyn Vfs) -> Result<[u8; 16]> {
+    let file = vfs.open(Path::new(FORMAT))?;
+    let mut bytes = vec![0; 4096];
+    let length = file.read_at(0, &mut bytes)?;
+    let text = std::str::from_utf8(&bytes[..length]).map_err(|_| damaged())?;
+    let (body, checksum) = text.rsplit_once("checksum ").ok_or_else(damaged)?;
+    if !body.starts_with(FIRST_LINE) || checksum != format!("{:08x}\n", crc32c::crc32c(body.as_bytes())) {
+        return Err(damaged());
+    }
+    let mut database = None;
+    for line in body.lines().skip(1) {
+        match line.split_once(' ') {
+            Some(("format", version)) if version == VERSION.to_string() => {}
+            Some(("format", version)) => {
+                return Err(Error::unsupported(format!(
+                    "the database has format {version}; this version of eddy reads format {VERSION}"
+                ))
+                .with_hint("open it with the version that made it, or a later one"));
+            }
+            Some(("identity", digits)) => database = identity(digits),
+            _ => {
+                return Err(Error::unsupported(format!("the database needs \"{line}\", which is not known here"))
+                    .with_hint("open it with the version that made it, or a later one"));
+            }
+        }
+    }
+    database.ok_or_else(damaged)
+}
+
+fn identity(digits: &str) -> Option<[u8; 16]> {
+    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
+    Some(number.to_be_bytes())
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Io, format!("the file {FORMAT} of the database is damaged"))
+        .with_sqlstate("XX001")
+        .with_hint("restore it from a backup of this database: it says which format and identity the files have")
+}

@@ -1,0 +1,277 @@
+//! The records of an epoch as bytes, and back.
+//!
+//! ```text
+//! group    time i64, then records one behind the other
+//! record   tag u32, zeros u32, length u64 of what follows
+//!   tick     nothing
+//!   commit   catalog u32, writes u32, the change of the catalog as JSON, then the writes:
+//!     write    relation u64, fingerprint u32 of its columns, batches u32, deletes u32, their bytes u32,
+//!              the ids deleted as LEB128 differences, the messages of the rows inserted
+//! ```
+//!
+//! Each part is padded to 8 bytes. Who reads needs the catalog as it was: a change of it has an epoch of its own, so
+//! that is the catalog after the group before. The rows that a delete takes away are not kept: whoever replays it has
+//! them.
+
+use std::sync::Arc;
+
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::IpcWriteContext;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::catalog::delta::CatalogDelta;
+use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::RelationId;
+use crate::storage::definition::{decode_delta, encode_delta};
+use crate::storage::ipc::{decode_rows, encode_rows};
+use crate::storage::log::frame::FRAME_HEADER;
+use crate::storage::log::{LogRecord, RelationWrite};
+
+const TICK: u32 = 1;
+const COMMIT: u32 = 2;
+
+/// Bytes of room that are kept from group to group.
+const KEPT: usize = 4 << 20;
+
+/// Makes bytes of the records of one epoch after the other, behind room for the header of a frame.
+#[derive(Default)]
+pub struct Encoder {
+    group: Vec<u8>,
+    context: IpcWriteContext,
+}
+
+impl Encoder {
+    /// Adds a record to the group. After an error the group is what it was.
+    pub fn add(&mut self, record: &LogRecord) -> Result<()> {
+        let before = self.group.len();
+        if before == 0 {
+            self.group.resize(FRAME_HEADER, 0);
+            put_u64(&mut self.group, record.time_us() as u64);
+        }
+        let added = match record {
+            LogRecord::Tick { .. } => self.record(TICK, |_, _| Ok(())),
+            LogRecord::Commit { catalog, writes, .. } => self.record(COMMIT, |out, context| {
+                let catalog = match catalog.is_empty() {
+                    true => Vec::new(),
+                    false => encode_delta(catalog)?.to_string().into_bytes(),
+                };
+                put_length(out, catalog.len())?;
+                put_length(out, writes.len())?;
+                out.extend(catalog);
+                pad(out);
+                writes.iter().try_for_each(|write| put_write(out, write, context))
+            }),
+        };
+        added.inspect_err(|_| self.group.truncate(before))
+    }
+
+    /// Whether the group has no record.
+    pub fn is_empty(&self) -> bool {
+        self.group.is_empty()
+    }
+
+    /// Bytes of the group.
+    pub fn len(&self) -> usize {
+        self.group.len().saturating_sub(FRAME_HEADER)
+    }
+
+    /// A point to come back to.
+    pub fn mark(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Takes back what was added since `mark`.
+    pub fn back_to(&mut self, mark: usize) {
+        self.group.truncate(mark);
+    }
+
+    /// The group so far, behind room for the header of a frame.
+    pub fn framed(&mut self) -> &mut [u8] {
+        &mut self.group
+    }
+
+    /// Begins the next group.
+    pub fn clear(&mut self) {
+        self.group.clear();
+        self.group.shrink_to(KEPT);
+    }
+
+    fn record(&mut self, tag: u32, put: impl FnOnce(&mut Vec<u8>, &mut IpcWriteContext) -> Result<()>) -> Result<()> {
+        let out = &mut self.group;
+        put_u32(out, tag);
+        put_u32(out, 0);
+        put_u64(out, 0);
+        let start = out.len();
+        put(out, &mut self.context)?;
+        pad(out);
+        let bytes = (out.len() - start) as u64;
+        out[start - 8..start].copy_from_slice(&bytes.to_le_bytes());
+        Ok(())
+    }
+}
+
+fn put_write(out: &mut Vec<u8>, write: &RelationWrite, context: &mut IpcWriteContext) -> Result<()> {
+    put_u64(out, write.relation);
+    put_u32(out, fingerprint(&write.columns));
+    put_length(out, write.inserts.len())?;
+    put_length(out, write.deletes.len())?;
+    let mut ids = Vec::with_capacity(write.deletes.len() * 2);
+    let mut before = 0;
+    for &id in &write.deletes {
+        put_varint(&mut ids, id.wrapping_sub(before));
+        before = id;
+    }
+    put_length(out, ids.len())?;
+    out.extend(ids);
+    pad(out);
+    write.inserts.iter().try_for_each(|rows| encode_rows(rows, context, out))
+}
+
+fn put_u32(out: &mut Vec<u8>, number: u32) {
+    out.extend(number.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, number: u64) {
+    out.extend(number.to_le_bytes());
+}
+
+fn put_length(out: &mut Vec<u8>, length: usize) -> Result<()> {
+    let too_large = || Error::new(ErrorKind::Resource, "the commit is too large for the log").with_sqlstate("54000");
+    put_u32(out, u32::try_from(length).map_err(|_| too_large())?);
+    Ok(())
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn pad(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(8), 0);
+}
+
+/// A number that other columns do not have.
+fn fingerprint(columns: &[ColumnId]) -> u32 {
+    columns.iter().fold(columns.len() as u32, |so_far, id| crc32c::crc32c_append(so_far, &id.0.to_le_bytes()))
+}
+
+/// The columns of a relation, as the catalog has them when a group is read.
+pub type Columns<'a> = dyn Fn(RelationId) -> Option<(Arc<[ColumnId]>, SchemaRef)> + 'a;
+
+/// The records of a group. The rows share its bytes; those that were deleted are not there.
+pub fn decode(epoch: u64, group: &Buffer, columns: &Columns) -> Result<Vec<LogRecord>> {
+    let mut input = Input { bytes: group.as_slice(), at: 0 };
+    let time_us = input.u64()? as i64;
+    let mut records = Vec::new();
+    while input.at < group.len() {
+        let (tag, _, length) = (input.u32()?, input.u32()?, input.u64()?);
+        let end = usize::try_from(length).ok().and_then(|length| input.at.checked_add(length));
+        let end = end.filter(|&end| end <= group.len()).ok_or_else(damaged)?;
+        match tag {
+            TICK => records.push(LogRecord::Tick { epoch, time_us }),
+            COMMIT => {
+                let (catalog, writes) = decode_commit(group, &mut input, columns)?;
+                records.push(LogRecord::Commit { epoch, time_us, catalog, writes });
+            }
+            _ => return Err(unknown(tag)),
+        }
+        input.pad();
+        if input.at != end {
+            return Err(damaged());
+        }
+    }
+    Ok(records)
+}
+
+fn decode_commit(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<(CatalogDelta, Vec<RelationWrite>)> {
+    let (catalog, writes) = (input.u32()?, input.u32()?);
+    let catalog = match input.take(catalog as usize)? {
+        [] => CatalogDelta::default(),
+        json => decode_delta(&serde_json::from_slice(json).map_err(|_| damaged())?)?,
+    };
+    input.pad();
+    let columns = |id| {
+        let defined = catalog.defined().filter(|relation| relation.id == id).last();
+        defined.map(|relation| (relation.columns.clone(), relation.schema.clone())).or_else(|| columns(id))
+    };
+    let writes = (0..writes).map(|_| decode_write(group, input, &columns)).collect::<Result<_>>()?;
+    Ok((catalog, writes))
+}
+
+fn decode_write(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<RelationWrite> {
+    let (relation, print, batches) = (input.u64()?, input.u32()?, input.u32()?);
+    let (count, bytes) = (input.u32()?, input.u32()?);
+    let known = columns(RelationId(relation)).filter(|(columns, _)| fingerprint(columns) == print);
+    let (columns, schema) = known.ok_or_else(damaged)?;
+    let mut ids = Input { bytes: input.take(bytes as usize)?, at: 0 };
+    let mut before = 0u64;
+    let mut id = || -> Result<u64> {
+        before = before.wrapping_add(ids.varint()?);
+        Ok(before)
+    };
+    let deletes = (0..count).map(|_| id()).collect::<Result<Vec<_>>>()?;
+    input.pad();
+    let mut inserts = Vec::new();
+    for _ in 0..batches {
+        let (rows, end) = decode_rows(group, input.at, &schema)?;
+        input.at = end;
+        inserts.push(rows);
+    }
+    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts })
+}
+
+/// Bytes that are taken from the front.
+struct Input<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let end = self.at.checked_add(length);
+        let taken = end.and_then(|end| self.bytes.get(self.at..end)).ok_or_else(damaged)?;
+        self.at += length;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| damaged())
+    }
+
+    fn u32(&mut self) -> Result<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(damaged())
+    }
+
+    fn pad(&mut self) {
+        self.at = self.at.next_multiple_of(8);
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Io, "a record of the log makes no sense").with_sqlstate("XX001")
+}
+
+fn unknown(tag: u32) -> Error {
+    Error::unsupported(format!("the log has a record of kind {tag}, which is not known here"))
+        .with_hint("a newer version wrote it")
+}

@@ -1,0 +1,320 @@
+//! The log on disk: groups of records, framed, one file after the other.
+//!
+//! ```text
+//! stage(record)   encoded behind the group so far; blocks for it are allocated: the last point where it may be refused
+//! write()         the group's frames, in one write where they fit one; a ticket
+//! Ticket::wait    until they are safe (`sync`)
+//! ```
+//!
+//! A file is made when its first record comes, so that reading a database writes nothing. It gets its name when its
+//! header is safe: a file that is there has a good header, or is damaged.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::base::error::{Error, Result};
+use crate::base::vfs::{Vfs, VfsFile, VfsLock};
+use crate::storage::log::codec::Encoder;
+use crate::storage::log::frame::{
+    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
+};
+use crate::storage::log::sync::{Syncer, Ticket};
+use crate::storage::log::{Log, LogRecord};
+
+/// The directory of the log's files.
+pub const DIRECTORY: &str = "wal";
+/// What a file is called while it is made.
+pub const UNFINISHED: &str = "wal/next.tmp";
+
+/// A file beyond this length is the last one's predecessor.
+const FILE_BYTES: u64 = 64 << 20;
+/// Epochs that a file may have: after a loss, numbering goes on above them.
+pub const FILE_EPOCHS: u64 = 1 << 17;
+/// The most bytes allocated ahead.
+const AHEAD: u64 = 8 << 20;
+/// The least bytes allocated ahead.
+const AHEAD_MIN: u64 = 64 << 10;
+
+/// When a commit is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When the disk has it: power may fail.
+    Full,
+    /// When the system has it; the disk gets it this much later. The process may be killed, power may take the last
+    /// commits away, never one from the middle.
+    Interval(Duration),
+    /// When the system has it; the disk gets it when the system likes, and when the database is closed.
+    Off,
+}
+
+/// What the next file follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// The number of the file before; 0 where there is none.
+    pub number: u64,
+    /// Up to where it counts.
+    pub cut: u64,
+    /// The checksum of the frame that ends there.
+    pub check: u32,
+}
+
+/// The log on disk.
+pub struct DiskLog {
+    vfs: Arc<dyn Vfs>,
+    database: [u8; 16],
+    durability: Durability,
+    encoder: Encoder,
+    /// The epoch of the records staged.
+    epoch: u64,
+    syncer: Arc<Syncer>,
+    thread: Option<JoinHandle<()>>,
+    /// The file that takes groups, from the first one on.
+    file: Option<LogFile>,
+    chain: Chain,
+    /// Bytes in files before this one, as the syncer counts.
+    base: u64,
+    /// The directory is ours until the log is closed.
+    lock: Option<Box<dyn VfsLock>>,
+}
+
+/// A file that takes groups.
+struct LogFile {
+    file: Arc<dyn VfsFile>,
+    header: FileHeader,
+    end: u64,
+    /// The checksum of the last frame.
+    previous: u32,
+    allocated: u64,
+    is_confirmed: bool,
+}
+
+impl DiskLog {
+    /// A log that goes on behind `chain`.
+    pub fn new(vfs: Arc<dyn Vfs>, database: [u8; 16], durability: Durability, chain: Chain) -> Result<Self> {
+        let syncer = Arc::new(Syncer::default());
+        let served = syncer.clone();
+        let interval = match durability {
+            Durability::Interval(interval) => Some(interval),
+            Durability::Full | Durability::Off => None,
+        };
+        let thread = std::thread::Builder::new().name("eddy-log".into()).spawn(move || served.serve(interval))?;
+        Ok(DiskLog {
+            vfs,
+            database,
+            durability,
+            encoder: Encoder::default(),
+            epoch: 0,
+            syncer,
+            thread: Some(thread),
+            file: None,
+            chain,
+            base: 0,
+            lock: None,
+        })
+    }
+
+    /// Keeps the lock of the directory until the log is closed.
+    pub fn hold(&mut self, lock: Box<dyn VfsLock>) {
+        self.lock = Some(lock);
+    }
+
+    /// Makes the next file, with `groups` in it that were read from the one before.
+    pub fn begin_file(&mut self, epoch: u64, ceiling: u64, groups: &[Group]) -> Result<()> {
+        if let Some(file) = self.file.take_if(|file| file.end > FILE_HEADER as u64 || file.header.ceiling <= epoch) {
+            let whole = self.syncer.wait(self.base + file.end);
+            if let Err(error) = whole {
+                self.file = Some(file);
+                return Err(error);
+            }
+            self.base += file.end;
+            self.chain = Chain { number: file.header.number, cut: file.end, check: file.previous };
+        }
+        let Chain { number, cut, check } = self.chain;
+        let number = number + 1;
+        let header = FileHeader { database: self.database, number, salt: random() as u32, cut, check, epoch, ceiling };
+        let path = Path::new(UNFINISHED);
+        if self.vfs.exists(path)? {
+            self.vfs.remove(path)?;
+        }
+        let made = self.vfs.create(path).and_then(|file| {
+            let mut file = LogFile::new(file.into(), header)?;
+            for group in groups {
+                file.reserve(group.payload.len())?;
+                let mut bytes = vec![0; FRAME_HEADER];
+                bytes.extend_from_slice(&group.payload);
+                file.put_group(group.epoch, FILE_HEADER as u64, &mut bytes)?;
+            }
+            file.file.sync()?;
+            self.vfs.rename(path, &name(number))?;
+            self.vfs.sync_directory(Path::new(DIRECTORY))?;
+            Ok(file)
+        });
+        let file = made.inspect_err(|_| drop(self.vfs.remove(path)))?;
+        self.point_at_next()?;
+        self.syncer.begin(file.file.clone(), self.base + file.end);
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Says in the file before that it has a successor, which is safe by now.
+    fn point_at_next(&self) -> Result<()> {
+        let Chain { number, cut, check } = self.chain;
+        if number == 0 {
+            return Ok(());
+        }
+        let file = self.vfs.open(&name(number))?;
+        let mut header = [0; FILE_HEADER];
+        file.read_at(0, &mut header)?;
+        let salt = FileHeader::decode(&header)?.salt;
+        file.write_at(cut, &FrameHeader::empty(NEXT, cut, check, salt).encode(salt).0)?;
+        file.sync()
+    }
+
+    /// The file for a group of `epoch`; another one where this is full.
+    fn file_for(&mut self, epoch: u64) -> Result<()> {
+        match &self.file {
+            Some(file) if file.end < FILE_BYTES && epoch < file.header.ceiling => Ok(()),
+            _ => self.begin_file(epoch, epoch + FILE_EPOCHS, &[]),
+        }
+    }
+}
+
+impl Log for DiskLog {
+    fn stage(&mut self, record: &LogRecord) -> Result<()> {
+        self.syncer.check()?;
+        if self.encoder.is_empty() {
+            self.epoch = record.epoch();
+            self.file_for(self.epoch)?;
+        }
+        let before = self.encoder.mark();
+        self.encoder.add(record)?;
+        let room = self.file.as_mut().map(|file| file.reserve(self.encoder.len()));
+        let reserved = room.unwrap_or_else(|| Err(Error::internal("a group without a file")));
+        let ahead = reserved.inspect_err(|_| self.encoder.back_to(before))?;
+        if ahead && self.durability == Durability::Off {
+            self.syncer.want(self.base + self.file.as_ref().map_or(0, |file| file.end));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<Ticket> {
+        let Some(file) = self.file.as_mut().filter(|_| !self.encoder.is_empty()) else {
+            return Ok(Ticket::default());
+        };
+        let safe = self.syncer.safe().saturating_sub(self.base);
+        file.put_group(self.epoch, safe, self.encoder.framed()).inspect_err(|error| self.syncer.fail(error))?;
+        self.encoder.clear();
+        let end = self.base + file.end;
+        self.syncer.wrote(end);
+        Ok(Ticket::new(self.syncer.clone(), end, self.durability == Durability::Full))
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        let is_open = |file: &&mut LogFile| !file.is_confirmed && file.end > FILE_HEADER as u64;
+        let Some(file) = self.file.as_mut().filter(is_open) else { return Ok(()) };
+        self.syncer.wait(self.base + file.end)?;
+        file.put_confirmation()?;
+        self.syncer.wrote(self.base + file.end);
+        self.syncer.wait(self.base + file.end)
+    }
+}
+
+impl Drop for DiskLog {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a failure here; the next open finds out what is there.
+        if self.confirm().is_ok()
+            && let Some(file) = &self.file
+        {
+            let _ = file.file.set_len(file.end);
+        }
+        self.syncer.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.lock = None;
+    }
+}
+
+impl LogFile {
+    /// A file with a header and nothing else.
+    fn new(file: Arc<dyn VfsFile>, header: FileHeader) -> Result<Self> {
+        file.allocate(AHEAD_MIN)?;
+        file.write_at(0, &header.encode())?;
+        let end = FILE_HEADER as u64;
+        Ok(LogFile { file, header, end, previous: 0, allocated: AHEAD_MIN, is_confirmed: false })
+    }
+
+    /// Allocates blocks for a group of so many bytes and a confirmation behind it; whether any were missing.
+    fn reserve(&mut self, payload: usize) -> Result<bool> {
+        let frames = payload.div_ceil(PAYLOAD_MAX) + 1;
+        let need = self.end + (payload + frames * FRAME_HEADER) as u64;
+        if need <= self.allocated {
+            return Ok(false);
+        }
+        let ahead = need + self.allocated.clamp(AHEAD_MIN, AHEAD);
+        let allocated = match self.file.allocate(ahead) {
+            Ok(()) => ahead,
+            Err(_) => self.file.allocate(need).map(|()| need)?,
+        };
+        self.allocated = allocated;
+        Ok(true)
+    }
+
+    /// Writes a group, whose payload stands in `bytes` behind room for the header of a frame.
+    fn put_group(&mut self, epoch: u64, safe: u64, bytes: &mut [u8]) -> Result<()> {
+        let count = (bytes.len() - FRAME_HEADER).div_ceil(PAYLOAD_MAX).max(1);
+        let mut start = 0;
+        for number in 0..count {
+            // The header goes where the end of the frame before was, which is written already.
+            let end = (start + FRAME_HEADER + PAYLOAD_MAX).min(bytes.len());
+            let payload = &bytes[start + FRAME_HEADER..end];
+            let header = FrameHeader {
+                position: self.end,
+                length: payload.len() as u32,
+                payload: checksum(self.header.salt, payload),
+                previous: self.previous,
+                epoch,
+                safe,
+                kind: GROUP,
+                last: number + 1 == count,
+            };
+            let (header, check) = header.encode(self.header.salt);
+            bytes[start..start + FRAME_HEADER].copy_from_slice(&header);
+            self.file.write_at(self.end, &bytes[start..end])?;
+            self.end += (end - start) as u64;
+            self.previous = check;
+            start = end - FRAME_HEADER;
+        }
+        self.is_confirmed = false;
+        Ok(())
+    }
+
+    fn put_confirmation(&mut self) -> Result<()> {
+        let salt = self.header.salt;
+        let (bytes, check) = FrameHeader::empty(CONFIRM, self.end, self.previous, salt).encode(salt);
+        self.file.write_at(self.end, &bytes)?;
+        self.end += bytes.len() as u64;
+        self.previous = check;
+        self.is_confirmed = true;
+        Ok(())
+    }
+}
+
+/// Makes the first file of a new database's log. No group goes into it: that it is there says that the log is.
+pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16]) -> Result<()> {
+    let mut log = DiskLog::new(vfs, database, Durability::Full, Chain { number: 0, cut: 0, check: 0 })?;
+    log.begin_file(1, 1, &[])
+}
+
+/// The path of a file by its number.
+pub fn name(number: u64) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("{number:016}.wal"))
+}
+
+/// A number that nobody expects.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,221 @@
+//! What is read of the log when a database is opened: every whole group, in order, and where to go on.
+//!
+//! ```text
+//! 0000000000000001.wal  0000000000000002.wal   0000000000000003.wal (the last)
+//! ├──── good ────┤cut   ├── good ──┤cut        ├─ safe ─┤── good ──┤ torn
+//!                                                       └─ tail ───┘ ─▶ the next file, before anybody sees it
+//! ```
+//!
+//! Each file but the last must be good up to where its successor says. The last is read frame by frame up to the first
+//! bad place. Where any frame says that more than that was safe, the file is damaged, and is refused. What is good
+//! behind the last safe position was perhaps never synced, or a sync of it failed and the system shows pages that the
+//! disk does not have: it is written to the next file and synced. Files are read once: what is shown is what was
+//! written down.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::vfs::Vfs;
+use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, Durability, FILE_EPOCHS, UNFINISHED, name};
+use crate::storage::log::frame::{FILE_HEADER, FRAME_HEADER, FileHeader, Group, damaged, scan};
+
+/// A log that was read and can go on.
+pub struct Recovered {
+    /// The log.
+    pub log: DiskLog,
+    /// The least epoch that no file has, nor had before a loss.
+    pub next_epoch: u64,
+    /// What a user should be told.
+    pub notices: Vec<String>,
+}
+
+/// Reads the log in `vfs`, giving `apply` every group in order, and makes it ready to go on.
+///
+/// # Errors
+/// A file is missing, damaged or of another database, or `apply` gives one. Nothing has changed on the disk then.
+pub fn recover(
+    vfs: Arc<dyn Vfs>,
+    database: [u8; 16],
+    durability: Durability,
+    apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+) -> Result<Recovered> {
+    let numbers = files(vfs.as_ref())?;
+    let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
+        return Err(damaged(&format!("\"{DIRECTORY}\" has no file: the log of the database is lost")));
+    };
+    if first != 1 {
+        return Err(damaged(&format!("\"{}\" is missing", name(1).display())));
+    }
+    if let Some(gap) =
+        (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected))
+    {
+        return Err(damaged(&format!("\"{}\" is missing", name(gap).display())));
+    }
+    let mut reader = Reader { vfs: vfs.as_ref(), database, epoch: 0 };
+    let mut bytes = reader.read(first)?;
+    for number in first..last {
+        let next = reader.read(number + 1)?;
+        reader.closed_file(number, &bytes, &next.header, apply)?;
+        bytes = next;
+    }
+    let end = reader.last_file(last, &bytes, apply)?;
+    drop(bytes);
+    let mut log = DiskLog::new(vfs, database, durability, end.chain)?;
+    if !end.tail.is_empty() {
+        log.begin_file(end.tail[0].epoch, end.next_epoch + FILE_EPOCHS, &end.tail)?;
+    }
+    Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
+}
+
+/// Whether the log has no group: what a creation leaves that was cut short.
+pub fn is_unused(vfs: &dyn Vfs) -> Result<bool> {
+    let numbers = files(vfs)?;
+    if numbers.len() > 1 || numbers.first().is_some_and(|&number| number != 1) {
+        return Ok(false);
+    }
+    for number in numbers {
+        let file = vfs.open(&name(number))?;
+        let mut bytes = vec![0; FILE_HEADER + FRAME_HEADER];
+        let length = file.read_at(0, &mut bytes)?;
+        let is_whole = FileHeader::decode(&bytes[..length]).is_ok();
+        if !is_whole || bytes[FILE_HEADER..].iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The numbers of the log's files; what was left unfinished is removed by whoever makes the next one.
+fn files(vfs: &dyn Vfs) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for file in vfs.list(Path::new(DIRECTORY))? {
+        let path = Path::new(DIRECTORY).join(&file);
+        if path == Path::new(UNFINISHED) {
+            continue;
+        }
+        let number = file.strip_suffix(".wal").and_then(|digits| digits.parse().ok());
+        let number = number.filter(|&number| name(number) == path);
+        numbers.push(number.ok_or_else(|| damaged(&format!("\"{}\" is no file of a log", path.display())))?);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+struct Reader<'a> {
+    vfs: &'a dyn Vfs,
+    database: [u8; 16],
+    /// The epoch of the last group.
+    epoch: u64,
+}
+
+struct File {
+    header: FileHeader,
+    bytes: Vec<u8>,
+}
+
+/// How the last file ends.
+struct End {
+    chain: Chain,
+    tail: Vec<Group>,
+    next_epoch: u64,
+    notices: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn read(&self, number: u64) -> Result<File> {
+        let path = name(number);
+        let file = self.vfs.open(&path)?;
+        let length = usize::try_from(file.len()?).map_err(|_| in_file(&path, &damaged("it cannot be that long")))?;
+        let mut bytes = vec![0; length];
+        let read = file.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
+        let header = FileHeader::decode(&bytes).map_err(|error| in_file(&path, &error))?;
+        if header.database != self.database {
+            return Err(in_file(&path, &damaged("it belongs to another database")));
+        }
+        if header.number != number {
+            return Err(in_file(&path, &damaged(&format!("it was made as file {}", header.number))));
+        }
+        Ok(File { header, bytes })
+    }
+
+    /// A file that has a successor.
+    fn closed_file(
+        &mut self,
+        number: u64,
+        file: &File,
+        successor: &FileHeader,
+        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+    ) -> Result<()> {
+        let scan = scan(&file.bytes, file.header.salt, Some(successor.cut));
+        if scan.end() != successor.cut || scan.check_at(successor.cut) != Some(successor.check) {
+            let what = format!("it is damaged at byte {}, and counts up to {}", scan.end(), successor.cut);
+            return Err(in_file(&name(number), &damaged(&what)));
+        }
+        self.apply(number, &scan.groups, apply)
+    }
+
+    fn last_file(
+        &mut self,
+        number: u64,
+        file: &File,
+        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+    ) -> Result<End> {
+        let mut scan = scan(&file.bytes, file.header.salt, None);
+        let end = scan.end();
+        let check = scan.check_at(scan.safe).filter(|_| scan.safe <= end);
+        let Some(check) = check else {
+            let what = format!("it is damaged at byte {end}, and was safe up to {}", scan.safe);
+            return Err(in_file(&name(number), &damaged(&what)));
+        };
+        if scan.has_next {
+            return Err(damaged(&format!(
+                "\"{}\", which followed \"{}\", is missing",
+                name(number + 1).display(),
+                name(number).display()
+            )));
+        }
+        self.apply(number, &scan.groups, apply)?;
+        let mut notices = Vec::new();
+        if scan.beyond > 0 || scan.is_torn {
+            let path = name(number);
+            notices
+                .push(format!("the log was cut at byte {end} of \"{}\": what follows was not whole", path.display()));
+        }
+        let mut next_epoch = self.epoch + 1;
+        if !scan.is_confirmed {
+            next_epoch = next_epoch.max(file.header.ceiling);
+        }
+        scan.groups.retain(|group| group.start >= scan.safe);
+        Ok(End { chain: Chain { number, cut: scan.safe, check }, tail: scan.groups, next_epoch, notices })
+    }
+
+    fn apply(
+        &mut self,
+        number: u64,
+        groups: &[Group],
+        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+    ) -> Result<()> {
+        for group in groups {
+            if group.epoch <= self.epoch {
+                let what = format!("epoch {} follows epoch {}", group.epoch, self.epoch);
+                return Err(in_file(&name(number), &damaged(&what)));
+            }
+            self.epoch = group.epoch;
+            apply(group.epoch, &group.payload)?;
+        }
+        Ok(())
+    }
+}
+
+/// An error of a file, with its name and what can be done.
+fn in_file(path: &Path, error: &Error) -> Error {
+    let path: PathBuf = path.to_path_buf();
+    Error::new(
+        ErrorKind::Io,
+        format!("cannot open the database, because of \"{}\": {}", path.display(), error.message()),
+    )
+    .with_sqlstate("XX001")
+    .with_hint("nothing was changed; restore a backup, or take the directory to where the file is whole")
+}

@@ -1,0 +1,55 @@
+//! The disk fails, once or for good: an error, reads that go on, and a consistent database when it is opened again.
+
+use eddydb::{Fault, Result, SimulatedVfs};
+
+use super::workloads::{self, Workload};
+use super::{contents, open};
+
+#[test]
+fn a_failing_operation_is_an_error_and_nothing_that_was_answered_is_lost() -> Result<()> {
+    for fault in [Fault::Error, Fault::Full] {
+        for workload in workloads::all()? {
+            let operations = {
+                let disk = SimulatedVfs::new(1);
+                run(&disk, &workload, "whole")?;
+                disk.operations()
+            };
+            for operation in 0..operations {
+                for sticky in [false, true] {
+                    let disk = SimulatedVfs::new(operation);
+                    disk.fail_at(operation, fault);
+                    if sticky {
+                        (operation..operations + 64).for_each(|later| disk.fail_at(later, fault));
+                    }
+                    let what = format!("{} {fault:?} at {operation}, sticky {sticky}", workload.name);
+                    let (answered, unknown) = run(&disk, &workload, &what)?;
+                    // What the system holds and the disk does not is gone.
+                    disk.restart();
+                    let database = open(&disk).unwrap_or_else(|error| panic!("{what}: {}", error.render("")));
+                    let found = contents(&database)?;
+                    let last = answered + usize::from(unknown);
+                    let fits = (answered..=last).any(|place| workload.states[place] == found);
+                    assert!(fits, "{what}: {answered} answered, found\n{found}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs a workload until the first error; how many statements were answered, and whether the last is unknown. Reads go
+/// on, and show what was answered.
+fn run(disk: &SimulatedVfs, workload: &Workload, what: &str) -> Result<(usize, bool)> {
+    let Ok(database) = open(disk) else { return Ok((0, false)) };
+    let connection = database.connect()?;
+    for (answered, statement) in workload.statements.iter().enumerate() {
+        if let Err(error) = connection.execute_batch(statement) {
+            let unknown = error.sqlstate() == "08007";
+            assert!(unknown || ["58030", "53100"].contains(&error.sqlstate()), "{what}: {}", error.render(""));
+            let _ = connection.execute_batch("ROLLBACK");
+            assert_eq!(contents(&database)?, workload.states[answered], "{what}: reads after the failure");
+            return Ok((answered, unknown));
+        }
+    }
+    Ok((workload.statements.len(), false))
+}

@@ -1,0 +1,47 @@
+//! Databases in a directory: what is there again after a restart, a kill, a power cut, a failing or damaged disk.
+
+mod crash;
+mod damage;
+mod faults;
+mod kill;
+mod restart;
+mod workloads;
+
+use std::sync::Arc;
+
+use eddydb::{Connection, Database, Result, SimulatedVfs};
+
+/// Opens the database on a simulated disk.
+fn open(disk: &SimulatedVfs) -> Result<Database> {
+    Database::builder().target_partitions(1).open_in(Arc::new(disk.clone()))
+}
+
+/// Everything that a user can see: definitions, rows of tables and views, in an order of their own.
+fn contents(database: &Database) -> Result<String> {
+    let connection = database.connect()?;
+    let mut text = lines(
+        &connection,
+        "SELECT table_name, column_name, data_type, is_nullable, column_default
+         FROM information_schema.columns ORDER BY 1, ordinal_position",
+    )?;
+    for relation in connection.query("SELECT name FROM eddy.relations ORDER BY 1", ())? {
+        let name: String = relation?.get(0)?;
+        let rows = lines(&connection, &format!("SELECT * FROM \"{name}\" ORDER BY ALL"))?;
+        text.push_str(&format!("-- {name}\n{rows}"));
+    }
+    Ok(text)
+}
+
+/// The rows of a query, a line each.
+fn lines(connection: &Connection, query: &str) -> Result<String> {
+    let mut text = String::new();
+    for row in connection.query(query, ())? {
+        let row = row?;
+        for column in 0..row.len() {
+            let value: eddydb::Value = row.get(column)?;
+            text.push_str(&format!("{value:?}|"));
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}

@@ -1,0 +1,44 @@
+//! The `restart` mode: a file runs as it stands, and between its statements the database is closed, or loses power, and
+//! is opened again.
+//!
+//! What a session knows is gone then, and so is the history of versions: nothing is opened again once a connection has
+//! settings, prepared statements, a subscription or a transaction, and files that read past epochs run in `batch` only.
+
+use crate::arguments::Arguments;
+use crate::engine::Disk;
+use crate::random::Random;
+use crate::record::Script;
+use crate::report::FileReport;
+use crate::session::Session;
+
+/// How many statements there are to a restart, about.
+const STATEMENTS: usize = 4;
+
+/// Runs `script` on a fresh database.
+pub fn run(script: &Script, arguments: &Arguments, report: &mut FileReport) {
+    let reads_the_past = |sql: &str| sql.to_ascii_lowercase().contains("as of") || sql.starts_with('@');
+    if script.records.iter().any(|record| reads_the_past(&record.sql)) {
+        return;
+    }
+    let mut random = Random::new(arguments.seed, script.records.first().map_or("", |record| &record.sql));
+    let mut session = match Session::on(Disk::new(random.next()), script.printing) {
+        Ok(session) => session,
+        Err(reason) => return report.refuse(reason),
+    };
+    for record in &script.records {
+        if record.skipped || (report.failed() > 0 && !arguments.keep_going) {
+            report.skip();
+            continue;
+        }
+        if random.one_in(STATEMENTS)
+            && let Err(message) = session.restart(random.one_in(2))
+        {
+            report.fail(&record.place, &record.sql, &format!("before it, the database was opened again: {message}"));
+            continue;
+        }
+        match session.execute(record) {
+            Ok(()) => report.pass(),
+            Err(message) => report.fail(&record.place, &record.sql, &message),
+        }
+    }
+}
