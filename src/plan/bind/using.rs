@@ -1,20 +1,21 @@
 //! The columns that joins with USING share.
 //!
 //! The column of `RIGHT` or `FULL JOIN .. USING (k)` is the one that is not NULL, not always the left one, as it would
-//! be to DataFusion's binder; of inner and left joins it is the left one, wherever it stands.
+//! be to DataFusion's binder; of inner and left joins it is the left one, wherever it stands. A join whose side has
+//! merged the column in such a way compares by what it is there, so its USING becomes a condition.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Visitor, VisitorMut,
+    self, BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
+    TableWithJoins, Visitor, VisitorMut,
 };
 
 use super::Binder;
 use super::columns::{ColumnsOf, columns_in, constraint, is_plain, joined_columns, known_columns, with_columns};
 use crate::base::error::{Error, Result};
 use crate::sql::name::normal;
-use crate::sql::rewrite::build::{call, relation_name, using_columns};
+use crate::sql::rewrite::build::{and, call, relation_name, using_columns};
 use crate::sql::walk::{expressions_mut, walk, walk_mut};
 
 /// Replaces such columns in the query by what they mean.
@@ -45,8 +46,10 @@ impl VisitorMut for Merge<'_> {
         if let Some(ast::OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind)
             && !keys.is_empty()
         {
-            let shared = shared_columns(select, self.columns_of);
-            for (name, merged) in merged_columns(select).into_iter().chain(shared) {
+            if let Err(error) = name_all_natural(select, self.columns_of) {
+                return ControlFlow::Break(error);
+            }
+            for Key { name, value: merged, .. } in keys_of(select, self.columns_of) {
                 // A key that names an output column means that one; it is merged already.
                 if !names_output(select, &name) {
                     keys.iter_mut().for_each(|key| replace(&mut key.expr, &name, &merged, self.columns_of));
@@ -58,60 +61,173 @@ impl VisitorMut for Merge<'_> {
 }
 
 fn joins(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
+    name_all_natural(select, columns_of)?;
+    select.from.iter_mut().for_each(|table| name_in_joins(table, columns_of));
+    let keys = keys_of(select, columns_of);
+    if let Some(columns) = all_columns(select, columns_of).filter(|_| !keys.is_empty()) {
+        expand_wildcards(select, &columns);
+    }
+    let mut compared = false;
     for table in &mut select.from {
-        refuse(table, columns_of)?;
-        name_in_joins(table, columns_of);
+        compared |= compare(table, columns_of)?;
     }
-    let (merged, shared) = (merged_columns(select), shared_columns(select, columns_of));
-    match all_columns(select, &merged, &shared, columns_of) {
-        Some(columns) => expand_wildcards(select, &columns),
-        None => {
-            for item in &mut select.projection {
-                if let SelectItem::Wildcard(options) = item {
-                    shared.iter().for_each(|(name, left)| replace_in_wildcard(options, name, left));
-                }
-            }
-        }
+    if compared && select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
+        return Err(
+            Error::unsupported("this * over outer joins with USING is not supported").with_hint("name the columns")
+        );
     }
-    for (name, merged) in merged {
-        replace_in_select(select, &name, &merged, columns_of);
-    }
-    for (name, left) in shared {
-        replace_in_select(select, &name, &left, columns_of);
+    for Key { name, value, .. } in keys {
+        replace_in_select(select, &name, &value, columns_of);
     }
     Ok(())
 }
 
-/// The columns that inner and left joins with USING share, each as the left relation's: DataFusion finds them
-/// ambiguous in WHERE, and in `*` it takes them from the relation that comes first in the alphabet.
-fn shared_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
-    let mut result = vec![];
-    select.from.iter().for_each(|table| shared_in(table, columns_of, &mut result));
-    result
+/// A column that joins merge.
+#[derive(Clone)]
+struct Key {
+    name: Ident,
+    /// What it is, of the relations that have it.
+    value: Expr,
+    /// Whether it may be another than that of the first relation, for which DataFusion takes it.
+    is_of_outer: bool,
 }
 
-fn shared_in(table: &TableWithJoins, columns_of: ColumnsOf<'_>, result: &mut Vec<(Ident, Expr)>) {
-    let mut before = vec![];
-    part_in(&table.relation, &mut before);
-    nested(&table.relation).into_iter().for_each(|table| shared_in(table, columns_of, result));
-    for join in &table.joins {
-        if is_right_or_full(&join.join_operator) {
-            break;
+/// The columns that the joins of a SELECT merge.
+fn keys_of(select: &Select, columns_of: ColumnsOf<'_>) -> Vec<Key> {
+    select.from.iter().flat_map(|table| Side::of_table(table, columns_of).keys).collect()
+}
+
+/// A side of a join.
+struct Side<'a> {
+    relations: Vec<&'a TableFactor>,
+    keys: Vec<Key>,
+}
+
+impl<'a> Side<'a> {
+    fn of(factor: &'a TableFactor, columns_of: ColumnsOf<'_>) -> Side<'a> {
+        match nested(factor) {
+            Some(table) => Side::of_table(table, columns_of),
+            None => Side { relations: vec![factor], keys: vec![] },
         }
-        nested(&join.relation).into_iter().for_each(|table| shared_in(table, columns_of, result));
-        let names = match constraint(&join.join_operator) {
-            Some(JoinConstraint::Using(names)) => using_columns(names),
-            _ => vec![],
-        };
-        for name in names {
-            let known = result.iter().any(|(known, _)| same(known, &name));
-            if let (false, Some(owner)) = (known, owner(&before, &name, columns_of)) {
-                let left = Expr::CompoundIdentifier(vec![owner, name.clone()]);
-                result.push((name, left));
+    }
+
+    fn of_table(table: &'a TableWithJoins, columns_of: ColumnsOf<'_>) -> Side<'a> {
+        let first = Side::of(&table.relation, columns_of);
+        table.joins.iter().fold(first, |left, join| {
+            left.joined(Side::of(&join.relation, columns_of), &join.join_operator, columns_of)
+        })
+    }
+
+    /// What a column of USING is on this side, if that can be told.
+    fn key(&self, name: &Ident, columns_of: ColumnsOf<'_>) -> Option<Key> {
+        self.keys.iter().find(|key| same(&key.name, name)).cloned().or_else(|| {
+            let owner = owner(&self.relations, name, columns_of)?;
+            let value = Expr::CompoundIdentifier(vec![owner, name.clone()]);
+            Some(Key { name: name.clone(), value, is_of_outer: false })
+        })
+    }
+
+    fn joined(mut self, right: Side<'a>, operator: &JoinOperator, columns_of: ColumnsOf<'_>) -> Side<'a> {
+        match kept(operator) {
+            Kept::Left => return self,
+            Kept::Right => return right,
+            Kept::Both => {}
+        }
+        let merged = using(operator).into_iter().filter_map(|name| {
+            let left = self.key(&name, columns_of);
+            let is_of_outer = is_right_or_full(operator);
+            match (left, right.key(&name, columns_of)) {
+                (Some(left), Some(right)) => {
+                    let is_of_outer = is_of_outer || left.is_of_outer || right.is_of_outer;
+                    Some(Key { name, value: merged(operator, left.value, right.value), is_of_outer })
+                }
+                (left, _) => left.filter(|left| !is_of_outer && !left.is_of_outer),
+            }
+        });
+        let mut keys: Vec<Key> = merged.collect();
+        for key in self.keys.into_iter().chain(right.keys) {
+            if !keys.iter().any(|known| same(&known.name, &key.name)) {
+                keys.push(key);
             }
         }
-        part_in(&join.relation, &mut before);
+        self.relations.extend(right.relations);
+        Side { relations: self.relations, keys }
     }
+}
+
+/// What a join makes of a column of both sides.
+fn merged(operator: &JoinOperator, left: Expr, right: Expr) -> Expr {
+    match operator {
+        JoinOperator::FullOuter(_) => call("coalesce", vec![left, right]),
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => right,
+        _ => left,
+    }
+}
+
+/// The sides of a join whose columns it has.
+enum Kept {
+    Left,
+    Right,
+    Both,
+}
+
+fn kept(operator: &JoinOperator) -> Kept {
+    match operator {
+        JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::Anti(_) | JoinOperator::LeftAnti(_) => {
+            Kept::Left
+        }
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Kept::Right,
+        _ => Kept::Both,
+    }
+}
+
+fn using(operator: &JoinOperator) -> Vec<Ident> {
+    match constraint(operator) {
+        Some(JoinConstraint::Using(names)) => using_columns(names),
+        _ => vec![],
+    }
+}
+
+/// Writes USING as a condition where a side has a column that an outer join in it merged; tells whether any is.
+fn compare(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<bool> {
+    let mut conditions = vec![];
+    let mut left = Side::of(&table.relation, columns_of);
+    for join in &table.joins {
+        let right = Side::of(&join.relation, columns_of);
+        let mut pairs = vec![];
+        let mut is_needed = false;
+        for name in using(&join.join_operator) {
+            let keys = [left.key(&name, columns_of), right.key(&name, columns_of)];
+            let is_of_outer = keys.iter().flatten().any(|key| key.is_of_outer);
+            let [Some(own), Some(other)] = keys else {
+                if is_of_outer || is_right_or_full(&join.join_operator) {
+                    let message = format!("USING ({name}) with this outer join is not supported");
+                    return Err(Error::unsupported(message).with_hint("write the condition with ON"));
+                }
+                continue;
+            };
+            is_needed |= is_of_outer;
+            pairs.push(equal(own.value, other.value));
+        }
+        conditions.push(pairs.into_iter().reduce(and).filter(|_| is_needed));
+        left = left.joined(right, &join.join_operator, columns_of);
+    }
+    let mut compared = conditions.iter().any(Option::is_some);
+    for (join, condition) in table.joins.iter_mut().zip(conditions) {
+        if let (Some(condition), Some(constraint)) = (condition, constraint_mut(&mut join.join_operator)) {
+            *constraint = JoinConstraint::On(condition);
+        }
+    }
+    for factor in std::iter::once(&mut table.relation).chain(table.joins.iter_mut().map(|join| &mut join.relation)) {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            compared |= compare(table_with_joins, columns_of)?;
+        }
+    }
+    Ok(compared)
+}
+
+fn equal(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
 }
 
 /// The joins in parentheses, whose relations keep their names outside.
@@ -119,17 +235,6 @@ fn nested(factor: &TableFactor) -> Option<&TableWithJoins> {
     match factor {
         TableFactor::NestedJoin { table_with_joins, alias: None } => Some(table_with_joins),
         _ => None,
-    }
-}
-
-/// The relations that a factor names.
-fn part_in<'a>(factor: &'a TableFactor, relations: &mut Vec<&'a TableFactor>) {
-    match nested(factor) {
-        Some(table) => {
-            part_in(&table.relation, relations);
-            table.joins.iter().for_each(|join| part_in(&join.relation, relations));
-        }
-        None => relations.push(factor),
     }
 }
 
@@ -143,9 +248,9 @@ fn name_in_joins(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) {
             name_in_joins(table_with_joins, columns_of);
         }
         let mut before = TableWithJoins { relation: table.relation.clone(), joins: table.joins[..at].to_vec() };
-        let columns = merged_and_shared(&before, columns_of);
+        let keys = Side::of_table(&before, columns_of).keys;
         if let TableFactor::Derived { lateral: true, subquery, .. } = &mut table.joins[at].relation {
-            for (name, value) in &columns {
+            for Key { name, value, .. } in &keys {
                 if !hides(subquery, name, columns_of) {
                     replace_everywhere(subquery, name, value);
                 }
@@ -156,64 +261,62 @@ fn name_in_joins(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) {
             ..table.joins[at].clone()
         }));
         if let Some(JoinConstraint::On(condition)) = constraint_mut(&mut table.joins[at].join_operator) {
-            for (name, value) in merged_and_shared(&before, columns_of) {
+            for Key { name, value, .. } in Side::of_table(&before, columns_of).keys {
                 replace(condition, &name, &value, columns_of);
             }
         }
     }
 }
 
-fn merged_and_shared(table: &TableWithJoins, columns_of: ColumnsOf<'_>) -> Vec<(Ident, Expr)> {
-    let mut result = vec![];
-    merged_in(table, &mut result);
-    shared_in(table, columns_of, &mut result);
-    result
+/// What `*` means where the columns of all relations are known: the columns of USING once, where the leftmost relation
+/// has them.
+fn all_columns(select: &Select, columns_of: ColumnsOf<'_>) -> Option<Vec<SelectItem>> {
+    let mut items = vec![];
+    for table in &select.from {
+        // Without an alias a column keeps its relation, so that two of one name may stand in one list.
+        items.extend(columns_of_table(table, columns_of)?.into_iter().map(|(alias, expr)| match expr {
+            Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
+            expr => SelectItem::ExprWithAlias { expr, alias },
+        }));
+    }
+    Some(items)
 }
 
-/// What `*` means where joins have USING and the columns of all relations are known: the columns of USING once, where
-/// the leftmost relation has them.
-fn all_columns(
-    select: &Select,
-    merged: &[(Ident, Expr)],
-    shared: &[(Ident, Expr)],
-    columns_of: ColumnsOf<'_>,
-) -> Option<Vec<SelectItem>> {
-    let mut items = vec![];
-    let mut uses_using = false;
-    for table in &select.from {
-        let mut given: Vec<Ident> = vec![];
-        let joins = table.joins.iter().map(|join| (&join.relation, constraint(&join.join_operator)));
-        for (relation, constraint) in std::iter::once((&table.relation, None)).chain(joins) {
-            let using = match constraint {
-                Some(JoinConstraint::Using(names)) => using_columns(names),
-                Some(JoinConstraint::Natural) => return None,
-                _ => vec![],
-            };
-            uses_using |= !using.is_empty();
-            let owner = relation_name(relation)?;
-            for column in columns_in(relation, columns_of)? {
-                let alias = Ident::with_quote('"', column);
-                if using.iter().any(|name| same(name, &alias)) {
-                    continue;
-                }
-                let is_key = |(name, _): &&(Ident, Expr)| same(name, &alias);
-                let key = merged.iter().find(is_key).or_else(|| shared.iter().find(is_key));
-                let expr = match key {
-                    Some((_, value)) if !given.iter().any(|given| same(given, &alias)) => {
-                        given.push(alias.clone());
-                        value.clone()
-                    }
-                    _ => Expr::CompoundIdentifier(vec![owner.clone(), alias.clone()]),
-                };
-                // Without an alias a column keeps its relation, so that two of one name may stand in one list.
-                items.push(match expr {
-                    Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
-                    expr => SelectItem::ExprWithAlias { expr, alias },
-                });
+fn columns_of_table(table: &TableWithJoins, columns_of: ColumnsOf<'_>) -> Option<Vec<(Ident, Expr)>> {
+    let mut columns = columns_of_factor(&table.relation, columns_of)?;
+    for join in &table.joins {
+        let mut right = match kept(&join.join_operator) {
+            Kept::Left => continue,
+            Kept::Right => {
+                columns = columns_of_factor(&join.relation, columns_of)?;
+                continue;
             }
+            Kept::Both => columns_of_factor(&join.relation, columns_of)?,
+        };
+        if matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
+            return None;
         }
+        for name in using(&join.join_operator) {
+            let at = |side: &[(Ident, Expr)]| side.iter().position(|(column, _)| same(column, &name));
+            let own = at(&columns)?;
+            let (_, value) = right.remove(at(&right)?);
+            columns[own].1 = merged(&join.join_operator, columns[own].1.clone(), value);
+        }
+        columns.extend(right);
     }
-    uses_using.then_some(items)
+    Some(columns)
+}
+
+fn columns_of_factor(factor: &TableFactor, columns_of: ColumnsOf<'_>) -> Option<Vec<(Ident, Expr)>> {
+    if let Some(table) = nested(factor) {
+        return columns_of_table(table, columns_of);
+    }
+    let owner = relation_name(factor)?;
+    let columns = columns_in(factor, columns_of)?.into_iter().map(|column| {
+        let name = Ident::with_quote('"', column);
+        (name.clone(), Expr::CompoundIdentifier(vec![owner.clone(), name]))
+    });
+    Some(columns.collect())
 }
 
 /// Puts the columns in place of every `*` that takes them as they are.
@@ -242,50 +345,31 @@ fn owner(relations: &[&TableFactor], column: &Ident, columns_of: ColumnsOf<'_>) 
     }
 }
 
-/// Refuses outer joins whose merged columns cannot be told from the syntax alone.
-fn refuse(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
+/// Names the columns of all NATURAL joins, where they are known.
+fn name_all_natural(select: &mut Select, columns_of: ColumnsOf<'_>) -> Result<()> {
+    select.from.iter_mut().try_for_each(|table| name_natural_in(table, columns_of))
+}
+
+fn name_natural_in(table: &mut TableWithJoins, columns_of: ColumnsOf<'_>) -> Result<()> {
     let joined = table.joins.iter_mut().map(|join| &mut join.relation);
     for factor in std::iter::once(&mut table.relation).chain(joined) {
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
-            refuse(table_with_joins, columns_of)?;
+            name_natural_in(table_with_joins, columns_of)?;
         }
     }
-    let mut outer: Vec<Ident> = vec![];
-    let mut before: Vec<Option<Ident>> = vec![relation_name(&table.relation)];
     let mut left = joined_columns(&table.relation, columns_of);
-    let mut used: Vec<Ident> = vec![];
     for join in &mut table.joins {
-        let right = relation_name(&join.relation);
-        let is_outer = is_right_or_full(&join.join_operator);
         let joined = joined_columns(&join.relation, columns_of);
         if matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural)) {
             name_natural(left.as_deref(), joined.as_deref(), &mut join.join_operator);
         }
         left = with_columns(left, joined, &join.join_operator);
-        match constraint(&join.join_operator) {
-            Some(JoinConstraint::Using(names)) => {
-                for name in using_columns(names) {
-                    let known = before.len() == 1 || used.iter().any(|used| same(used, &name));
-                    let unnamed = right.is_none() || before.first().is_none_or(Option::is_none);
-                    if outer.iter().any(|outer| same(outer, &name)) || is_outer && (!known || unnamed) {
-                        return Err(Error::unsupported(format!(
-                            "USING ({name}) with this outer join is not supported"
-                        ))
-                        .with_hint("write the condition with ON"));
-                    }
-                    if is_outer {
-                        outer.push(name.clone());
-                    }
-                    used.push(name);
-                }
-            }
-            Some(JoinConstraint::Natural) if is_outer => {
-                return Err(Error::unsupported("NATURAL RIGHT and FULL JOIN are not supported")
-                    .with_hint("name the columns with USING"));
-            }
-            _ => {}
+        if matches!(constraint(&join.join_operator), Some(JoinConstraint::Natural))
+            && is_right_or_full(&join.join_operator)
+        {
+            return Err(Error::unsupported("NATURAL RIGHT and FULL JOIN are not supported")
+                .with_hint("name the columns with USING"));
         }
-        before.push(right);
     }
     Ok(())
 }
@@ -309,34 +393,6 @@ fn name_natural(left: Option<&[String]>, right: Option<&[String]>, operator: &mu
         && !names.is_empty()
     {
         *constraint = JoinConstraint::Using(names);
-    }
-}
-
-/// The columns that outer joins with USING merge, each with the expression that is its value.
-fn merged_columns(select: &Select) -> Vec<(Ident, Expr)> {
-    let mut result = vec![];
-    select.from.iter().for_each(|table| merged_in(table, &mut result));
-    result
-}
-
-fn merged_in(table: &TableWithJoins, result: &mut Vec<(Ident, Expr)>) {
-    nested(&table.relation).into_iter().for_each(|table| merged_in(table, result));
-    let first = relation_name(&table.relation);
-    for join in &table.joins {
-        nested(&join.relation).into_iter().for_each(|table| merged_in(table, result));
-        let Some(JoinConstraint::Using(names)) = constraint(&join.join_operator) else { continue };
-        let (Some(left), Some(right)) = (&first, relation_name(&join.relation)) else { continue };
-        if !is_right_or_full(&join.join_operator) {
-            continue;
-        }
-        for name in using_columns(names) {
-            let of = |relation: &Ident| Expr::CompoundIdentifier(vec![relation.clone(), name.clone()]);
-            let value = match &join.join_operator {
-                JoinOperator::FullOuter(_) => call("coalesce", vec![of(left), of(&right)]),
-                _ => of(&right),
-            };
-            result.push((name, value));
-        }
     }
 }
 
