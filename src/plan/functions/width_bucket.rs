@@ -9,9 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use datafusion::common::Result as DataFusionResult;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use crate::base::error::{Error, Result};
 use crate::operator::error::to_datafusion;
@@ -21,9 +19,7 @@ const INTEGER: DataType = DataType::Decimal128(20, 0);
 
 /// `width_bucket(x, low, high, count)`.
 pub(super) fn function() -> ScalarUDF {
-    let doubles = vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64];
-    let types = vec![TypeSignature::UserDefined, TypeSignature::Exact(doubles)];
-    ScalarUDF::from(WidthBucket { signature: Signature::one_of(types, Volatility::Immutable) })
+    ScalarUDF::from(WidthBucket { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -40,19 +36,23 @@ impl ScalarUDFImpl for WidthBucket {
         &self.signature
     }
 
-    /// Decimals, and integers beside them, stay exact.
+    /// Decimals, and integers beside them, stay exact; other numbers are DOUBLE.
     fn coerce_types(&self, types: &[DataType]) -> DataFusionResult<Vec<DataType>> {
-        let (numbers, counts) = types.split_at(types.len().min(3));
+        let is_number = |given: &DataType| given.is_numeric() || given.is_null();
+        if types.len() != 4 || !types.iter().all(is_number) {
+            return datafusion::common::plan_err!("width_bucket() takes four numbers");
+        }
+        let numbers = &types[..3];
         let exact = numbers.iter().map(|number| match number {
             DataType::Decimal128(..) => Some(number.clone()),
             number if number.is_integer() || number.is_null() => Some(INTEGER),
             _ => None,
         });
         match exact.collect::<Option<Vec<_>>>() {
-            Some(exact) if counts.len() == 1 && numbers.iter().any(DataType::is_decimal) => {
+            Some(exact) if numbers.iter().any(DataType::is_decimal) => {
                 Ok(exact.into_iter().chain([DataType::Int64]).collect())
             }
-            _ => datafusion::common::plan_err!("width_bucket() takes four numbers"),
+            _ => Ok(vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64]),
         }
     }
 
