@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsLock};
-use crate::storage::log::{self, DIRECTORY, random};
+use crate::storage::log::{self, DIRECTORY};
 
 const FORMAT: &str = "FORMAT";
 const UNFINISHED: &str = "FORMAT.tmp";
@@ -76,8 +76,8 @@ fn check_empty(vfs: &dyn Vfs) -> Result<()> {
 
 fn create(vfs: &Arc<dyn Vfs>) -> Result<[u8; 16]> {
     let mut database = [0; 16];
-    database[..8].copy_from_slice(&random().to_le_bytes());
-    database[8..].copy_from_slice(&random().to_le_bytes());
+    database[..8].copy_from_slice(&vfs.random().to_le_bytes());
+    database[8..].copy_from_slice(&vfs.random().to_le_bytes());
     vfs.create_directory(Path::new(DIRECTORY))?;
     log::create(vfs.clone(), database)?;
     let unfinished = Path::new(UNFINISHED);

@@ -18,6 +18,7 @@ struct Tree {
     files: BTreeMap<PathBuf, Content>,
     directories: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
+    random: u64,
 }
 
 type Content = Arc<RwLock<Vec<u8>>>;
@@ -72,6 +73,12 @@ impl Vfs for MemoryVfs {
 
     fn sync_directory(&self, _: &Path) -> Result<()> {
         Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        let mut tree = self.0.lock();
+        tree.random += 1;
+        tree.random
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {

@@ -48,6 +48,8 @@ pub trait Vfs: Debug + Send + Sync {
     }
     /// Makes the names in a directory durable.
     fn sync_directory(&self, directory: &Path) -> Result<()>;
+    /// A number that is new each time: identities and salts of files are made of such.
+    fn random(&self) -> u64;
     /// Takes an advisory lock on a file, creating it; an error at once if another holds it. Dropping releases it.
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>>;
 }

@@ -1,6 +1,7 @@
 //! The file system of the machine.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -82,6 +83,10 @@ impl Vfs for RealVfs {
     fn sync_directory(&self, directory: &Path) -> Result<()> {
         let path = self.root.join(directory);
         sync_names(&path).map_err(|error| io_error("sync", &path, error))
+    }
+
+    fn random(&self) -> u64 {
+        RandomState::new().build_hasher().finish()
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {

@@ -326,6 +326,10 @@ impl Vfs for SimulatedVfs {
         Ok(())
     }
 
+    fn random(&self) -> u64 {
+        self.0.lock().draw(u64::MAX)
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
         let mut disk = self.0.lock();
         let life = disk.life;

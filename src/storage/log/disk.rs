@@ -9,7 +9,6 @@
 //! A file is made when its first record comes, so that reading a database writes nothing. It gets its name when its
 //! header is safe: a file that is there has a good header, or is damaged.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -134,7 +133,8 @@ impl DiskLog {
         }
         let Chain { number, cut, check } = self.chain;
         let number = number + 1;
-        let header = FileHeader { database: self.database, number, salt: random() as u32, cut, check, epoch, ceiling };
+        let header =
+            FileHeader { database: self.database, number, salt: self.vfs.random() as u32, cut, check, epoch, ceiling };
         let path = Path::new(UNFINISHED);
         if self.vfs.exists(path)? {
             self.vfs.remove(path)?;
@@ -312,9 +312,4 @@ pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16]) -> Result<()> {
 /// The path of a file by its number.
 pub fn name(number: u64) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{number:016}.wal"))
-}
-
-/// A number that nobody expects.
-pub fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

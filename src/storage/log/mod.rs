@@ -33,7 +33,7 @@ use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
 
 pub use codec::decode;
-pub use disk::{DIRECTORY, Durability, create, random};
+pub use disk::{DIRECTORY, Durability, create};
 pub use recovery::{Recovered, is_unused, recover};
 pub use sync::Ticket;
 
