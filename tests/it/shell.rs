@@ -78,6 +78,7 @@ fn an_error_names_the_file_and_the_line() {
 fn wrong_usage_is_exit_code_2() {
     check(&run(&["--format", "xml"]), 2, "", "ndjson");
     check(&run(&["--readonly"]), 2, "", "--readonly");
+    check(&run(&["some.eddy", "--readonly"]), 2, "", "not there yet");
     check(&run(&["--salvage"]), 2, "", "--salvage");
 }
 

@@ -98,10 +98,13 @@ impl Arguments {
     fn check(&self) -> Result<(), clap::Error> {
         let wrong = |message: &str| Err(Self::command().error(ErrorKind::ValueValidation, message));
         if self.salvage {
-            return wrong("--salvage is not there yet: nothing is kept on disk that could need it");
+            return wrong("--salvage is not there yet: a damaged directory is refused and left as it is");
         }
         if self.readonly && self.in_memory() {
             return wrong("--readonly needs the directory of a database");
+        }
+        if self.readonly {
+            return wrong("--readonly is not there yet: one process at a time opens a directory, to write");
         }
         Ok(())
     }
