@@ -17,6 +17,7 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Subquery,
+    SubqueryAlias,
 };
 
 use super::arguments::{self, OF_ONE_TYPE};
@@ -151,7 +152,10 @@ fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResul
         LogicalPlan::RecursiveQuery(query) => Some(query.static_term.schema().clone()),
         _ => None,
     };
-    let plan = plan.map_children(|child| settle_below(child, outer).map(Transformed::yes)).data()?;
+    let plan = match plan {
+        LogicalPlan::Join(join) if is_lateral(&join.right) => lateral(join, outer)?,
+        plan => plan.map_children(|child| settle_below(child, outer).map(Transformed::yes)).data()?,
+    };
     let plan = match (plan, bound) {
         (LogicalPlan::RecursiveQuery(query), Some(bound)) => {
             LogicalPlan::RecursiveQuery(recursion::settle(query, &bound)?)
@@ -175,6 +179,34 @@ fn settle_below(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResul
     match plan.data {
         LogicalPlan::Values(values) if plan.transformed => LogicalPlanBuilder::values(values.values)?.build(),
         plan => plan.recompute_schema(),
+    }
+}
+
+/// Whether a side of a join sees the other.
+fn is_lateral(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Subquery(_) => true,
+        LogicalPlan::SubqueryAlias(alias) => is_lateral(&alias.input),
+        _ => false,
+    }
+}
+
+/// Settles a join whose right side sees the columns of the left one.
+fn lateral(join: Join, outer: &mut Vec<DFSchema>) -> DataFusionResult<LogicalPlan> {
+    let left = settle_below(Arc::unwrap_or_clone(join.left), outer)?;
+    outer.push(left.schema().as_ref().clone());
+    let right = lateral_side(Arc::unwrap_or_clone(join.right), outer);
+    outer.pop();
+    Ok(LogicalPlan::Join(Join { left: Arc::new(left), right: Arc::new(right?), ..join }))
+}
+
+fn lateral_side(plan: LogicalPlan, outer: &mut Vec<DFSchema>) -> DataFusionResult<LogicalPlan> {
+    match plan {
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias, .. }) => {
+            let input = lateral_side(Arc::unwrap_or_clone(input), outer)?;
+            Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias)?))
+        }
+        plan => subquery(plan, outer),
     }
 }
 
