@@ -28,11 +28,7 @@ impl Database {
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 let records = log::decode(epoch, group, &columns)?;
                 kept.extend(records.iter().flat_map(maintained));
-                self.replay_epoch(epoch, records, false)?;
-                self.sequencer.task(&Interrupt::default(), |sequencer| {
-                    sequencer.forget_history();
-                    Ok(())
-                })
+                self.replay_epoch(epoch, records, false)
             })?;
         log.hold(lock);
         self.restore_views(&kept)?;

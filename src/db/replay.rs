@@ -34,7 +34,8 @@ impl Database {
         Ok(())
     }
 
-    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents.
+    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents, and nobody
+    /// is there to read past versions: none is kept.
     pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
         let (mut commits, mut time_us) = (Vec::new(), 0);
         for record in records {
@@ -50,7 +51,13 @@ impl Database {
                 commits.push(Replayed { writes, ddl });
             }
         }
-        self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.replay(epoch, time_us, commits))
+        self.sequencer.task(&Interrupt::default(), move |sequencer| {
+            sequencer.replay(epoch, time_us, commits)?;
+            if !with_views {
+                sequencer.forget_history();
+            }
+            Ok(())
+        })
     }
 }
 

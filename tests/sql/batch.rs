@@ -7,7 +7,18 @@ use crate::session::Session;
 
 /// Runs `script` on a fresh database.
 pub fn run(script: &Script, arguments: &Arguments, report: &mut FileReport) {
-    let mut session = match Session::new(script.printing) {
+    run_on(Session::new(script.printing), script, arguments, report, &mut |_| Ok(()));
+}
+
+/// Runs `script` in a session, with something to be done before each record; where that fails, so does the record.
+pub fn run_on(
+    session: Result<Session, String>,
+    script: &Script,
+    arguments: &Arguments,
+    report: &mut FileReport,
+    before: &mut dyn FnMut(&mut Session) -> Result<(), String>,
+) {
+    let mut session = match session {
         Ok(session) => session,
         Err(reason) => return report.refuse(reason),
     };
@@ -16,7 +27,7 @@ pub fn run(script: &Script, arguments: &Arguments, report: &mut FileReport) {
             report.skip();
             continue;
         }
-        match session.execute(record) {
+        match before(&mut session).and_then(|()| session.execute(record)) {
             Ok(()) => report.pass(),
             Err(message) => report.fail(&record.place, &record.sql, &message),
         }

@@ -5,6 +5,7 @@
 //! settings, prepared statements, a subscription or a transaction, and files that read past epochs run in `batch` only.
 
 use crate::arguments::Arguments;
+use crate::batch;
 use crate::engine::Disk;
 use crate::random::Random;
 use crate::record::Script;
@@ -21,24 +22,11 @@ pub fn run(script: &Script, arguments: &Arguments, report: &mut FileReport) {
         return;
     }
     let mut random = Random::new(arguments.seed, script.records.first().map_or("", |record| &record.sql));
-    let mut session = match Session::on(Disk::new(random.next()), script.printing) {
-        Ok(session) => session,
-        Err(reason) => return report.refuse(reason),
-    };
-    for record in &script.records {
-        if record.skipped || (report.failed() > 0 && !arguments.keep_going) {
-            report.skip();
-            continue;
-        }
-        if random.one_in(STATEMENTS)
-            && let Err(message) = session.restart(random.one_in(2))
-        {
-            report.fail(&record.place, &record.sql, &format!("before it, the database was opened again: {message}"));
-            continue;
-        }
-        match session.execute(record) {
-            Ok(()) => report.pass(),
-            Err(message) => report.fail(&record.place, &record.sql, &message),
-        }
-    }
+    let session = Session::on(Disk::new(random.next()), script.printing);
+    batch::run_on(session, script, arguments, report, &mut |session| match random.one_in(STATEMENTS) {
+        true => session
+            .restart(random.one_in(2))
+            .map_err(|message| format!("before it, the database was opened again: {message}")),
+        false => Ok(()),
+    });
 }

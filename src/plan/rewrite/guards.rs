@@ -280,7 +280,7 @@ fn is_computable(expr: &Expr) -> bool {
 }
 
 /// The operands of a chain of one operator, in order.
-fn split(expr: Expr, op: Operator) -> Vec<Expr> {
+pub(super) fn split(expr: Expr, op: Operator) -> Vec<Expr> {
     let (mut operands, mut open) = (vec![], vec![expr]);
     while let Some(expr) = open.pop() {
         match expr {

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, Su
 use crate::base::error::Result;
 use crate::operator::error::from_datafusion;
 use crate::plan::fallible::own_failure;
+use crate::plan::rewrite::guards::split;
 use crate::plan::rewrite::subquery::references::is_correlated;
 use crate::plan::walk::{Walk, WalkDeep, any_expression, map_outputs, map_subquery, subquery_of};
 
@@ -98,7 +99,7 @@ impl Guards<'_> {
     ) -> DataFusionResult<Transformed<Expr>> {
         let base = self.stack.len();
         let (mut changed, mut whole) = (false, None);
-        for operand in operands(expr, op) {
+        for operand in split(expr, op) {
             let guarded = self.value(operand.clone())?;
             self.add(lets_through(operand));
             changed |= guarded.transformed;
@@ -341,16 +342,4 @@ fn fails_itself(expr: &Expr, schema: &DFSchema) -> bool {
         _ => false,
     };
     is_arithmetic || own_failure(expr, schema).is_some()
-}
-
-/// The operands of a chain of one operator, in order.
-fn operands(expr: Expr, op: Operator) -> Vec<Expr> {
-    let (mut operands, mut open) = (vec![], vec![expr]);
-    while let Some(expr) = open.pop() {
-        match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op: same, right }) if same == op => open.extend([*right, *left]),
-            other => operands.push(other),
-        }
-    }
-    operands
 }
