@@ -4,6 +4,7 @@
 //! FORMAT   what the directory is: text, the checksum of the lines above in the last one
 //! LOCK     held by the process that writes; its number is in it
 //! wal/     the log
+//! manifest/, seg/   what checkpoints saved
 //! ```
 //!
 //! FORMAT is written last: a directory that has it is whole. One that has neither it nor anything but the beginnings of
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsLock};
 use crate::storage::log::{self, DIRECTORY};
+use crate::storage::manifest;
 
 const FORMAT: &str = "FORMAT";
 const UNFINISHED: &str = "FORMAT.tmp";
@@ -61,8 +63,9 @@ impl Directory {
 fn check_empty(vfs: &dyn Vfs) -> Result<()> {
     let ours = [LOCK, UNFINISHED, DIRECTORY];
     let names = vfs.list(Path::new(""))?;
-    if names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
-        return Err(Error::new(ErrorKind::Io, format!("the database has a log and has lost its file {FORMAT}"))
+    let has_rows = names.iter().any(|name| name == manifest::DIRECTORY);
+    if has_rows || names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
+        return Err(Error::new(ErrorKind::Io, format!("the database has lost its file {FORMAT}"))
             .with_sqlstate("XX001")
             .with_hint("restore it from a backup of this database"));
     }

@@ -69,10 +69,7 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         }
         S::Begin { .. } | S::Commit | S::Rollback => control(session, statement),
         S::Prepare { .. } | S::Deallocate { .. } | S::Set { .. } | S::Reset { .. } => control(session, statement),
-        S::Checkpoint => {
-            session.notice("this database is in memory: there is nothing to checkpoint");
-            Ok(Outcome::Done)
-        }
+        S::Checkpoint => session.sequencer.checkpoint(&session.interrupt).map(|()| Outcome::Done),
         S::AdvanceWatermark { .. } | S::Flush { .. } => {
             Err(Error::unsupported("watermarks are declared but do not move yet: nothing is ever late in this version"))
         }

@@ -21,7 +21,7 @@ use crate::storage::log::frame::{
     CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
 };
 use crate::storage::log::sync::{Syncer, Ticket};
-use crate::storage::log::{Log, LogRecord};
+use crate::storage::log::{Log, LogRecord, Place};
 
 /// The directory of the log's files.
 pub const DIRECTORY: &str = "wal";
@@ -210,6 +210,13 @@ impl Log for DiskLog {
         let end = self.base + file.end;
         self.syncer.wrote(end);
         Ok(Ticket::new(self.syncer.clone(), end, self.durability == Durability::Full))
+    }
+
+    fn place(&self) -> Place {
+        match &self.file {
+            Some(file) => Place { file: file.header.number, bytes: self.base + file.end },
+            None => Place { file: self.chain.number, bytes: self.base },
+        }
     }
 
     fn confirm(&mut self) -> Result<()> {
