@@ -68,7 +68,7 @@ fn random_changes_between_checkpoints_and_restarts_are_all_there() -> Result<()>
     let mut twins = Twins::new(512 << 10)?;
     twins.tell("CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT, s TEXT)")?;
     twins.tell("CREATE MATERIALIZED VIEW n AS SELECT v % 7 AS g, count(*) AS n, sum(k) AS k FROM t GROUP BY v % 7")?;
-    let mut next = 0;
+    let mut next = 1;
     for step in 0..60 {
         let what = format!("seed {seed} step {step}");
         match draw(10) {
@@ -83,10 +83,10 @@ fn random_changes_between_checkpoints_and_restarts_are_all_there() -> Result<()>
             }
             4 => twins.tell(&format!("DELETE FROM t WHERE k % {} = 0", 2 + draw(50)))?,
             5 => twins.tell(&format!("UPDATE t SET v = v + 1 WHERE k % {} = 0", 3 + draw(500)))?,
-            6 => twins.tell(&format!("DELETE FROM t WHERE k < {}", draw(next + 1)))?,
+            6 => twins.tell(&format!("DELETE FROM t WHERE k < {}", draw(next)))?,
             7 => twins.tell(&format!(
                 "INSERT INTO t VALUES ({}, 1, 'again') ON CONFLICT (k) DO UPDATE SET v = t.v + excluded.v",
-                draw(next + 1)
+                draw(next)
             ))?,
             8 => twins.stored().checkpoint()?,
             _ => twins.reopen()?,
@@ -94,6 +94,7 @@ fn random_changes_between_checkpoints_and_restarts_are_all_there() -> Result<()>
         twins.compare(SUMS, &what)?;
         twins.compare("SELECT * FROM n ORDER BY ALL", &what)?;
     }
+    twins.tell("DROP MATERIALIZED VIEW n")?;
     twins.tell("ALTER TABLE t ADD COLUMN w TEXT DEFAULT 'new'")?;
     twins.tell("ALTER TABLE t ALTER COLUMN v TYPE DOUBLE")?;
     twins.tell("UPDATE t SET w = 'old' WHERE k % 3 = 0")?;
