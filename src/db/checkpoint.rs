@@ -25,7 +25,7 @@ use crate::catalog::relation::RelationId;
 use crate::state::chunk::Chunk;
 use crate::state::row_arena::Saving;
 use crate::storage::manifest::{Manifest, Part, Rows};
-use crate::storage::segment::{SegmentFile, SegmentWriter};
+use crate::storage::segment::{Block, SegmentFile, SegmentWriter};
 use crate::storage::store::{Named, Store};
 
 /// A segment file beyond this length is followed by another.
@@ -44,11 +44,26 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes it, and makes it what counts from then on.
+    /// Writes it, and makes it what counts from then on; rows that are in memory are fetched from it afterwards.
     ///
     /// # Errors
     /// The disk failed or is full, or `interrupt` called it off: the checkpoint before counts.
     pub fn write(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<()> {
+        for Written { chunk, blocks } in self.put(store, named, interrupt)? {
+            chunk.store(blocks);
+        }
+        Ok(())
+    }
+
+    /// Writes it as what a new database begins with, and leaves the rows where they are.
+    ///
+    /// # Errors
+    /// The disk failed or is full, or `interrupt` called it off.
+    pub fn copy(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<()> {
+        self.put(store, named, interrupt).map(drop)
+    }
+
+    fn put(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<Vec<Written>> {
         let mut output = Output { store, named, interrupt, writer: None, files: Vec::new(), written: Vec::new() };
         let mut rows = Vec::with_capacity(self.tables.len());
         for (relation, saving) in &self.tables {
@@ -57,10 +72,8 @@ impl Checkpoint {
         output.end_file()?;
         let Output { files, written, .. } = output;
         store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
-        for Written { chunk, file, blocks } in written {
-            chunk.store(files[file].blocks[blocks].into());
-        }
-        Ok(())
+        let blocks = |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
+        Ok(written.into_iter().map(blocks).collect())
     }
 }
 
@@ -71,11 +84,17 @@ struct Output<'a> {
     interrupt: &'a Interrupt,
     writer: Option<SegmentWriter>,
     files: Vec<SegmentFile>,
-    written: Vec<Written>,
+    written: Vec<Place>,
 }
 
-/// A chunk whose rows stand in a file.
+/// A chunk whose rows stand in blocks.
 struct Written {
+    chunk: Arc<Chunk>,
+    blocks: Arc<[Arc<Block>]>,
+}
+
+/// Where the rows of a chunk go.
+struct Place {
     chunk: Arc<Chunk>,
     /// The place of the file among those of this checkpoint.
     file: usize,
@@ -111,7 +130,7 @@ impl Output<'_> {
         }
         let blocks = start..writer.blocks();
         parts.extend(blocks.clone().map(|number| (writer.number(), number)));
-        self.written.push(Written { chunk: chunk.clone(), file, blocks });
+        self.written.push(Place { chunk: chunk.clone(), file, blocks });
         self.end_long_file()
     }
 

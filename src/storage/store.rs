@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
 use crate::catalog::relation::RelationId;
 use crate::storage::log;
@@ -75,6 +76,26 @@ impl Store {
     /// Begins a checkpoint, unless another one goes on for longer than `patience`.
     pub fn begin(&self, patience: Duration) -> Option<MutexGuard<'_, Named>> {
         self.named.try_lock_for(patience)
+    }
+
+    /// Begins the checkpoint that a new database begins with.
+    pub fn begin_first(&self) -> MutexGuard<'_, Named> {
+        self.named.lock()
+    }
+
+    /// Reads every file that the manifest names, from the disk; what is found of each.
+    pub fn check(&self, interrupt: &Interrupt) -> Vec<(String, Result<()>)> {
+        // While this is held no checkpoint removes a file.
+        let named = self.named.lock();
+        let manifest = manifest::read(self.vfs.as_ref(), self.database).map(drop);
+        let mut found = vec![("manifest".to_string(), manifest)];
+        for name in named.files.values().take_while(|_| !interrupt.is_cancelled()) {
+            let nothing_kept = Arc::new(Cache::new(0));
+            let file = SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
+            let path = segment::path(name.number);
+            found.push((path.display().to_string(), file.and_then(|file| file.check())));
+        }
+        found
     }
 
     /// Begins the next segment file.

@@ -44,6 +44,11 @@ impl Checkpoints {
     pub fn new(store: Arc<Store>, every: u64, wake: Sender<()>) -> Self {
         Checkpoints { store, every, written: 0, wake }
     }
+
+    /// Where the rows are saved.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
 }
 
 impl Sequencer {

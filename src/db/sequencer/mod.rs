@@ -139,6 +139,12 @@ impl SequencerHandle {
         Ok(())
     }
 
+    /// The files that hold rows, if the database is one of a directory.
+    pub fn store(&self) -> Option<Arc<Store>> {
+        let sequencer = self.0.sequencer.as_ref()?.lock();
+        sequencer.checkpoints.as_ref().map(|checkpoints| checkpoints.store().clone())
+    }
+
     /// Makes a checkpoint, if the database is one of a directory.
     ///
     /// # Errors

@@ -310,10 +310,12 @@ impl LogFile {
     }
 }
 
-/// Makes the first file of a new database's log. No group goes into it: that it is there says that the log is.
-pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16]) -> Result<()> {
+/// Makes the first file of a new database's log, whose first epoch is `epoch`. No group goes into it: that it is there
+/// says that the log is.
+pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16], epoch: u64) -> Result<()> {
+    vfs.create_directory(Path::new(DIRECTORY))?;
     let mut log = DiskLog::new(vfs, database, Durability::Full, Chain { number: 0, cut: 0, check: 0 })?;
-    log.begin_file(1, 1, &[])
+    log.begin_file(epoch, epoch, &[])
 }
 
 /// The path of a file by its number.

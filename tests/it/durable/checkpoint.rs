@@ -133,3 +133,39 @@ fn a_checkpoint_writes_what_has_changed_and_shortens_the_log() -> Result<()> {
     twins.reopen()?;
     twins.compare(SUMS, "opened again")
 }
+
+#[test]
+fn a_backup_is_a_database_of_its_own() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("copy.eddy");
+    for is_stored in [false, true] {
+        let original = match is_stored {
+            true => Database::open(directory.path().join("shop.eddy"))?,
+            false => Database::in_memory()?,
+        };
+        let connection = original.connect()?;
+        connection.execute_batch(
+            "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT);
+             INSERT INTO t SELECT value, 'row ' || value FROM generate_series(1, 100000);
+             CREATE MATERIALIZED VIEW m AS SELECT k % 3 AS g, count(*) AS n FROM t GROUP BY k % 3;
+             CREATE MATERIALIZED VIEW l AS SELECT * FROM t ORDER BY k LIMIT 3;
+             DELETE FROM t WHERE k % 10 = 0;
+             CHECKPOINT;
+             DELETE FROM t WHERE k % 10 = 1;",
+        )?;
+        let before = super::contents(&original)?;
+        connection.execute_batch(&format!("BACKUP DATABASE TO '{}'", path.display()))?;
+        assert_eq!(super::contents(&original)?, before);
+        connection.execute_batch("DELETE FROM t WHERE k < 50000")?;
+        let copy = Database::open(&path)?;
+        assert_eq!(super::contents(&copy)?, before);
+        assert_eq!(lines(&copy.connect()?, "PRAGMA integrity_check")?.matches("ok").count(), 1);
+        assert!(copy.epoch() + 1 == original.epoch(), "{} {}", copy.epoch(), original.epoch());
+        copy.connect()?.execute_batch("INSERT INTO t VALUES (10, 'again'), (200000, 'new')")?;
+        let after = super::contents(&copy)?;
+        drop(copy);
+        assert_eq!(super::contents(&Database::open(&path)?)?, after);
+        std::fs::remove_dir_all(&path)?;
+    }
+    Ok(())
+}
