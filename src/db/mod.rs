@@ -8,7 +8,7 @@
 //! - [`session`], [`settings`]: what the statements of one user share.
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
-//! - [`version`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
+//! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: the log of a directory applied when it is opened.
 
 pub mod appender;
@@ -18,6 +18,7 @@ pub mod database;
 mod files;
 mod names;
 pub mod outcome;
+mod positions;
 mod read;
 mod recovery;
 mod replay;
