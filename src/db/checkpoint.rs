@@ -23,7 +23,7 @@ use crate::base::limits::Interrupt;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::state::chunk::Chunk;
-use crate::state::row_arena::Saving;
+use crate::state::saving::Saving;
 use crate::storage::manifest::{Manifest, Part, Rows};
 use crate::storage::segment::{Block, SegmentFile, SegmentWriter};
 use crate::storage::store::{Named, Store};

@@ -24,6 +24,7 @@ use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
 
 use super::chunk::{Chunk, NEVER, record_batch, take_rows};
+use super::saving::Saving;
 use super::snapshot::Snapshot;
 
 /// Ids between two seals.
@@ -54,16 +55,6 @@ pub struct RowArena {
     last_death: u64,
     /// Rows of saved chunks that died since the last checkpoint.
     deaths: RoaringTreemap,
-}
-
-/// What a checkpoint takes over of an arena: the rows that are there now.
-pub struct Saving {
-    /// Every id is below.
-    pub high: u64,
-    /// All chunks in order, each with whether its rows have to be written.
-    pub chunks: Vec<(Arc<Chunk>, bool)>,
-    /// Rows of chunks saved before that died since the checkpoint before.
-    pub deaths: RoaringTreemap,
 }
 
 impl RowArena {

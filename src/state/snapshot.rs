@@ -33,7 +33,7 @@ use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
 
 use super::chunk::{Chunk, record_batch, repeat, take_rows};
-use super::row_arena::Saving;
+use super::saving::Saving;
 
 /// The name of the column of row ids, where a reader asks for it.
 pub const ROW_ID: &str = "_rowid";

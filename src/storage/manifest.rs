@@ -8,7 +8,7 @@
 //! below its first one, segment files. It is small, because segment files say themselves what blocks they have. What
 //! the manifest names is its epoch's contents and definitions; the log is replayed from there on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::storage::definition::{decode_relation, encode_relation};
+use crate::storage::log::Position;
 use crate::storage::segment::FileName;
 
 /// The directory of the manifests.
@@ -28,6 +29,9 @@ const UNFINISHED: &str = "manifest/next.tmp";
 const MAGIC: &[u8; 8] = b"EDDYMAN\0";
 const FORMAT: u32 = 1;
 const HEADER: usize = 48;
+/// What a manifest says.
+const PARTS: [&str; 10] =
+    ["epoch", "time", "log", "next_relation", "next_file", "files", "relations", "kept", "rows", "positions"];
 
 /// Everything there was at one epoch.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +56,8 @@ pub struct Manifest {
     pub kept: BTreeMap<RelationId, bool>,
     /// The rows of tables and streams.
     pub rows: Vec<Rows>,
+    /// How far sources, sinks and subscribers had come.
+    pub positions: Vec<Position>,
 }
 
 /// The rows of one table or stream.
@@ -139,6 +145,8 @@ fn encode(manifest: &Manifest, database: [u8; 16]) -> Result<Vec<u8>> {
             "deaths": encode_parts(&rows.deaths),
         })
     });
+    let positions = manifest.positions.iter();
+    let positions = positions.map(|position| json!([position.relation.0, position.split, position.value]));
     let text = json!({
         "epoch": manifest.epoch,
         "time": manifest.time_us,
@@ -149,6 +157,7 @@ fn encode(manifest: &Manifest, database: [u8; 16]) -> Result<Vec<u8>> {
         "relations": relations,
         "kept": kept.collect::<Vec<_>>(),
         "rows": rows.collect::<Vec<_>>(),
+        "positions": positions.collect::<Vec<_>>(),
     })
     .to_string();
     let mut bytes = vec![0; HEADER];
@@ -177,9 +186,7 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
     }
     let text: Value = serde_json::from_slice(&bytes[HEADER..]).map_err(|_| damaged())?;
     let parts = text.as_object().ok_or_else(damaged)?;
-    let known: BTreeSet<&str> =
-        ["epoch", "time", "log", "next_relation", "next_file", "files", "relations", "kept", "rows"].into();
-    if parts.keys().any(|name| !known.contains(name.as_str())) {
+    if parts.keys().any(|name| !PARTS.contains(&name.as_str())) {
         return Err(unknown());
     }
     let relations = list(&text, "relations")?.iter().map(|value| decode_relation(value).map(Arc::new));
@@ -199,6 +206,11 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
                 deaths: decode_parts(value.get("deaths")?)?,
             })
         };
+        let text_at = |value: &Value, place: usize| Some(value.get(place)?.as_str()?.to_string());
+        let position = |value: &Value| {
+            let relation = RelationId(value.get(0)?.as_u64()?);
+            Some(Position { relation, split: text_at(value, 1)?, value: text_at(value, 2)? })
+        };
         Some(Manifest {
             number: own,
             epoch: whole("epoch")?,
@@ -210,6 +222,7 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
             relations,
             kept: text.get("kept")?.as_array()?.iter().map(kept).collect::<Option<_>>()?,
             rows: text.get("rows")?.as_array()?.iter().map(rows).collect::<Option<_>>()?,
+            positions: text.get("positions")?.as_array()?.iter().map(position).collect::<Option<_>>()?,
         })
     };
     decode().ok_or_else(damaged)

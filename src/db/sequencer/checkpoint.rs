@@ -74,6 +74,7 @@ impl Sequencer {
             first_log: place.file,
             next_relation: self.shared.next_relation(),
             relations: version.catalog.relations().cloned().collect(),
+            positions: version.positions.all().collect(),
             kept: self.network.in_order().map(|view| (view.relation.id, kept(&view.upkeep))).collect(),
             ..Manifest::default()
         };
@@ -117,6 +118,7 @@ impl Sequencer {
         }
         let mut group = Group::new(manifest.epoch, manifest.time_us);
         group.catalog = Some(Arc::new(catalog));
+        group.positions = manifest.positions.clone();
         self.publish(&group, &Step::default());
         Ok(())
     }

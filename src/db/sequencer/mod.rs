@@ -50,7 +50,7 @@ use crate::db::sequencer::wait::Fate;
 use crate::db::shared::Shared;
 use crate::db::table::TableState;
 use crate::db::version::Version;
-use crate::storage::log::{Log, LogRecord};
+use crate::storage::log::{Log, LogRecord, Position};
 use crate::storage::store::Store;
 
 /// Rows that one epoch takes from the queue before it closes.
@@ -282,6 +282,8 @@ struct Group {
     changes: Changes,
     /// How many records the log was given.
     records: usize,
+    /// How far sources, sinks and subscribers have come with it.
+    positions: Vec<Position>,
     /// The catalog as it is from this epoch on, if it changes: then the commit is alone in its epoch.
     catalog: Option<Arc<Catalog>>,
     /// Who waits for it, and what they will be told.
@@ -500,6 +502,7 @@ impl Group {
             time_us,
             changes: Changes::new(),
             records: 0,
+            positions: Vec::new(),
             catalog: None,
             passed: Vec::new(),
             fates: Vec::new(),
@@ -508,7 +511,7 @@ impl Group {
 
     /// Whether only time moves in it.
     fn is_tick(&self) -> bool {
-        self.changes.is_empty() && self.catalog.is_none()
+        self.changes.is_empty() && self.catalog.is_none() && self.positions.is_empty()
     }
 }
 

@@ -56,6 +56,7 @@ fn checkpoint_of(version: &Version, next_relation: u64) -> Checkpoint {
         first_log: 1,
         next_relation,
         relations: version.catalog.relations().cloned().collect(),
+        positions: version.positions.all().collect(),
         kept: kept.collect(),
         ..Manifest::default()
     };

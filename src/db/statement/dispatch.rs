@@ -74,7 +74,8 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         S::Export { directory, format } => export::export(session, directory, format).map(Outcome::Changed),
         S::Import { directory } => {
             session.refuse_in_transaction("IMPORT DATABASE")?;
-            export::import(session, directory).map(|()| Outcome::Done)
+            let run = |session: &mut Session, statement: &_| dispatch(session, statement, parameters).map(drop);
+            export::import(session, directory, &run).map(|()| Outcome::Done)
         }
         S::IntegrityCheck => backup::integrity_check(session).map(Outcome::one),
         S::AdvanceWatermark { .. } | S::Flush { .. } => {

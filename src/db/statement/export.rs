@@ -15,11 +15,12 @@ use crate::catalog::relation::Relation;
 use crate::db::names::quoted;
 use crate::db::session::Session;
 use crate::db::statement::copy::copy_to;
-use crate::db::statement::dispatch;
 use crate::db::statement::definition::create_text;
-use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::statement::{CopyTo, Statement};
+
+/// Runs a statement.
+pub type Run<'a> = dyn Fn(&mut Session, &Statement) -> Result<()> + 'a;
 
 const SCHEMA: &str = "schema.sql";
 const LOAD: &str = "load.sql";
@@ -61,8 +62,8 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
     Ok(rows)
 }
 
-/// Runs what an export wrote. What stands before an error stays.
-pub fn import(session: &mut Session, directory: &str) -> Result<()> {
+/// Hands what an export wrote to `run`, statement for statement. What stands before an error stays.
+pub fn import(session: &mut Session, directory: &str, run: &Run) -> Result<()> {
     let path = session.shared.access.readable(Path::new(directory))?;
     let vfs = RealVfs::new(&path);
     for name in [SCHEMA, LOAD, VIEWS] {
@@ -76,7 +77,7 @@ pub fn import(session: &mut Session, directory: &str) -> Result<()> {
             if let Statement::CopyFrom(copy) = &mut statement {
                 copy.path = beside(&path, &copy.path);
             }
-            dispatch::run(session, &statement, &Parameters::default())
+            run(session, &statement)
                 .map_err(|error| error.context(format!("{name}, \"{text}\"")))?;
         }
     }

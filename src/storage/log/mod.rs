@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use crate::base::error::Result;
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::RelationId;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, create};
@@ -52,6 +53,18 @@ pub struct RelationWrite {
     pub inserts: Vec<RecordBatch>,
 }
 
+/// How far something outside has come with a relation: where a source has read to, what a sink has written, what a
+/// subscriber has acknowledged. It is part of the commit that it tells of, so the two are never apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The source, sink or subscription.
+    pub relation: RelationId,
+    /// Which of its parts: a file, a partition; empty where there is one only.
+    pub split: String,
+    /// How far it is, as JSON text of whoever wrote it; empty forgets the split.
+    pub value: String,
+}
+
 /// One entry of the log.
 #[derive(Debug, Clone)]
 pub enum LogRecord {
@@ -65,6 +78,8 @@ pub enum LogRecord {
         catalog: CatalogDelta,
         /// What it did to rows, one entry a relation.
         writes: Vec<RelationWrite>,
+        /// How far sources, sinks and subscribers have come with it.
+        positions: Vec<Position>,
     },
     /// Time moved without a commit.
     Tick {
