@@ -72,7 +72,8 @@ impl Checkpoint {
         output.end_file()?;
         let Output { files, written, .. } = output;
         store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
-        let blocks = |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
+        let blocks =
+            |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
         Ok(written.into_iter().map(blocks).collect())
     }
 }

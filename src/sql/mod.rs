@@ -21,4 +21,6 @@ mod tests;
 pub mod types;
 pub mod walk;
 
-pub use parse::{ParsedStatement, StatementSpan, parse, parse_expression, parse_name, parse_query, parse_type, split, type_named};
+pub use parse::{
+    ParsedStatement, StatementSpan, parse, parse_expression, parse_name, parse_query, parse_type, split, type_named,
+};

@@ -181,8 +181,9 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
         return Err(unknown());
     }
     if bytes[16..32] != database || number(32..40) != own || number(40..48) != (bytes.len() - HEADER) as u64 {
-        return Err(Error::new(ErrorKind::Io, "belongs to another database, or has another one's name")
-            .with_sqlstate("XX001"));
+        return Err(
+            Error::new(ErrorKind::Io, "belongs to another database, or has another one's name").with_sqlstate("XX001")
+        );
     }
     let text: Value = serde_json::from_slice(&bytes[HEADER..]).map_err(|_| damaged())?;
     let parts = text.as_object().ok_or_else(damaged)?;

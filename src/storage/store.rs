@@ -47,16 +47,15 @@ pub struct StoredRows {
     pub deaths: Vec<Arc<Deaths>>,
 }
 
+/// What a manifest says, and the rows that it names.
+pub type Found = (Manifest, Vec<StoredRows>);
+
 impl Store {
     /// Opens what the manifest names; with it, the rows of every table and stream. Changes nothing.
     ///
     /// # Errors
     /// The manifest or a file that it names is missing, damaged or of another database.
-    pub fn open(
-        vfs: Arc<dyn Vfs>,
-        database: [u8; 16],
-        cache_bytes: u64,
-    ) -> Result<(Self, Option<(Manifest, Vec<StoredRows>)>)> {
+    pub fn open(vfs: Arc<dyn Vfs>, database: [u8; 16], cache_bytes: u64) -> Result<(Self, Option<Found>)> {
         let cache = Arc::new(Cache::new(cache_bytes));
         let read = manifest::read(vfs.as_ref(), database)?;
         let mut named = Named { next_manifest: 1, next_file: 1, ..Named::default() };
@@ -117,9 +116,11 @@ impl Store {
             rows.blocks.iter().chain(&rows.deaths).map(|(file, _)| *file).collect()
         };
         let used: BTreeSet<u64> = manifest.rows.iter().flat_map(parts).collect();
-        manifest.files = used.iter().map(|number| named.files.get(number).copied()).collect::<Option<_>>().ok_or_else(
-            || Error::internal("a checkpoint names a segment file that is not known"),
-        )?;
+        manifest.files = used
+            .iter()
+            .map(|number| named.files.get(number).copied())
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::internal("a checkpoint names a segment file that is not known"))?;
         manifest.next_file = named.next_file;
         manifest.number = named.next_manifest;
         named.next_manifest += 1;
@@ -153,12 +154,7 @@ impl Store {
     }
 }
 
-fn open_rows(
-    vfs: &dyn Vfs,
-    database: [u8; 16],
-    manifest: &Manifest,
-    cache: &Arc<Cache>,
-) -> Result<Vec<StoredRows>> {
+fn open_rows(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest, cache: &Arc<Cache>) -> Result<Vec<StoredRows>> {
     let open = |name: &FileName| Ok((name.number, SegmentFile::open(vfs, database, *name, cache)?));
     let files: HashMap<u64, SegmentFile> = manifest.files.iter().map(open).collect::<Result<_>>()?;
     let rows = manifest.rows.iter().map(|rows| {

@@ -142,8 +142,7 @@ pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt) -> Result
     let Some(store) = store else { return Ok(()) };
     let mut named = wait_for(&store, interrupt)?;
     let checkpoint = sequencer.lock().begin_checkpoint()?;
-    guarded(|| checkpoint.write(&store, &mut named, interrupt))
-        .inspect_err(|_| sequencer.lock().take_back(&checkpoint))
+    guarded(|| checkpoint.write(&store, &mut named, interrupt)).inspect_err(|_| sequencer.lock().take_back(&checkpoint))
 }
 
 /// Makes a last checkpoint, if the log has grown so much that replaying it would take a while.

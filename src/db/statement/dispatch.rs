@@ -8,7 +8,7 @@ use crate::db::settings::Settings;
 use crate::db::statement::dml::Dml;
 use crate::db::statement::modify::modify;
 use crate::db::statement::query::query;
-use crate::db::statement::{backup, copy, ddl, export, explain, prepared, show, subscribe, transaction, verify};
+use crate::db::statement::{backup, copy, ddl, explain, export, prepared, show, subscribe, transaction, verify};
 use crate::plan::context::Parameters;
 use crate::sql::statement::Statement;
 

@@ -53,7 +53,9 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
         let to = path.join(&file).display().to_string().replace('\'', "''");
         let copy = format!("COPY {} TO '{to}' (FORMAT {format})", quoted(&relation.name));
         rows += copy_to(&reader, &copy_statement(&copy)?).map_err(|error| {
-            error.context(format!("\"{}\"", relation.name)).with_hint("EXPORT DATABASE .. (FORMAT arrow) takes every type")
+            error
+                .context(format!("\"{}\"", relation.name))
+                .with_hint("EXPORT DATABASE .. (FORMAT arrow) takes every type")
         })?;
     }
     for (name, text) in [(SCHEMA, schema), (LOAD, load), (VIEWS, views)] {
@@ -68,7 +70,9 @@ pub fn import(session: &mut Session, directory: &str, run: &Run) -> Result<()> {
     let vfs = RealVfs::new(&path);
     for name in [SCHEMA, LOAD, VIEWS] {
         let file = vfs.open(Path::new(name)).map_err(|error| {
-            error.with_hint(format!("IMPORT DATABASE reads a directory that EXPORT DATABASE wrote: it has {SCHEMA}, {LOAD} and {VIEWS}"))
+            error.with_hint(format!(
+                "IMPORT DATABASE reads a directory that EXPORT DATABASE wrote: it has {SCHEMA}, {LOAD} and {VIEWS}"
+            ))
         })?;
         let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| Error::internal("a long file"))?];
         file.read_at(0, &mut bytes)?;
@@ -77,8 +81,7 @@ pub fn import(session: &mut Session, directory: &str, run: &Run) -> Result<()> {
             if let Statement::CopyFrom(copy) = &mut statement {
                 copy.path = beside(&path, &copy.path);
             }
-            run(session, &statement)
-                .map_err(|error| error.context(format!("{name}, \"{text}\"")))?;
+            run(session, &statement).map_err(|error| error.context(format!("{name}, \"{text}\"")))?;
         }
     }
     Ok(())

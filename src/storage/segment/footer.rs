@@ -86,9 +86,12 @@ fn encode_extent(extent: &Extent) -> Value {
     json!([extent.offset, extent.length, extent.checksum])
 }
 
+/// The blocks and sets of deaths of a file.
+pub type Parts = (Vec<Arc<Block>>, Vec<Arc<Deaths>>);
+
 /// What a footer names.
-pub fn decode(bytes: &[u8], source: &Arc<Source>) -> Result<(Vec<Arc<Block>>, Vec<Arc<Deaths>>)> {
-    let parse = || -> Option<(Vec<Arc<Block>>, Vec<Arc<Deaths>>)> {
+pub fn decode(bytes: &[u8], source: &Arc<Source>) -> Result<Parts> {
+    let parse = || -> Option<Parts> {
         let footer: Value = serde_json::from_slice(bytes).ok()?;
         let mut blocks = Vec::new();
         for run in footer.get("rows")?.as_array()? {

@@ -181,11 +181,6 @@ impl Block {
         }
     }
 
-    /// The bytes that the rows take in the file.
-    pub fn bytes(&self) -> u64 {
-        self.parts.iter().chain(&self.ids).map(|extent| u64::from(extent.length)).sum()
-    }
-
     /// The number of the file.
     pub fn file(&self) -> u64 {
         self.source.number
