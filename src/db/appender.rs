@@ -110,7 +110,7 @@ impl Appender {
     }
 
     fn commit(&self, batches: Vec<RecordBatch>) -> Result<Committed> {
-        let payload = Payload { writes: vec![Write::inserts(&self.relation, batches)], ddl: None };
+        let payload = Payload::rows_of(vec![Write::inserts(&self.relation, batches)]);
         let interrupt = Interrupt::default();
         let commit = Commit { read_epoch: u64::MAX, reads: BTreeSet::new(), payload, again: None, interrupt };
         self.database.sequencer.commit(commit)

@@ -19,6 +19,7 @@ use crate::db::unique_key::UniqueKey;
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::state::row_arena::RowArena;
+use crate::storage::log::Position;
 
 /// What a statement or transaction asks for.
 pub struct Commit {
@@ -44,9 +45,16 @@ pub struct Payload {
     pub writes: Vec<Write>,
     /// Definitions; applied before the writes.
     pub ddl: Option<Box<Ddl>>,
+    /// How far sources, sinks and subscribers have come with it. They alone are enough for a commit.
+    pub positions: Vec<Position>,
 }
 
 impl Payload {
+    /// Rows alone.
+    pub fn rows_of(writes: Vec<Write>) -> Self {
+        Payload { writes, ..Payload::default() }
+    }
+
     /// How many rows it names.
     pub fn rows(&self) -> usize {
         self.writes.iter().map(Write::rows).sum()

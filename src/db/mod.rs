@@ -8,16 +8,19 @@
 //! - [`session`], [`settings`]: what the statements of one user share.
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
-//! - [`version`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
-//! - [`replay`]: the log of one database applied to another; [`recovery`]: the log of a directory applied when it is opened.
+//! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
+//! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
+//!   shortened.
 
 pub mod appender;
+mod checkpoint;
 mod commit;
 pub mod connection;
 pub mod database;
 mod files;
 mod names;
 pub mod outcome;
+mod positions;
 mod read;
 mod recovery;
 mod replay;

@@ -40,7 +40,7 @@ impl Database {
         let (mut commits, mut time_us) = (Vec::new(), 0);
         for record in records {
             time_us = record.time_us();
-            if let LogRecord::Commit { catalog, writes, .. } = record {
+            if let LogRecord::Commit { catalog, writes, positions, .. } = record {
                 let ddl = match catalog.is_empty() {
                     true => None,
                     false => {
@@ -48,7 +48,7 @@ impl Database {
                         Some(Box::new(realize_logged(&self.shared, &version, &catalog, with_views)?))
                     }
                 };
-                commits.push(Replayed { writes, ddl });
+                commits.push(Replayed { writes, ddl, positions });
             }
         }
         self.sequencer.task(&Interrupt::default(), move |sequencer| {

@@ -22,6 +22,7 @@ pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Op
         ("eddy", "views") => views(version),
         ("eddy", "settings") => settings(shared, &Settings::default()),
         ("eddy", "state") => state(version),
+        ("eddy", "positions") => positions(version),
         ("information_schema", "tables") => information_tables(version),
         ("information_schema", "columns") => columns(version, |_| true),
         _ => return None,
@@ -71,6 +72,15 @@ fn state(version: &Version) -> Result<RecordBatch> {
         .text("name", found.iter().map(|relation| Some(&relation.name)))
         .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
         .integer("changed_epoch", found.iter().map(|relation| changed(relation)))
+        .build()
+}
+
+fn positions(version: &Version) -> Result<RecordBatch> {
+    let found: Vec<_> = version.positions.all().collect();
+    Table::new()
+        .text("relation", found.iter().map(|position| Some(version.name(position.relation))))
+        .text("split", found.iter().map(|position| Some(&position.split)))
+        .text("position", found.iter().map(|position| Some(&position.value)))
         .build()
 }
 

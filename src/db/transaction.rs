@@ -131,7 +131,7 @@ impl OpenTransaction {
         // Deleted rows were read, and a row can be deleted by one commit only.
         let deleted = writes.iter().filter(|write| !write.deletes.is_empty()).map(|write| write.relation);
         let reads = self.reads.into_iter().chain(deleted).collect();
-        let payload = Payload { writes, ddl: None };
+        let payload = Payload::rows_of(writes);
         Some(Commit { read_epoch: self.version.epoch, reads, payload, again: None, interrupt: interrupt.clone() })
     }
 }

@@ -13,6 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::ViewFailure;
+use crate::db::positions::Positions;
 use crate::state::snapshot::Snapshot;
 
 /// The contents of one relation in one version.
@@ -46,12 +47,14 @@ pub struct Version {
     pub catalog: Arc<Catalog>,
     /// The contents of every relation but plain views.
     pub entries: HashMap<RelationId, Arc<Entry>>,
+    /// How far sources, sinks and subscribers have come.
+    pub positions: Arc<Positions>,
 }
 
 impl Version {
     /// A version with nothing in it.
     pub fn empty(time_us: i64) -> Self {
-        Version { epoch: 0, time_us, catalog: Arc::new(Catalog::default()), entries: HashMap::new() }
+        Version { epoch: 0, time_us, catalog: Arc::default(), entries: HashMap::new(), positions: Arc::default() }
     }
 
     /// The entry of a relation, failed or not.

@@ -20,13 +20,14 @@ use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
 use crate::db::write::Write;
-use crate::storage::log::{LogRecord, RelationWrite};
+use crate::storage::log::{LogRecord, Position, RelationWrite};
 
 /// A commit that passed: nothing about it can be refused any more but for want of room in the log.
 pub(super) struct Admitted {
     /// What it does to the catalog.
     delta: CatalogDelta,
     writes: Vec<RelationWrite>,
+    positions: Vec<Position>,
     ddl: Option<Box<Ddl>>,
     /// How the contents of views that are made again differ from what was shown; `None` where nobody can be told.
     differences: Vec<(RelationId, Option<Vec<ChangeBatch>>)>,
@@ -38,6 +39,8 @@ pub struct Replayed {
     pub writes: Vec<RelationWrite>,
     /// Its definitions, with the state that goes with them.
     pub ddl: Option<Box<Ddl>>,
+    /// How far sources, sinks and subscribers had come with it.
+    pub positions: Vec<Position>,
 }
 
 impl Sequencer {
@@ -57,7 +60,7 @@ impl Sequencer {
             committed.deleted += write.deletes.len() as u64;
             committed.inserted += write.inserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
         }
-        if committed.deleted + committed.inserted > 0 || admitted.ddl.is_some() {
+        if committed.deleted + committed.inserted > 0 || admitted.ddl.is_some() || !admitted.positions.is_empty() {
             self.enter(admitted, group)?;
         }
         Ok(committed)
@@ -65,12 +68,13 @@ impl Sequencer {
 
     /// Gives what was admitted to the log, which may have no room for it, and puts it in place.
     fn enter(&mut self, admitted: Admitted, group: &mut Group) -> Result<()> {
-        let Admitted { delta: catalog, writes, ddl, differences } = admitted;
-        let record = LogRecord::Commit { epoch: group.epoch, time_us: group.time_us, catalog, writes };
+        let Admitted { delta: catalog, writes, positions, ddl, differences } = admitted;
+        let record = LogRecord::Commit { epoch: group.epoch, time_us: group.time_us, catalog, writes, positions };
         self.stage(&record, group)?;
-        let LogRecord::Commit { writes, .. } = record else {
+        let LogRecord::Commit { writes, mut positions, .. } = record else {
             return Err(Error::internal("a commit became something else"));
         };
+        group.positions.append(&mut positions);
         guarded(|| self.put_in_place(&writes, ddl, differences, group))
             .inspect_err(|error| self.poison(error.message()))
     }
@@ -81,7 +85,7 @@ impl Sequencer {
         if records.is_empty() {
             self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
         }
-        for Replayed { mut writes, mut ddl } in records {
+        for Replayed { mut writes, mut ddl, positions } in records {
             for write in writes.iter_mut().filter(|write| write.deleted.is_none() && !write.deletes.is_empty()) {
                 let table = self.tables.get(&RelationId(write.relation));
                 let table = table.ok_or_else(|| Error::internal("rows of a relation that is gone were deleted"))?;
@@ -92,7 +96,7 @@ impl Sequencer {
                 None => Vec::new(),
             };
             let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
-            self.enter(Admitted { delta, writes, ddl, differences }, &mut group)?;
+            self.enter(Admitted { delta, writes, positions, ddl, differences }, &mut group)?;
         }
         self.close(&mut group)
     }
@@ -128,7 +132,7 @@ impl Sequencer {
 
     /// Asks everything that can refuse the payload. Changes nothing.
     fn admit(&self, payload: Payload, group: &Group, interrupt: &Interrupt) -> Result<Admitted> {
-        let Payload { writes, mut ddl } = payload;
+        let Payload { writes, mut ddl, positions } = payload;
         let mut admitted: BTreeMap<u64, RelationWrite> = BTreeMap::new();
         for write in writes {
             let new = ddl.as_ref().and_then(|ddl| {
@@ -149,13 +153,29 @@ impl Sequencer {
         }
         let writes: Vec<_> =
             admitted.into_values().filter(|w| !w.deletes.is_empty() || !w.inserts.is_empty()).collect();
+        self.check_positions(&positions, ddl.as_deref())?;
         self.account(&writes)?;
         let differences = match &mut ddl {
             Some(ddl) => self.carry_over(&mut ddl.views, group, interrupt)?,
             None => Vec::new(),
         };
         let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
-        Ok(Admitted { delta, writes, ddl, differences })
+        Ok(Admitted { delta, writes, positions, ddl, differences })
+    }
+
+    /// Refuses positions of what is not there any more.
+    fn check_positions(&self, positions: &[Position], ddl: Option<&Ddl>) -> Result<()> {
+        let Some(first) = positions.first() else { return Ok(()) };
+        let version = self.shared.version();
+        let is_new = |id| ddl.is_some_and(|ddl| ddl.delta.defined().any(|relation| relation.id == id));
+        let is_there = |position: &Position| version.catalog.by_id(position.relation).is_some();
+        match positions.iter().all(|position| is_there(position) || is_new(position.relation)) {
+            true => Ok(()),
+            false => {
+                let what = format!("relation \"{}\" was dropped", version.name(first.relation));
+                Err(Error::new(ErrorKind::NotFound, what).with_sqlstate("42P01"))
+            }
+        }
     }
 
     /// Refuses a commit for which there is no memory.

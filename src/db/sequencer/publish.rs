@@ -29,6 +29,7 @@ const HISTORY_VERSIONS: usize = 4096;
 const HOUSEKEEPING_ROWS: u64 = 1 << 16;
 
 /// What a step came to, beside the changes.
+#[derive(Default)]
 pub(super) struct Step {
     failures: Failures,
     events: Vec<Option<SubscriptionEvent>>,
@@ -98,8 +99,12 @@ impl Sequencer {
             };
             entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure }));
         }
+        let positions = match group.positions.is_empty() && group.catalog.is_none() {
+            true => before.positions.clone(),
+            false => Arc::new(before.positions.moved(&group.positions, group.catalog.as_deref())),
+        };
         let catalog = group.catalog.clone().unwrap_or_else(|| before.catalog.clone());
-        let version = Arc::new(Version { epoch, time_us: group.time_us, catalog, entries });
+        let version = Arc::new(Version { epoch, time_us: group.time_us, catalog, entries, positions });
         self.remember(version.clone());
         *self.shared.current.write() = version;
     }

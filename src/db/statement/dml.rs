@@ -78,7 +78,7 @@ pub struct Modified {
 impl Modified {
     /// What a commit does with it.
     pub fn payload(self) -> Payload {
-        Payload { writes: self.writes, ddl: None }
+        Payload::rows_of(self.writes)
     }
 }
 

@@ -1,6 +1,7 @@
-//! What only the inside can test: damage to a view's state, and every aggregate by name.
+//! What only the inside can test: damage to a view's state, every aggregate by name, positions.
 
 mod aggregates;
+mod positions;
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::Result;

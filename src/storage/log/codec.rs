@@ -4,7 +4,8 @@
 //! group    time i64, then records one behind the other
 //! record   tag u32, zeros u32, length u64 of what follows
 //!   tick     nothing
-//!   commit   catalog u32, writes u32, the change of the catalog as JSON, then the writes:
+//!   commit   (tag 3 only: positions u32, zeros u32, the positions as JSON, padded)
+//!            catalog u32, writes u32, the change of the catalog as JSON, then the writes:
 //!     write    relation u64, fingerprint u32 of its columns, batches u32, deletes u32, their bytes u32,
 //!              the ids deleted as LEB128 differences, the messages of the rows inserted
 //! ```
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::IpcWriteContext;
+use serde_json::{Value, json};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::delta::CatalogDelta;
@@ -26,10 +28,11 @@ use crate::catalog::relation::RelationId;
 use crate::storage::definition::{decode_delta, encode_delta};
 use crate::storage::ipc::{decode_rows, encode_rows};
 use crate::storage::log::frame::FRAME_HEADER;
-use crate::storage::log::{LogRecord, RelationWrite};
+use crate::storage::log::{LogRecord, Position, RelationWrite};
 
 const TICK: u32 = 1;
 const COMMIT: u32 = 2;
+const COMMIT_WITH_POSITIONS: u32 = 3;
 
 /// Bytes of room that are kept from group to group.
 const KEPT: usize = 4 << 20;
@@ -51,7 +54,10 @@ impl Encoder {
         }
         let added = match record {
             LogRecord::Tick { .. } => self.record(TICK, |_, _| Ok(())),
-            LogRecord::Commit { catalog, writes, .. } => self.record(COMMIT, |out, context| {
+            LogRecord::Commit { catalog, writes, positions, .. } => self.record(tag_of(positions), |out, context| {
+                if !positions.is_empty() {
+                    put_positions(out, positions)?;
+                }
                 let catalog = match catalog.is_empty() {
                     true => Vec::new(),
                     false => encode_delta(catalog)?.to_string().into_bytes(),
@@ -109,6 +115,20 @@ impl Encoder {
         out[start - 8..start].copy_from_slice(&bytes.to_le_bytes());
         Ok(())
     }
+}
+
+fn tag_of(positions: &[Position]) -> u32 {
+    if positions.is_empty() { COMMIT } else { COMMIT_WITH_POSITIONS }
+}
+
+fn put_positions(out: &mut Vec<u8>, positions: &[Position]) -> Result<()> {
+    let positions = positions.iter().map(|position| json!([position.relation.0, position.split, position.value]));
+    let positions = Value::Array(positions.collect()).to_string();
+    put_length(out, positions.len())?;
+    put_u32(out, 0);
+    out.extend(positions.as_bytes());
+    pad(out);
+    Ok(())
 }
 
 fn put_write(out: &mut Vec<u8>, write: &RelationWrite, context: &mut IpcWriteContext) -> Result<()> {
@@ -173,9 +193,10 @@ pub fn decode(epoch: u64, group: &Buffer, columns: &Columns) -> Result<Vec<LogRe
         let end = end.filter(|&end| end <= group.len()).ok_or_else(damaged)?;
         match tag {
             TICK => records.push(LogRecord::Tick { epoch, time_us }),
-            COMMIT => {
+            COMMIT | COMMIT_WITH_POSITIONS => {
+                let positions = if tag == COMMIT { Vec::new() } else { decode_positions(&mut input)? };
                 let (catalog, writes) = decode_commit(group, &mut input, columns)?;
-                records.push(LogRecord::Commit { epoch, time_us, catalog, writes });
+                records.push(LogRecord::Commit { epoch, time_us, catalog, writes, positions });
             }
             _ => return Err(unknown(tag)),
         }
@@ -185,6 +206,16 @@ pub fn decode(epoch: u64, group: &Buffer, columns: &Columns) -> Result<Vec<LogRe
         }
     }
     Ok(records)
+}
+
+fn decode_positions(input: &mut Input) -> Result<Vec<Position>> {
+    let (length, _) = (input.u32()?, input.u32()?);
+    let positions: Vec<(u64, String, String)> =
+        serde_json::from_slice(input.take(length as usize)?).map_err(|_| damaged())?;
+    input.pad();
+    let positions = positions.into_iter();
+    let position = |(relation, split, value)| Position { relation: RelationId(relation), split, value };
+    Ok(positions.map(position).collect())
 }
 
 fn decode_commit(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<(CatalogDelta, Vec<RelationWrite>)> {

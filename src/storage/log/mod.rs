@@ -31,10 +31,11 @@ use parking_lot::Mutex;
 use crate::base::error::Result;
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::RelationId;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, create};
-pub use recovery::{Recovered, is_unused, recover};
+pub use recovery::{Recovered, Start, is_unused, recover, remove_before};
 pub use sync::Ticket;
 
 /// What one commit did to one relation, by then beyond dispute.
@@ -52,6 +53,18 @@ pub struct RelationWrite {
     pub inserts: Vec<RecordBatch>,
 }
 
+/// How far something outside has come with a relation: where a source has read to, what a sink has written, what a
+/// subscriber has acknowledged. It is part of the commit that it tells of, so the two are never apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The source, sink or subscription.
+    pub relation: RelationId,
+    /// Which of its parts: a file, a partition; empty where there is one only.
+    pub split: String,
+    /// How far it is, as JSON text of whoever wrote it; empty forgets the split.
+    pub value: String,
+}
+
 /// One entry of the log.
 #[derive(Debug, Clone)]
 pub enum LogRecord {
@@ -65,6 +78,8 @@ pub enum LogRecord {
         catalog: CatalogDelta,
         /// What it did to rows, one entry a relation.
         writes: Vec<RelationWrite>,
+        /// How far sources, sinks and subscribers have come with it.
+        positions: Vec<Position>,
     },
     /// Time moved without a commit.
     Tick {
@@ -91,6 +106,15 @@ impl LogRecord {
     }
 }
 
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// The file that the next group goes to, or one before it.
+    pub file: u64,
+    /// Bytes written since the log was opened.
+    pub bytes: u64,
+}
+
 /// Takes the records of one epoch after the other.
 ///
 /// # Contract
@@ -103,6 +127,11 @@ pub trait Log: Send {
 
     /// Hands the group to the medium, without waiting for it.
     fn write(&mut self) -> Result<Ticket>;
+
+    /// Where it stands.
+    fn place(&self) -> Place {
+        Place::default()
+    }
 
     /// Makes everything safe, and known to be: the log rests, or is closed.
     fn confirm(&mut self) -> Result<()> {

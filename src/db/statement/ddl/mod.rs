@@ -146,7 +146,7 @@ impl Definer {
             return Ok(Payload::default());
         }
         let ddl = self.realize(version, proposal.delta, true)?;
-        Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)) })
+        Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)), positions: Vec::new() })
     }
 
     /// A reader of a version, for the queries of definitions.
