@@ -310,7 +310,9 @@ pub fn io_error(verb: &str, path: &Path, error: io::Error) -> Error {
     let (reason, sqlstate) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file or directory".to_string(), NOT_FOUND),
         io::ErrorKind::PermissionDenied => ("permission denied by the operating system".to_string(), "58030"),
-        io::ErrorKind::StorageFull => ("no space left on the device".to_string(), "53100"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ("no space left on the device".to_string(), "53100")
+        }
         _ => (error.to_string(), "58030"),
     };
     Error::new(ErrorKind::Io, format!("cannot {verb} '{}': {reason}", path.display()))
