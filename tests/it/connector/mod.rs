@@ -1,6 +1,8 @@
 //! Connectors: rows that come from elsewhere, once each.
 
+mod file_rigs;
 mod file_source;
+mod kit;
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
