@@ -98,7 +98,7 @@ fn information_tables(version: &Version) -> Result<RecordBatch> {
     let found: Vec<_> = version.catalog.relations().collect();
     let kind = |relation: &Relation| match relation.kind {
         RelationKind::Table | RelationKind::Stream => "BASE TABLE",
-        RelationKind::View | RelationKind::MaterializedView => "VIEW",
+        _ => "VIEW",
     };
     Table::new()
         .text("table_catalog", found.iter().map(|_| Some(CATALOG)))

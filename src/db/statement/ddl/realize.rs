@@ -30,7 +30,7 @@ impl Definer {
         let (mut tables, mut views) = (Vec::new(), Vec::new());
         for change in &delta.changes {
             match change {
-                CatalogChange::Define(relation) if !relation.kind.is_view() => {
+                CatalogChange::Define(relation) if relation.kind.is_stored() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
                 CatalogChange::Maintain { view, kept } if with_views => {
