@@ -178,6 +178,12 @@ impl Relation {
         }
     }
 
+    /// The name of a unique key over these columns that was given none.
+    pub fn key_name(&self, columns: &[usize]) -> String {
+        let names: Vec<&str> = columns.iter().map(|&column| self.schema.field(column).name().as_str()).collect();
+        format!("{}_{}_key", self.name, names.join("_"))
+    }
+
     /// A relation of columns alone: no keys, defaults, options or query.
     pub fn new(id: RelationId, name: &str, kind: RelationKind, schema: SchemaRef) -> Self {
         let layout = Layout::numbered(schema);

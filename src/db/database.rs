@@ -22,6 +22,8 @@ use crate::storage::log::{Durability, Log, MemoryLog, NullLog};
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
+/// How much log is written between two checkpoints.
+const CHECKPOINT_EVERY: u64 = 64 << 20;
 
 /// An embedded database: relations, maintained views, one sequencer.
 ///
@@ -87,6 +89,16 @@ impl Database {
         self.sequencer.task(&Interrupt::default(), |sequencer| sequencer.rest())
     }
 
+    /// Saves what there is, so that the log is not replayed when the database is opened again; in memory, nothing.
+    ///
+    /// It is done now and then by itself, and when the database is closed.
+    ///
+    /// # Errors
+    /// The disk failed or is full: nothing has happened then.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.sequencer.checkpoint(&Interrupt::default())
+    }
+
     /// What there was to say when the database was opened: parts of the log that were cut, a clock that runs behind.
     pub fn notices(&self) -> &[String] {
         &self.notices
@@ -131,6 +143,7 @@ pub struct DatabaseBuilder {
     access: FileAccess,
     record: Option<MemoryLog>,
     durability: Durability,
+    checkpoint_every: u64,
     functions: FunctionRegistry,
 }
 
@@ -144,6 +157,7 @@ impl Default for DatabaseBuilder {
             access: FileAccess::unrestricted(),
             record: None,
             durability: Durability::Full,
+            checkpoint_every: CHECKPOINT_EVERY,
             functions: FunctionRegistry::new(),
         }
     }
@@ -198,6 +212,13 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Makes a checkpoint whenever the log of a directory has grown by so many bytes; by default 64 MiB. What is saved
+    /// need not be replayed when the database is opened again.
+    pub fn checkpoint_every(mut self, bytes: u64) -> Self {
+        self.checkpoint_every = bytes;
+        self
+    }
+
     /// Registers a scalar function before anything is opened: views of a directory may call it.
     pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
         self.functions.register_scalar(function)?;
@@ -214,8 +235,8 @@ impl DatabaseBuilder {
     /// Opens the database in a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
-        let durability = self.durability;
-        self.build()?.recover(vfs, durability)
+        let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
+        self.build()?.recover(vfs, durability, checkpoint_every)
     }
 
     /// Opens the database in memory.

@@ -9,9 +9,11 @@
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
-//! - [`replay`]: the log of one database applied to another; [`recovery`]: the log of a directory applied when it is opened.
+//! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
+//!   shortened.
 
 pub mod appender;
+mod checkpoint;
 mod commit;
 pub mod connection;
 pub mod database;

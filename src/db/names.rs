@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use sqlparser::ast;
+
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::catalog::suggest::nearest;
 use crate::db::table::append_only;
+use crate::sql;
 use crate::sql::name::Name;
 
 /// The relation of that name, with the place in the error.
@@ -48,4 +51,12 @@ pub fn column_of(relation: &Relation, name: &str) -> Result<usize> {
             None => error,
         }
     })
+}
+
+/// A name as SQL reads it back: in quotes where it is not a plain word in lower case.
+pub fn quoted(name: &str) -> String {
+    let is_plain = name.starts_with(|char: char| char.is_ascii_lowercase() || char == '_')
+        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
+        && matches!(sql::parse_expression(name), Ok(ast::Expr::Identifier(_)));
+    if is_plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

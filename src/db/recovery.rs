@@ -1,4 +1,5 @@
-//! Opening a directory: the log read into an empty database, and the views rebuilt.
+//! Opening a directory: what its last checkpoint saved and the log behind it, read into an empty database, and the
+//! views rebuilt.
 //!
 //! Tables and streams are replayed, with the definitions that were made on the way; views are not stepped meanwhile,
 //! because what they hold at the end is their query over the tables at the end. They are filled then, each behind those
@@ -15,15 +16,23 @@ use crate::catalog::relation::{RelationId, RelationKind};
 use crate::db::database::Database;
 use crate::db::statement::ddl::restore_view;
 use crate::storage::directory::Directory;
-use crate::storage::log::{self, Durability, LogRecord, Recovered};
+use crate::storage::log::{self, Durability, LogRecord, Recovered, Start};
+use crate::storage::store::Store;
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
-    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, durability: Durability) -> Result<Self> {
+    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, durability: Durability, checkpoint_every: u64) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
+        let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
         let mut kept = HashMap::new();
+        let mut start = Start { file: 1, epoch: 0 };
+        if let Some((manifest, rows)) = found {
+            start = Start { file: manifest.first_log, epoch: manifest.epoch };
+            kept.extend(manifest.kept.iter());
+            self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
+        }
         let Recovered { mut log, next_epoch, mut notices } =
-            log::recover(vfs, database, durability, &mut |epoch, group| {
+            log::recover(vfs, database, durability, start, &mut |epoch, group| {
                 let catalog = self.shared.version().catalog.clone();
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 let records = log::decode(epoch, group, &columns)?;
@@ -36,6 +45,7 @@ impl Database {
             sequencer.go_on(Box::new(log), next_epoch);
             Ok(())
         })?;
+        self.sequencer.save_into(Arc::new(store), checkpoint_every)?;
         let (clock, last) = (self.shared.clock.now_us(), self.shared.version().time_us);
         if clock < last && self.epoch() > 0 {
             let behind = (last - clock) / 1_000_000;

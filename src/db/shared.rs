@@ -14,6 +14,9 @@ use crate::catalog::relation::RelationId;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
 
+/// Bytes of rows from files that are kept in memory where nothing is limited.
+const CACHE_BYTES: u64 = 1 << 30;
+
 /// What the threads of a database share.
 pub struct Shared {
     pub current: RwLock<Arc<Version>>,
@@ -42,9 +45,19 @@ impl Shared {
         self.clock.now_us().max(self.version().time_us)
     }
 
+    /// Bytes of rows that may be kept in memory of those that are in files.
+    pub fn cache_bytes(&self) -> u64 {
+        self.budget.limit().map_or(CACHE_BYTES, |limit| limit as u64 / 4)
+    }
+
     /// A number no relation had before.
     pub fn new_relation_id(&self) -> RelationId {
         RelationId(self.next_relation.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number that the next relation gets.
+    pub fn next_relation(&self) -> u64 {
+        self.next_relation.load(Ordering::Relaxed)
     }
 
     /// No new relation gets `id` or a smaller number: a replay brings its own.

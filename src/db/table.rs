@@ -3,7 +3,7 @@
 //! [`TableState::admit`] asks everything that can refuse a write and changes nothing; [`TableState::apply`] carries an
 //! admitted write out, reads nothing and decides nothing. So a refused commit leaves no trace.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute;
@@ -13,6 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::unique_key::UniqueKey;
 use crate::db::write::{Upsert, Write};
+use crate::state::chunk::{Chunk, NEVER};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;
 
@@ -20,15 +21,31 @@ use crate::storage::log::RelationWrite;
 pub struct TableState {
     pub relation: Arc<Relation>,
     pub arena: RowArena,
-    keys: Vec<UniqueKey>,
+    /// Made when they are first asked, where the rows came from files.
+    keys: OnceLock<Vec<UniqueKey>>,
 }
 
 impl TableState {
     /// An empty table or stream.
     pub fn new(relation: Arc<Relation>) -> Result<Self> {
         let keys = enforced(&relation).map(|(name, places)| UniqueKey::new(&relation, name, &places));
-        let keys = keys.collect::<Result<_>>()?;
+        let keys = OnceLock::from(keys.collect::<Result<Vec<_>>>()?);
         Ok(TableState { arena: RowArena::of_layout(relation.layout()), keys, relation })
+    }
+
+    /// A table or stream whose rows are in files; every row id is below `high`.
+    pub fn stored(relation: Arc<Relation>, chunks: Vec<Chunk>, high: u64) -> Self {
+        TableState { arena: RowArena::of_stored(relation.layout(), chunks, high), keys: OnceLock::new(), relation }
+    }
+
+    /// The keys over the rows there are.
+    fn keys(&self) -> Result<&[UniqueKey]> {
+        if self.keys.get().is_none() {
+            let rows = self.arena.snapshot(NEVER - 1);
+            let keys = enforced(&self.relation).map(|(name, at)| UniqueKey::build(&self.relation, name, &at, &rows));
+            let _ = self.keys.set(keys.collect::<Result<_>>()?);
+        }
+        Ok(self.keys.get().map(Vec::as_slice).unwrap_or_default())
     }
 
     /// Takes a new definition, with converted rows where there are some and with the keys that are new in it. The keys
@@ -39,11 +56,13 @@ impl TableState {
             None => self.arena.relayout(relation.layout()),
         }
         let named: Vec<(String, Vec<usize>)> = enforced(&relation).collect();
-        self.keys.retain_mut(|key| {
-            let name = named.iter().find(|(_, places)| key.follows(&relation, places)).map(|(name, _)| name);
-            name.is_some_and(|name| key.rename(name)) && !keys.iter().any(|new| new.is_like(key))
-        });
-        self.keys.extend(keys);
+        if let Some(held) = self.keys.get_mut() {
+            held.retain_mut(|key| {
+                let name = named.iter().find(|(_, places)| key.follows(&relation, places)).map(|(name, _)| name);
+                name.is_some_and(|name| key.rename(name)) && !keys.iter().any(|new| new.is_like(key))
+            });
+            held.extend(keys);
+        }
         self.relation = relation;
     }
 
@@ -82,8 +101,10 @@ impl TableState {
         let deleted = write.deleted.as_ref().map_or(0, RecordBatch::num_rows);
         assert_eq!(deleted, write.deletes.len(), "a write carries the rows that it deletes, one for each id");
         let mut changes = Vec::with_capacity(write.inserts.len() + 1);
+        let mut none = Vec::new();
+        let keys = self.keys.get_mut().unwrap_or(&mut none);
         if let Some(gone) = &write.deleted {
-            for key in &mut self.keys {
+            for key in keys.iter_mut() {
                 key.remove(gone)?;
             }
             for &id in &write.deletes {
@@ -93,12 +114,12 @@ impl TableState {
         }
         for batch in &write.inserts {
             let ids = self.arena.append(batch.clone(), &Weights::Ones)?;
-            for key in &mut self.keys {
+            for key in keys.iter_mut() {
                 key.insert(batch, |row| ids.start + row as u64)?;
             }
             changes.push(ChangeBatch::inserts(batch.clone()));
         }
-        for key in &mut self.keys {
+        for key in keys {
             key.forget_unused();
         }
         Ok(changes)
@@ -114,7 +135,7 @@ impl TableState {
         if write.inserts.is_empty() {
             return Ok(());
         }
-        for key in &self.keys {
+        for key in self.keys()? {
             let freed = write.deleted.as_ref().map(|gone| key.freed_by(gone)).transpose()?.unwrap_or_default();
             key.check(&self.relation, &write.inserts, &freed)?;
         }
@@ -125,7 +146,7 @@ impl TableState {
     /// is like no other and is inserted.
     fn decide(&self, upsert: Upsert, write: &mut RelationWrite) -> Result<()> {
         let keys = self.conflict_keys(&upsert)?;
-        let offers = keys.iter().map(|key| key.offer(&self.relation, &upsert.rows));
+        let offers = keys.iter().map(|key| key.offer(&upsert.rows));
         let mut offers = offers.collect::<Result<Vec<_>>>()?;
         let (mut fresh, mut existing, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..upsert.rows.num_rows() {
@@ -166,9 +187,9 @@ impl TableState {
     /// The keys an upsert asks: the one that it names, or all where it names none.
     fn conflict_keys(&self, upsert: &Upsert) -> Result<Vec<&UniqueKey>> {
         if upsert.columns.is_empty() && upsert.update.is_none() {
-            return Ok(self.keys.iter().collect());
+            return Ok(self.keys()?.iter().collect());
         }
-        let named = self.keys.iter().find(|key| key.is_over(&upsert.columns));
+        let named = self.keys()?.iter().find(|key| key.is_over(&upsert.columns));
         named.map(|key| vec![key]).ok_or_else(|| {
             Error::invalid(format!("\"{}\" has no unique key that ON CONFLICT names", self.relation.name))
                 .with_sqlstate("42P10")

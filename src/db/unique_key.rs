@@ -28,7 +28,8 @@ const NO_ROW: u64 = u64::MAX;
 pub struct UniqueKey {
     name: String,
     columns: Arc<[ColumnId]>,
-    /// Where the columns stand in the relation's rows.
+    types: Vec<DataType>,
+    /// Where the columns stand in the rows that it is shown.
     places: Vec<usize>,
     keys: KeyTable,
     rows: Vec<u64>,
@@ -51,19 +52,22 @@ impl UniqueKey {
     /// A key over no rows; `places` are the positions of its columns.
     pub fn new(relation: &Relation, name: String, places: &[usize]) -> Result<Self> {
         let columns = places.iter().map(|&place| relation.columns[place]).collect();
-        let keys = KeyTable::new(&types(relation, places))?;
-        Ok(UniqueKey { name, columns, places: places.to_vec(), keys, rows: Vec::new(), unused: Vec::new() })
+        let types: Vec<DataType> = places.iter().map(|&at| relation.schema.field(at).data_type().clone()).collect();
+        let (keys, places) = (KeyTable::new(&types)?, places.to_vec());
+        Ok(UniqueKey { name, columns, types, places, keys, rows: Vec::new(), unused: Vec::new() })
     }
 
     /// A key over the rows of `snapshot`; an error names a value that stands twice.
     pub fn build(relation: &Relation, name: String, places: &[usize], snapshot: &Snapshot) -> Result<Self> {
         let mut key = Self::new(relation, name, places)?;
+        key.places = (0..places.len()).collect();
         for chunk in 0..snapshot.chunks() {
-            let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
+            let Some(batch) = snapshot.read_chunk(chunk, Some(places), true)? else { continue };
             let ids = row_ids(&batch)?;
             key.check(relation, std::slice::from_ref(&batch), &HashSet::new())?;
             key.insert(&batch, |row| ids.value(row))?;
         }
+        key.places = places.to_vec();
         Ok(key)
     }
 
@@ -102,7 +106,7 @@ impl UniqueKey {
 
     /// An error if a key of the rows exists (unless in `freed`) or stands in them twice.
     pub fn check(&self, relation: &Relation, batches: &[RecordBatch], freed: &HashSet<u32>) -> Result<()> {
-        let mut once = KeyTable::new(&types(relation, &self.places))?;
+        let mut once = KeyTable::new(&self.types)?;
         let single = batches.iter().map(RecordBatch::num_rows).sum::<usize>() < 2;
         let mut next = 0;
         for batch in batches {
@@ -127,9 +131,9 @@ impl UniqueKey {
     }
 
     /// What an upsert needs to know of the rows it offers.
-    pub fn offer(&self, relation: &Relation, rows: &RecordBatch) -> Result<Offered> {
+    pub fn offer(&self, rows: &RecordBatch) -> Result<Offered> {
         let keys = self.key_columns(rows);
-        let mut once = KeyTable::new(&types(relation, &self.places))?;
+        let mut once = KeyTable::new(&self.types)?;
         let mut numbers = Vec::new();
         once.intern(&keys, rows.num_rows(), &mut numbers)?;
         let null = (0..rows.num_rows()).map(|row| is_null(&keys, row)).collect();
@@ -213,7 +217,9 @@ impl UniqueKey {
     }
 
     fn duplicate(&self, relation: &Relation, batch: &RecordBatch, row: usize) -> Error {
-        let names: Vec<_> = self.places.iter().map(|&c| relation.schema.field(c).name().as_str()).collect();
+        let own = |id: &ColumnId| relation.columns.iter().position(|other| other == id);
+        let names = self.columns.iter().filter_map(own).map(|at| relation.schema.field(at).name().as_str());
+        let names: Vec<_> = names.collect();
         let values: Vec<_> = self.places.iter().map(|&c| display(batch.column(c), row)).collect();
         let (names, values) = (names.join(", "), values.join(", "));
         let (key, name) = (&self.name, &relation.name);
@@ -234,10 +240,6 @@ impl Offered {
             self.taken.insert(self.numbers[row]);
         }
     }
-}
-
-fn types(relation: &Relation, places: &[usize]) -> Vec<DataType> {
-    places.iter().map(|&place| relation.schema.field(place).data_type().clone()).collect()
 }
 
 /// Whether the key of `row` holds a NULL; such keys are never equal.

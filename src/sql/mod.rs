@@ -21,6 +21,6 @@ mod tests;
 pub mod types;
 pub mod walk;
 
-#[cfg(test)]
-use parse::ParsedStatement;
-pub use parse::{StatementSpan, parse, parse_expression, parse_name, parse_query, parse_type, split, type_named};
+pub use parse::{
+    ParsedStatement, StatementSpan, parse, parse_expression, parse_name, parse_query, parse_type, split, type_named,
+};

@@ -2,17 +2,23 @@
 //!
 //! Everything but the deaths is fixed when a chunk is made. Deaths are stamped by the one writer while readers look:
 //! a reader of epoch e asks only whether a row died at or before e, and all such stamps were made before its snapshot.
+//!
+//! Where the rows are is another matter: in memory, or, once a checkpoint has written them, in blocks of segment files,
+//! from which readers fetch the columns that they need. The chunk stays the same for everybody who holds it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, make_array};
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute;
 use arrow::datatypes::{DataType, SchemaRef};
+use parking_lot::RwLock;
+use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::layout::{ColumnId, Layout};
+use crate::storage::segment::Block;
 
 /// The epoch of death of a row that lives.
 pub const NEVER: u64 = u64::MAX;
@@ -31,12 +37,25 @@ pub struct Chunk {
     ids: Option<ScalarBuffer<u64>>,
     /// The columns that were stored.
     columns: Arc<[ColumnId]>,
-    rows: RecordBatch,
+    len: usize,
+    rows: RwLock<Rows>,
     /// Where some weight is not one: one a row.
     weights: Option<ScalarBuffer<i64>>,
     /// Made at the first death.
     died: OnceLock<Box<[AtomicU64]>>,
-    size: usize,
+    /// Rows that were dead when the chunk was opened: no epoch shows them.
+    gone: Option<BooleanBuffer>,
+    /// Whether a checkpoint has the rows, or is about to: what dies from now on must be told to the next one.
+    saved: AtomicBool,
+}
+
+/// Where the rows are.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// In memory, so many bytes.
+    Held(RecordBatch, usize),
+    /// In segment files, one block behind the other.
+    Stored(Arc<[Arc<Block>]>),
 }
 
 impl Chunk {
@@ -60,9 +79,77 @@ impl Chunk {
         let arrays = rows.columns().iter().map(compact_views).collect();
         let rows = record_batch(rows.schema(), arrays, rows.num_rows())?;
         let weights = weights.filter(|weights| weights.iter().any(|&weight| weight != 1));
-        let size = rows.columns().iter().map(memory_size).sum::<usize>()
-            + (ids.as_ref().map_or(0, |ids| ids.len()) + weights.as_ref().map_or(0, |weights| weights.len())) * 8;
-        Ok(Chunk { first, ids, columns, rows, weights, died: OnceLock::new(), size })
+        let size = rows.columns().iter().map(memory_size).sum::<usize>();
+        let (len, rows) = (rows.num_rows(), RwLock::new(Rows::Held(rows, size)));
+        let (died, saved) = (OnceLock::new(), AtomicBool::new(false));
+        Ok(Chunk { first, ids, columns, len, rows, weights, died, gone: None, saved })
+    }
+
+    /// The rows of a block. Those with an id in `dead` died before anybody could ask.
+    pub fn stored(block: Arc<Block>, dead: &RoaringTreemap) -> Result<Self> {
+        let ids = block.ids()?;
+        let id = |offset: usize| ids.as_ref().map_or(block.first + offset as u64, |ids| ids[offset]);
+        let last = id(block.rows.saturating_sub(1));
+        let gone = match dead.range_cardinality(block.first..=last) {
+            0 => None,
+            _ => Some(BooleanBuffer::collect_bool(block.rows, |offset| dead.contains(id(offset)))),
+        };
+        Ok(Chunk {
+            first: block.first,
+            ids,
+            columns: block.columns.clone(),
+            len: block.rows,
+            rows: RwLock::new(Rows::Stored(Arc::new([block]))),
+            weights: None,
+            died: OnceLock::new(),
+            gone,
+            saved: AtomicBool::new(true),
+        })
+    }
+
+    /// From here on the rows are fetched from these blocks, which hold just them.
+    pub fn store(&self, blocks: Arc<[Arc<Block>]>) {
+        let mut rows = self.rows.write();
+        if let (Rows::Held(rows, _), [block]) = (&*rows, blocks.as_ref()) {
+            // Who read them lately reads them again.
+            rows.columns().iter().enumerate().for_each(|(place, column)| block.keep(place, column));
+        }
+        *rows = Rows::Stored(blocks);
+    }
+
+    /// The blocks that hold the rows, if a checkpoint has written them.
+    pub fn blocks(&self) -> Option<Arc<[Arc<Block>]>> {
+        match &*self.rows.read() {
+            Rows::Held(..) => None,
+            Rows::Stored(blocks) => Some(blocks.clone()),
+        }
+    }
+
+    /// Whether a checkpoint has the rows, or is about to.
+    #[inline]
+    pub fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Relaxed)
+    }
+
+    /// Says whether a checkpoint has the rows. Only the arena's writer calls this.
+    pub fn set_saved(&self, saved: bool) {
+        self.saved.store(saved, Ordering::Relaxed);
+    }
+
+    /// The rows as they were stored, dead or alive, and their columns.
+    pub fn contents(&self) -> Result<(Arc<[ColumnId]>, RecordBatch)> {
+        let rows = match self.rows.read().clone() {
+            Rows::Held(rows, _) => rows,
+            Rows::Stored(blocks) => {
+                let parts = blocks.iter().map(|block| block.read()).collect::<Result<Vec<_>>>()?;
+                match parts.as_slice() {
+                    [only] => only.clone(),
+                    [] => return Err(Error::internal("a chunk without blocks")),
+                    [one, ..] => compute::concat_batches(&one.schema(), &parts)?,
+                }
+            }
+        };
+        Ok((self.columns.clone(), rows))
     }
 
     /// Several chunks in id order as one, with the columns of `layout`.
@@ -77,7 +164,7 @@ impl Chunk {
         let weighted = chunks.iter().any(|chunk| chunk.weights.is_some());
         let weights = weighted.then(|| every().map(|(chunk, offset)| chunk.weight(offset)).collect());
         let chunk = Chunk::with_ids(first, ids, layout.ids.clone(), rows, weights)?;
-        if chunks.iter().any(|chunk| chunk.died.get().is_some()) {
+        if chunks.iter().any(|chunk| chunk.has_deaths()) {
             chunk.set_deaths(every().map(|(chunk, offset)| chunk.died(offset)));
         }
         Ok(chunk)
@@ -85,13 +172,13 @@ impl Chunk {
 
     /// The rows at `offsets` (ascending, at least one), with their ids.
     pub fn keep(&self, offsets: &[u32]) -> Result<Self> {
-        let rows = take_rows(&self.rows, offsets)?;
+        let rows = take_rows(&self.contents()?.1, offsets)?;
         let ids: ScalarBuffer<u64> = offsets.iter().map(|&offset| self.id(offset as usize)).collect();
         let weights =
             self.weights.as_ref().map(|weights| offsets.iter().map(|&offset| weights[offset as usize]).collect());
         let first = ids.first().copied().ok_or_else(|| Error::internal("a chunk without rows"))?;
         let chunk = Chunk::with_ids(first, Some(ids), self.columns.clone(), rows, weights)?;
-        if self.died.get().is_some() {
+        if self.has_deaths() {
             chunk.set_deaths(offsets.iter().map(|&offset| self.died(offset as usize)));
         }
         Ok(chunk)
@@ -100,7 +187,7 @@ impl Chunk {
     /// How many rows there are, dead or alive.
     #[inline]
     pub fn len(&self) -> usize {
-        self.rows.num_rows()
+        self.len
     }
 
     /// The rows, dead or alive, with the columns of `layout`, or those of them at `projection`.
@@ -127,9 +214,24 @@ impl Chunk {
             _ => self.columns.iter().position(|other| other == id),
         };
         match place {
-            Some(place) => Ok(self.rows.column(place).clone()),
+            Some(place) => self.stored_column(place),
             None => layout.missing_column(column, self.len()),
         }
+    }
+
+    /// The column at `place` of those that were stored.
+    fn stored_column(&self, place: usize) -> Result<ArrayRef> {
+        let rows = self.rows.read();
+        let blocks = match &*rows {
+            Rows::Held(rows, _) => return Ok(rows.column(place).clone()),
+            Rows::Stored(blocks) => blocks.clone(),
+        };
+        drop(rows);
+        if let [block] = blocks.as_ref() {
+            return block.column(place);
+        }
+        let parts = blocks.iter().map(|block| block.column(place)).collect::<Result<Vec<_>>>()?;
+        Ok(compute::concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?)
     }
 
     /// The same rows under the same ids, with the columns of `layout`; what was stamped so far stays stamped.
@@ -192,18 +294,25 @@ impl Chunk {
     /// The epoch at which a row died.
     #[inline]
     pub fn died(&self, offset: usize) -> u64 {
-        self.died.get().map_or(NEVER, |died| died[offset].load(Ordering::Relaxed))
+        if let Some(died) = self.died.get() {
+            return died[offset].load(Ordering::Relaxed);
+        }
+        self.dead_from_start(offset)
     }
 
     /// Whether a row ever died.
     pub fn has_deaths(&self) -> bool {
-        self.died.get().is_some()
+        self.died.get().is_some() || self.gone.is_some()
+    }
+
+    fn dead_from_start(&self, offset: usize) -> u64 {
+        if self.gone.as_ref().is_some_and(|gone| gone.value(offset)) { 0 } else { NEVER }
     }
 
     /// Lets a row die. Only the arena's writer calls this.
     pub fn stamp(&self, offset: usize, epoch: u64) {
-        let died = self.died.get_or_init(|| (0..self.len()).map(|_| AtomicU64::new(NEVER)).collect());
-        died[offset].store(epoch, Ordering::Relaxed);
+        let first = || (0..self.len()).map(|offset| AtomicU64::new(self.dead_from_start(offset))).collect();
+        self.died.get_or_init(first)[offset].store(epoch, Ordering::Relaxed);
     }
 
     fn set_deaths(&self, deaths: impl Iterator<Item = u64>) {
@@ -214,20 +323,24 @@ impl Chunk {
     pub fn visible(&self, low: u64, high: u64, epoch: u64) -> Option<Vec<u32>> {
         let (start, end) = (self.count_below(low), self.count_below(high));
         let all = start == 0 && end == self.len();
-        match self.died.get() {
-            None if all => None,
-            None => Some((start as u32..end as u32).collect()),
-            Some(died) => {
-                let lives = |offset: &u32| died[*offset as usize].load(Ordering::Relaxed) > epoch;
-                let offsets: Vec<u32> = (start as u32..end as u32).filter(lives).collect();
-                if offsets.len() == self.len() { None } else { Some(offsets) }
-            }
+        if !self.has_deaths() {
+            return (!all).then(|| (start as u32..end as u32).collect());
         }
+        let lives = |offset: &u32| self.died(*offset as usize) > epoch;
+        let offsets: Vec<u32> = (start as u32..end as u32).filter(lives).collect();
+        if offsets.len() == self.len() { None } else { Some(offsets) }
     }
 
     /// The bytes held, estimated.
     pub fn size(&self) -> usize {
-        self.size + self.died.get().map_or(0, |died| died.len() * 8)
+        let rows = match &*self.rows.read() {
+            Rows::Held(_, bytes) => *bytes,
+            Rows::Stored(_) => 0,
+        };
+        let numbers = self.ids.as_ref().map_or(0, |ids| ids.len())
+            + self.weights.as_ref().map_or(0, |weights| weights.len())
+            + self.died.get().map_or(0, |died| died.len());
+        rows + numbers * 8 + self.gone.as_ref().map_or(0, |_| self.len / 8)
     }
 }
 

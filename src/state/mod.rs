@@ -6,7 +6,8 @@
 //! - [`column_store`]: mutable typed columns with random access by slot.
 //! - [`postings`]: group id to slots, in contiguous extents.
 //! - [`row_bag`]: a multiset of rows by group: one side of a join.
-//! - [`row_arena`] and [`snapshot`]: contents of relations and views, versioned by epoch.
+//! - [`row_arena`] and [`snapshot`]: contents of relations and views, versioned by epoch; [`saving`]: what a
+//!   checkpoint takes of them.
 //! - [`row_set`]: the contents of a materialized view, kept by change.
 //! - [`consolidate`]: equal rows of a change summed.
 //!
@@ -25,6 +26,7 @@ pub mod radix_sort;
 pub mod row_arena;
 pub mod row_bag;
 pub mod row_set;
+pub mod saving;
 pub mod slot_table;
 pub mod snapshot;
 #[cfg(test)]

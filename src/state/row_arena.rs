@@ -17,12 +17,14 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
+use roaring::RoaringTreemap;
 
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
 
 use super::chunk::{Chunk, NEVER, record_batch, take_rows};
+use super::saving::Saving;
 use super::snapshot::Snapshot;
 
 /// Ids between two seals.
@@ -51,6 +53,8 @@ pub struct RowArena {
     /// Sum of the weights of living rows.
     live: u64,
     last_death: u64,
+    /// Rows of saved chunks that died since the last checkpoint.
+    deaths: RoaringTreemap,
 }
 
 impl RowArena {
@@ -70,7 +74,43 @@ impl RowArena {
             high: 0,
             live: 0,
             last_death: 0,
+            deaths: RoaringTreemap::new(),
         }
+    }
+
+    /// The rows of saved chunks, which are in the order of their ids; every id is below `high`.
+    pub fn of_stored(layout: Layout, chunks: Vec<Chunk>, high: u64) -> Self {
+        let mut arena = Self::of_layout(layout);
+        arena.high = high;
+        arena.tail_first = high / SEALED * SEALED;
+        let dead = |chunk: &Chunk| (0..chunk.len()).filter(|&offset| chunk.died(offset) != NEVER).count();
+        arena.dead = chunks.iter().map(|chunk| if chunk.has_deaths() { dead(chunk) } else { 0 }).collect();
+        arena.live = chunks.iter().zip(&arena.dead).map(|(chunk, dead)| (chunk.len() - dead) as u64).sum();
+        let mut chunks: Vec<Arc<Chunk>> = chunks.into_iter().map(Arc::new).collect();
+        arena.tail = chunks.split_off(chunks.partition_point(|chunk| chunk.last() < arena.tail_first));
+        arena.sealed = Arc::new(chunks);
+        arena
+    }
+
+    /// Begins to save what is there: from here on the rows count as saved, unless [`RowArena::take_back`] is told.
+    pub fn begin_saving(&mut self) -> Result<Saving> {
+        let loose = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len()) && !chunk.is_saved()).count();
+        self.merge_tail(self.tail.len() - loose)?;
+        let chunks = self.sealed.iter().chain(&self.tail);
+        let chunks: Vec<_> = chunks.map(|chunk| (chunk.clone(), !chunk.is_saved())).collect();
+        for (chunk, _) in &chunks {
+            chunk.set_saved(true);
+        }
+        let deaths = std::mem::take(&mut self.deaths);
+        Ok(Saving { high: self.high, chunks, deaths })
+    }
+
+    /// The rows could not be saved: the next checkpoint must try again.
+    pub fn take_back(&mut self, saving: &Saving) {
+        for (chunk, _) in saving.chunks.iter().filter(|(_, is_new)| *is_new) {
+            chunk.set_saved(false);
+        }
+        self.deaths |= &saving.deaths;
     }
 
     /// Adds rows, whose weights must be positive, and returns their ids. On an error nothing is added.
@@ -104,6 +144,9 @@ impl RowArena {
             return Err(Error::internal(format!("no living row {id} to delete")));
         };
         chunk.stamp(offset, epoch);
+        if chunk.is_saved() {
+            self.deaths.insert(id);
+        }
         self.dead[number] += 1;
         self.live -= chunk.weight(offset).unsigned_abs();
         self.last_death = self.last_death.max(epoch);
@@ -213,6 +256,7 @@ impl RowArena {
             high,
             live: snapshot.num_rows(),
             last_death,
+            deaths: RoaringTreemap::new(),
         })
     }
 

@@ -26,12 +26,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use roaring::RoaringTreemap;
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
 
 use super::chunk::{Chunk, record_batch, repeat, take_rows};
+use super::saving::Saving;
 
 /// The name of the column of row ids, where a reader asks for it.
 pub const ROW_ID: &str = "_rowid";
@@ -213,6 +215,13 @@ impl Snapshot {
             (Some(offset), Some(chunk)) => chunk.died(offset) > self.epoch,
             _ => false,
         }
+    }
+
+    /// The rows as a checkpoint takes them over, none of which was saved before.
+    pub fn saving(&self) -> Saving {
+        let lives = |chunk: &&Arc<Chunk>| chunk.visible(0, self.high, self.epoch).is_none_or(|rows| !rows.is_empty());
+        let chunks = self.all().filter(lives).map(|chunk| (chunk.clone(), true)).collect();
+        Saving { high: self.high, chunks, deaths: RoaringTreemap::new() }
     }
 
     pub(super) fn sealed(&self) -> &[Arc<Chunk>] {

@@ -4,6 +4,7 @@
 //! FORMAT   what the directory is: text, the checksum of the lines above in the last one
 //! LOCK     held by the process that writes; its number is in it
 //! wal/     the log
+//! manifest/, seg/   what checkpoints saved
 //! ```
 //!
 //! FORMAT is written last: a directory that has it is whole. One that has neither it nor anything but the beginnings of
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsLock};
 use crate::storage::log::{self, DIRECTORY};
+use crate::storage::{manifest, segment};
 
 const FORMAT: &str = "FORMAT";
 const UNFINISHED: &str = "FORMAT.tmp";
@@ -57,12 +59,46 @@ impl Directory {
     }
 }
 
+/// Makes a database of an empty directory, whose files `fill` writes under the identity that it is given. It is one when
+/// that has succeeded; else the directory is as empty as it was.
+///
+/// # Errors
+/// The directory has something in it (58P01), or `fill` gives one.
+pub fn create_with(vfs: &Arc<dyn Vfs>, fill: &dyn Fn([u8; 16]) -> Result<()>) -> Result<()> {
+    let root = Path::new("");
+    if vfs.exists(root)?
+        && let Some(name) = vfs.list(root)?.first()
+    {
+        return Err(Error::invalid(format!("the directory is not empty: it has \"{name}\""))
+            .with_sqlstate("58P01")
+            .with_hint("give a directory that is empty or does not exist"));
+    }
+    vfs.create_directory(root)?;
+    let lock = vfs.lock(Path::new(LOCK))?;
+    let database = identity_of_new(vfs.as_ref());
+    let made = fill(database).and_then(|()| write_format(vfs.as_ref(), database));
+    drop(lock);
+    made.inspect_err(|_| drop(discard(vfs.as_ref())))
+}
+
+/// Removes the files of a database that did not come to be.
+fn discard(vfs: &dyn Vfs) -> Result<()> {
+    for directory in ["", DIRECTORY, manifest::DIRECTORY, segment::DIRECTORY].map(Path::new) {
+        if vfs.exists(directory)? {
+            // Directories among the names stay: they are empty in the end.
+            vfs.list(directory)?.iter().for_each(|name| drop(vfs.remove(&directory.join(name))));
+        }
+    }
+    Ok(())
+}
+
 /// An error if the directory has anything but what an unfinished creation leaves.
 fn check_empty(vfs: &dyn Vfs) -> Result<()> {
     let ours = [LOCK, UNFINISHED, DIRECTORY];
     let names = vfs.list(Path::new(""))?;
-    if names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
-        return Err(Error::new(ErrorKind::Io, format!("the database has a log and has lost its file {FORMAT}"))
+    let has_rows = names.iter().any(|name| name == manifest::DIRECTORY);
+    if has_rows || names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
+        return Err(Error::new(ErrorKind::Io, format!("the database has lost its file {FORMAT}"))
             .with_sqlstate("XX001")
             .with_hint("restore it from a backup of this database"));
     }
@@ -75,11 +111,20 @@ fn check_empty(vfs: &dyn Vfs) -> Result<()> {
 }
 
 fn create(vfs: &Arc<dyn Vfs>) -> Result<[u8; 16]> {
+    let database = identity_of_new(vfs.as_ref());
+    log::create(vfs.clone(), database, 1)?;
+    write_format(vfs.as_ref(), database)?;
+    Ok(database)
+}
+
+fn identity_of_new(vfs: &dyn Vfs) -> [u8; 16] {
     let mut database = [0; 16];
     database[..8].copy_from_slice(&vfs.random().to_le_bytes());
     database[8..].copy_from_slice(&vfs.random().to_le_bytes());
-    vfs.create_directory(Path::new(DIRECTORY))?;
-    log::create(vfs.clone(), database)?;
+    database
+}
+
+fn write_format(vfs: &dyn Vfs, database: [u8; 16]) -> Result<()> {
     let unfinished = Path::new(UNFINISHED);
     if vfs.exists(unfinished)? {
         vfs.remove(unfinished)?;
@@ -88,8 +133,7 @@ fn create(vfs: &Arc<dyn Vfs>) -> Result<[u8; 16]> {
     file.write_at(0, text(database).as_bytes())?;
     file.sync()?;
     vfs.rename(unfinished, Path::new(FORMAT))?;
-    vfs.sync_directory(Path::new(""))?;
-    Ok(database)
+    vfs.sync_directory(Path::new(""))
 }
 
 fn text(database: [u8; 16]) -> String {

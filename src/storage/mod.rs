@@ -7,3 +7,6 @@ mod definition;
 pub mod directory;
 mod ipc;
 pub mod log;
+pub mod manifest;
+pub mod segment;
+pub mod store;

@@ -117,6 +117,11 @@ impl Engine {
         database.map(Engine).map_err(|error| Failure::from(&error, ""))
     }
 
+    /// Makes a checkpoint.
+    pub fn checkpoint(&self) -> Result<(), Failure> {
+        self.0.checkpoint().map_err(|error| Failure::from(&error, ""))
+    }
+
     /// A connection to it.
     pub fn connect(&self) -> Result<Connection, Failure> {
         let connection = self.0.connect().map_err(|error| Failure::from(&error, ""))?;

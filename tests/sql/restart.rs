@@ -1,5 +1,5 @@
 //! The `restart` mode: a file runs as it stands, and between its statements the database is closed, or loses power, and
-//! is opened again.
+//! is opened again; sometimes from a checkpoint.
 //!
 //! What a session knows is gone then, and so is the history of versions: nothing is opened again once a connection has
 //! settings, prepared statements, a subscription or a transaction, and files that read past epochs run in `batch` only.
@@ -25,7 +25,7 @@ pub fn run(script: &Script, arguments: &Arguments, report: &mut FileReport) {
     let session = Session::on(Disk::new(random.next()), script.printing);
     batch::run_on(session, script, arguments, report, &mut |session| match random.one_in(STATEMENTS) {
         true => session
-            .restart(random.one_in(2))
+            .restart(random.one_in(2), random.one_in(2))
             .map_err(|message| format!("before it, the database was opened again: {message}")),
         false => Ok(()),
     });

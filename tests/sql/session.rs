@@ -55,9 +55,13 @@ impl Session {
         })
     }
 
-    /// Closes the database, or lets its disk lose power, and opens it again, unless a connection would notice.
-    pub fn restart(&mut self, by_power_loss: bool) -> Result<(), String> {
+    /// Closes the database, or lets its disk lose power, and opens it again, unless a connection would notice; before
+    /// that perhaps a checkpoint is made.
+    pub fn restart(&mut self, by_power_loss: bool, checkpoint: bool) -> Result<(), String> {
         let Some(disk) = self.disk.as_ref().filter(|_| !self.has_state && self.busy.is_empty()) else { return Ok(()) };
+        if checkpoint {
+            self.engine.checkpoint().map_err(|failure| failure.text)?;
+        }
         if by_power_loss {
             disk.lose_power();
         }

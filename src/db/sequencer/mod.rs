@@ -22,6 +22,7 @@
 //! A failure between the door and the publication (a log that cannot be written, a defect in applying what was
 //! admitted) leaves tables that no version shows. The database takes no commit from then on; reads go on.
 
+pub mod checkpoint;
 pub mod door;
 mod publish;
 pub mod subscriber;
@@ -43,12 +44,14 @@ use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Changes, Network, guarded};
 use crate::continuous::spec::LIGHT_NESTING;
 use crate::db::commit::{Commit, Committed};
+use crate::db::sequencer::checkpoint::{Checkpointer, Checkpoints, last_checkpoint};
 use crate::db::sequencer::subscriber::{Subscriber, Target};
 use crate::db::sequencer::wait::Fate;
 use crate::db::shared::Shared;
 use crate::db::table::TableState;
 use crate::db::version::Version;
 use crate::storage::log::{Log, LogRecord, Position};
+use crate::storage::store::Store;
 
 /// Rows that one epoch takes from the queue before it closes.
 const EPOCH_ROWS: usize = 1 << 20;
@@ -90,10 +93,14 @@ struct Running {
     sequencer: Option<Arc<Mutex<Sequencer>>>,
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
+    checkpointer: Mutex<Option<Checkpointer>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Some(mut checkpointer) = self.checkpointer.lock().take() {
+            checkpointer.stop();
+        }
         // The thread must be the one that drops the sequencer: circuits are deep, and its stack is large.
         self.sequencer = None;
         self.requests = None;
@@ -114,8 +121,36 @@ impl SequencerHandle {
             move || run(sequencer, &receiver)
         };
         let thread = std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
-        let running = Running { sequencer: Some(sequencer), requests: Some(sender), thread: Some(thread) };
+        let running = Running {
+            sequencer: Some(sequencer),
+            requests: Some(sender),
+            thread: Some(thread),
+            checkpointer: Mutex::new(None),
+        };
         Ok(SequencerHandle(Arc::new(running)))
+    }
+
+    /// Makes checkpoints into `store` from here on: whenever the log has grown by `every` bytes, and when asked.
+    pub fn save_into(&self, store: Arc<Store>, every: u64) -> Result<()> {
+        let sequencer = self.0.sequencer.as_ref().ok_or_else(gone)?;
+        let checkpointer = Checkpointer::start(Arc::downgrade(sequencer))?;
+        sequencer.lock().checkpoints = Some(Checkpoints::new(store, every, checkpointer.wake()));
+        *self.0.checkpointer.lock() = Some(checkpointer);
+        Ok(())
+    }
+
+    /// The files that hold rows, if the database is one of a directory.
+    pub fn store(&self) -> Option<Arc<Store>> {
+        let sequencer = self.0.sequencer.as_ref()?.lock();
+        sequencer.checkpoints.as_ref().map(|checkpoints| checkpoints.store().clone())
+    }
+
+    /// Makes a checkpoint, if the database is one of a directory.
+    ///
+    /// # Errors
+    /// The disk failed or is full, or `interrupt` called it off: the checkpoint before counts, and the log.
+    pub fn checkpoint(&self, interrupt: &Interrupt) -> Result<()> {
+        checkpoint::checkpoint(self.0.sequencer.as_ref().ok_or_else(gone)?, interrupt)
     }
 
     /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
@@ -194,6 +229,7 @@ fn run(sequencer: Arc<Mutex<Sequencer>>, requests: &Receiver<Request>) {
     for subscriber in &sequencer.lock().subscribers {
         subscriber.queue.end("the database was closed");
     }
+    last_checkpoint(&sequencer);
 }
 
 /// The next request. Where none comes for a while, the log is confirmed: what was committed last is then known to have
@@ -235,6 +271,8 @@ pub struct Sequencer {
     next_epoch: u64,
     /// Whether the log has groups that are not confirmed.
     is_unconfirmed: bool,
+    /// What saves the rows of a directory; none in memory.
+    checkpoints: Option<Checkpoints>,
 }
 
 /// The commits of one epoch.
@@ -267,6 +305,7 @@ impl Sequencer {
             rows_at_hand: None,
             next_epoch: 1,
             is_unconfirmed: false,
+            checkpoints: None,
         }
     }
 
@@ -424,6 +463,7 @@ impl Sequencer {
             Ok(step) => {
                 self.deliver(step, group.epoch);
                 self.keep_house(&group.changes);
+                self.call_for_checkpoint();
                 Ok(())
             }
             Err(error) => {

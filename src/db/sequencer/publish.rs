@@ -29,6 +29,7 @@ const HISTORY_VERSIONS: usize = 4096;
 const HOUSEKEEPING_ROWS: u64 = 1 << 16;
 
 /// What a step came to, beside the changes.
+#[derive(Default)]
 pub(super) struct Step {
     failures: Failures,
     events: Vec<Option<SubscriptionEvent>>,

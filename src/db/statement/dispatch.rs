@@ -8,7 +8,7 @@ use crate::db::settings::Settings;
 use crate::db::statement::dml::Dml;
 use crate::db::statement::modify::modify;
 use crate::db::statement::query::query;
-use crate::db::statement::{copy, ddl, explain, prepared, show, subscribe, transaction, verify};
+use crate::db::statement::{backup, copy, ddl, explain, export, prepared, show, subscribe, transaction, verify};
 use crate::plan::context::Parameters;
 use crate::sql::statement::Statement;
 
@@ -69,10 +69,15 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         }
         S::Begin { .. } | S::Commit | S::Rollback => control(session, statement),
         S::Prepare { .. } | S::Deallocate { .. } | S::Set { .. } | S::Reset { .. } => control(session, statement),
-        S::Checkpoint => {
-            session.notice("this database is in memory: there is nothing to checkpoint");
-            Ok(Outcome::Done)
+        S::Checkpoint => session.sequencer.checkpoint(&session.interrupt).map(|()| Outcome::Done),
+        S::Backup { directory } => backup::backup(session, directory).map(|()| Outcome::Done),
+        S::Export { directory, format } => export::export(session, directory, format).map(Outcome::Changed),
+        S::Import { directory } => {
+            session.refuse_in_transaction("IMPORT DATABASE")?;
+            let run = |session: &mut Session, statement: &_| dispatch(session, statement, parameters).map(drop);
+            export::import(session, directory, &run).map(|()| Outcome::Done)
         }
+        S::IntegrityCheck => backup::integrity_check(session).map(Outcome::one),
         S::AdvanceWatermark { .. } | S::Flush { .. } => {
             Err(Error::unsupported("watermarks are declared but do not move yet: nothing is ever late in this version"))
         }

@@ -7,16 +7,19 @@
 //! - [`query`]: SELECT and its like.
 //! - [`dml`], [`modify`]: INSERT, UPDATE, DELETE, TRUNCATE, COPY FROM as writes of rows, and where these go.
 //! - [`ddl`]: CREATE, ALTER, DROP, REFRESH as catalog deltas.
-//! - [`copy`]: files in both directions.
+//! - [`copy`]: files in both directions; [`export`], [`backup`]: the database as a whole.
 //! - [`subscribe`]: changes from now on.
 //! - [`transaction`], [`prepared`]: BEGIN to COMMIT, PREPARE to DEALLOCATE.
-//! - [`show`], [`explain`], [`verify`]: looking at the catalog, plans and views.
+//! - [`show`], [`definition`], [`explain`], [`verify`]: looking at the catalog, plans and views.
 
+mod backup;
 mod copy;
 pub mod ddl;
+mod definition;
 pub mod dispatch;
 mod dml;
 mod explain;
+mod export;
 mod literals;
 mod modify;
 mod prepared;

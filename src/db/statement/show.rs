@@ -10,11 +10,12 @@ use sqlparser::ast;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::RelationKind;
 use crate::db::names::resolve;
 use crate::db::read::Reader;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
+use crate::db::statement::definition::create_text;
 use crate::db::system::{Table, columns, relations, settings};
 use crate::db::version::Version;
 use crate::sql;
@@ -187,39 +188,4 @@ fn summary_of(position: usize, name: &str, data_type: &DataType) -> String {
         number("avg"),
         number("stddev"),
     )
-}
-
-/// A statement that makes the relation again.
-fn create_text(relation: &Relation) -> String {
-    if let Some(query) = &relation.query {
-        return format!("CREATE {} {} AS {query};", relation.kind.name().to_uppercase(), relation.name);
-    }
-    let mut parts: Vec<String> = relation
-        .schema
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(column, field)| {
-            let mut text = format!("{} {}", field.name(), relation.type_name(column));
-            if !field.is_nullable() {
-                text.push_str(" NOT NULL");
-            }
-            if let Some(Some(default)) = relation.defaults.get(column) {
-                text.push_str(&format!(" DEFAULT {default}"));
-            }
-            text
-        })
-        .collect();
-    let names = |columns: &[usize]| {
-        columns.iter().map(|&c| relation.schema.field(c).name().as_str()).collect::<Vec<_>>().join(", ")
-    };
-    if !relation.primary_key.is_empty() {
-        parts.push(format!("PRIMARY KEY ({})", names(&relation.primary_key)));
-    }
-    parts.extend(relation.unique.iter().map(|(_, columns)| format!("UNIQUE ({})", names(columns))));
-    if let Some(watermark) = &relation.watermark {
-        let column = relation.schema.field(watermark.column).name();
-        parts.push(format!("WATERMARK FOR {column} AS {}", watermark.expression));
-    }
-    format!("CREATE {} {} ({});", relation.kind.name().to_uppercase(), relation.name, parts.join(", "))
 }

@@ -11,11 +11,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_batch;
-use crate::catalog::relation::RelationKind;
+use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::names::resolve;
 use crate::db::session::Session;
 use crate::db::value::display;
-use crate::db::version::Contents;
+use crate::db::version::{Contents, Version};
 use crate::plan::context::Parameters;
 use crate::sql::name::Name;
 use crate::state::consolidate::consolidate;
@@ -28,6 +28,24 @@ const SHOWN: usize = 100;
 pub fn verify(session: &Session, name: &Name) -> Result<RecordBatch> {
     let version = session.shared.version();
     let relation = resolve(&version.catalog, name)?;
+    let rows = verify_relation(session, &version, &relation)?;
+    let schema = Schema::new(vec![
+        Field::new("view", DataType::Utf8View, false),
+        Field::new("epoch", DataType::UInt64, false),
+        Field::new("rows", DataType::Int64, false),
+        Field::new("differing", DataType::Int64, false),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from(vec![relation.name.as_str()])),
+        Arc::new(UInt64Array::from(vec![version.epoch])),
+        Arc::new(Int64Array::from(vec![rows as i64])),
+        Arc::new(Int64Array::from(vec![0])),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+}
+
+/// Compares a view with its query; the number of its rows.
+pub fn verify_relation(session: &Session, version: &Arc<Version>, relation: &Arc<Relation>) -> Result<u64> {
     if relation.kind != RelationKind::MaterializedView {
         return Err(Error::invalid(format!(
             "\"{}\" is a {}: only a materialized view can differ from its query",
@@ -41,10 +59,10 @@ pub fn verify(session: &Session, name: &Name) -> Result<RecordBatch> {
         return Err(failure.to_error(&relation.name));
     }
     let none = Parameters::default();
-    let reader = || session.reader_of(&version, &none);
+    let reader = || session.reader_of(version, &none);
     let held = match &entry.contents {
         Contents::Kept(snapshot) => snapshot.clone(),
-        Contents::Lazy(_) => reader().materialize(&relation)?,
+        Contents::Lazy(_) => reader().materialize(relation)?,
     };
     let mut changes = Vec::new();
     for chunk in 0..held.chunks() {
@@ -52,7 +70,7 @@ pub fn verify(session: &Session, name: &Name) -> Result<RecordBatch> {
             changes.push(ChangeBatch::inserts(canonical_batch(&rows, &relation.schema)?));
         }
     }
-    let (fresh, planned) = reader().expanded().plan_view(&relation)?;
+    let (fresh, planned) = reader().expanded().plan_view(relation)?;
     for batch in fresh.stream(&planned)? {
         changes.push(ChangeBatch::deletes(canonical_batch(&batch?, &relation.schema)?));
     }
@@ -70,19 +88,7 @@ pub fn verify(session: &Session, name: &Name) -> Result<RecordBatch> {
         )
         .with_hint(format!("REFRESH MATERIALIZED VIEW {} rebuilds it; please report this", relation.name)));
     }
-    let schema = Schema::new(vec![
-        Field::new("view", DataType::Utf8View, false),
-        Field::new("epoch", DataType::UInt64, false),
-        Field::new("rows", DataType::Int64, false),
-        Field::new("differing", DataType::Int64, false),
-    ]);
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringViewArray::from(vec![relation.name.as_str()])),
-        Arc::new(UInt64Array::from(vec![version.epoch])),
-        Arc::new(Int64Array::from(vec![held.num_rows() as i64])),
-        Arc::new(Int64Array::from(vec![0])),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    Ok(held.num_rows())
 }
 
 /// The differing rows as text, a line each: `+` the view has too much of it, `-` too little.

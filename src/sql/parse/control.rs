@@ -6,6 +6,7 @@ use sqlparser::tokenizer::Token;
 use super::reader::Reader;
 use crate::base::error::Result;
 use crate::sql::error::unsupported;
+use crate::sql::options::Options;
 use crate::sql::statement::{Argument, Show, ShowWhat, Statement};
 
 /// `BEGIN`, `COMMIT`, `ROLLBACK` in all spellings.
@@ -198,4 +199,43 @@ pub(super) fn deallocate(reader: &mut Reader) -> Result<Statement> {
     }
     let name = if reader.accept(&["ALL"]) { None } else { Some(reader.identifier()?) };
     Ok(Statement::Deallocate { name })
+}
+
+/// `BACKUP DATABASE TO 'directory'`.
+pub(super) fn backup(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["BACKUP", "DATABASE", "TO"])?;
+    Ok(Statement::Backup { directory: reader.string("the directory of the backup in quotes")? })
+}
+
+/// `EXPORT DATABASE 'directory' [(FORMAT format)]`.
+pub(super) fn export(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["EXPORT", "DATABASE"])?;
+    reader.accept(&["TO"]);
+    let directory = reader.string("a directory in quotes")?;
+    reader.accept(&["WITH"]);
+    let options = if reader.at_token(&Token::LParen) { reader.options()? } else { Options::default() };
+    options.expect_known("EXPORT DATABASE", &["format"])?;
+    let format = options.get("format").unwrap_or("parquet").to_ascii_lowercase();
+    if !["parquet", "arrow", "csv", "ndjson"].contains(&format.as_str()) {
+        let error = unsupported(format!("a database cannot be exported as {format}"), None);
+        return Err(options.locate("format", error.with_hint("the formats are parquet, arrow, csv and ndjson")));
+    }
+    Ok(Statement::Export { directory, format })
+}
+
+/// `IMPORT DATABASE 'directory'`.
+pub(super) fn import(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["IMPORT", "DATABASE"])?;
+    reader.accept(&["FROM"]);
+    Ok(Statement::Import { directory: reader.string("a directory in quotes")? })
+}
+
+/// `PRAGMA integrity_check`: the only one there is.
+pub(super) fn pragma(reader: &mut Reader) -> Result<Statement> {
+    let at = reader.position();
+    reader.expect(&["PRAGMA"])?;
+    if reader.accept(&["INTEGRITY_CHECK"]) {
+        return Ok(Statement::IntegrityCheck);
+    }
+    Err(unsupported("PRAGMA is not supported", at).with_hint("use SET and SHOW; there is PRAGMA integrity_check"))
 }

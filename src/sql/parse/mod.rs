@@ -30,7 +30,5 @@ mod suggest;
 mod tokens;
 mod update;
 
-#[cfg(test)]
-pub(super) use parser::ParsedStatement;
-pub use parser::{parse, parse_expression, parse_name, parse_query, parse_type, type_named};
+pub use parser::{ParsedStatement, parse, parse_expression, parse_name, parse_query, parse_type, type_named};
 pub use split::{StatementSpan, split};

@@ -42,6 +42,10 @@ pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
             reader.parser.advance_token();
             Ok(Statement::Checkpoint)
         }
+        "BACKUP" => control::backup(reader),
+        "EXPORT" => control::export(reader),
+        "IMPORT" => control::import(reader),
+        "PRAGMA" => control::pragma(reader),
         word => unknown(reader, word),
     }
 }
@@ -120,9 +124,8 @@ fn unknown(reader: &Reader, word: &str) -> Result<Statement> {
             "the database looks after itself; CHECKPOINT writes a checkpoint"
         }
         "GRANT" | "REVOKE" => "access to files is a matter of the options with which the database is opened",
-        "PRAGMA" => "use SET and SHOW",
         "ATTACH" | "DETACH" | "USE" | "LOAD" | "INSTALL" | "CALL" | "DO" | "DECLARE" | "FETCH" | "CLOSE" | "LISTEN"
-        | "NOTIFY" | "LOCK" | "COMMENT" | "IMPORT" | "EXPORT" | "REPLACE" | "PIVOT" | "UNPIVOT" | "DISCARD" => "",
+        | "NOTIFY" | "LOCK" | "COMMENT" | "REPLACE" | "PIVOT" | "UNPIVOT" | "DISCARD" => "",
         _ => return reader.unexpected("a statement"),
     };
     let error = unsupported(format!("{word} is not supported"), at);

@@ -140,6 +140,25 @@ pub enum Statement {
     },
     /// `CHECKPOINT`.
     Checkpoint,
+    /// `BACKUP DATABASE TO 'directory'`.
+    Backup {
+        /// A directory that is empty or does not exist.
+        directory: String,
+    },
+    /// `EXPORT DATABASE 'directory' [(FORMAT ..)]`.
+    Export {
+        /// A directory that is empty or does not exist.
+        directory: String,
+        /// The format of the files of rows.
+        format: String,
+    },
+    /// `IMPORT DATABASE 'directory'`.
+    Import {
+        /// A directory that an export has written.
+        directory: String,
+    },
+    /// `PRAGMA integrity_check`.
+    IntegrityCheck,
 }
 
 /// When a continuous query gives out rows; without a clause it is current after every epoch.

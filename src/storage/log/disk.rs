@@ -21,7 +21,7 @@ use crate::storage::log::frame::{
     CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
 };
 use crate::storage::log::sync::{Syncer, Ticket};
-use crate::storage::log::{Log, LogRecord};
+use crate::storage::log::{Log, LogRecord, Place};
 
 /// The directory of the log's files.
 pub const DIRECTORY: &str = "wal";
@@ -212,6 +212,13 @@ impl Log for DiskLog {
         Ok(Ticket::new(self.syncer.clone(), end, self.durability == Durability::Full))
     }
 
+    fn place(&self) -> Place {
+        match &self.file {
+            Some(file) => Place { file: file.header.number, bytes: self.base + file.end },
+            None => Place { file: self.chain.number, bytes: self.base },
+        }
+    }
+
     fn confirm(&mut self) -> Result<()> {
         let is_open = |file: &&mut LogFile| !file.is_confirmed && file.end > FILE_HEADER as u64;
         let Some(file) = self.file.as_mut().filter(is_open) else { return Ok(()) };
@@ -303,10 +310,12 @@ impl LogFile {
     }
 }
 
-/// Makes the first file of a new database's log. No group goes into it: that it is there says that the log is.
-pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16]) -> Result<()> {
+/// Makes the first file of a new database's log, whose first epoch is `epoch`. No group goes into it: that it is there
+/// says that the log is.
+pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16], epoch: u64) -> Result<()> {
+    vfs.create_directory(Path::new(DIRECTORY))?;
     let mut log = DiskLog::new(vfs, database, Durability::Full, Chain { number: 0, cut: 0, check: 0 })?;
-    log.begin_file(1, 1, &[])
+    log.begin_file(epoch, epoch, &[])
 }
 
 /// The path of a file by its number.

@@ -35,7 +35,7 @@ use crate::catalog::relation::RelationId;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, create};
-pub use recovery::{Recovered, is_unused, recover};
+pub use recovery::{Recovered, Start, is_unused, recover, remove_before};
 pub use sync::Ticket;
 
 /// What one commit did to one relation, by then beyond dispute.
@@ -106,6 +106,15 @@ impl LogRecord {
     }
 }
 
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// The file that the next group goes to, or one before it.
+    pub file: u64,
+    /// Bytes written since the log was opened.
+    pub bytes: u64,
+}
+
 /// Takes the records of one epoch after the other.
 ///
 /// # Contract
@@ -118,6 +127,11 @@ pub trait Log: Send {
 
     /// Hands the group to the medium, without waiting for it.
     fn write(&mut self) -> Result<Ticket>;
+
+    /// Where it stands.
+    fn place(&self) -> Place {
+        Place::default()
+    }
 
     /// Makes everything safe, and known to be: the log rests, or is closed.
     fn confirm(&mut self) -> Result<()> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each file but the last must be good up to where its successor says. The last is read frame by frame up to the first
-//! bad place. Where any frame says that more than that was safe, the file is damaged, and is refused. What is good
+//! bad place. Where a manifest counts, files before its first and epochs up to its own are passed over. Where any frame says that more than that was safe, the file is damaged, and is refused. What is good
 //! behind the last safe position was perhaps never synced, or a sync of it failed and the system shows pages that the
 //! disk does not have: it is written to the next file and synced. Files are read once: what is shown is what was
 //! written down.
@@ -30,7 +30,16 @@ pub struct Recovered {
     pub notices: Vec<String>,
 }
 
-/// Reads the log in `vfs`, giving `apply` every group in order, and makes it ready to go on.
+/// Where the log begins to matter.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// The first file that is needed.
+    pub file: u64,
+    /// The epoch whose contents are known: later ones are read.
+    pub epoch: u64,
+}
+
+/// Reads the log in `vfs` from `start` on, giving `apply` every group in order, and makes it ready to go on.
 ///
 /// # Errors
 /// A file is missing, damaged or of another database, or `apply` gives one. Nothing has changed on the disk then.
@@ -38,34 +47,43 @@ pub fn recover(
     vfs: Arc<dyn Vfs>,
     database: [u8; 16],
     durability: Durability,
+    start: Start,
     apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
 ) -> Result<Recovered> {
-    let numbers = files(vfs.as_ref())?;
+    let mut numbers = files(vfs.as_ref())?;
+    numbers.retain(|&number| number >= start.file);
     let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
         return Err(damaged(&format!("\"{DIRECTORY}\" has no file: the log of the database is lost")));
     };
-    if first != 1 {
-        return Err(damaged(&format!("\"{}\" is missing", name(1).display())));
+    if first != start.file {
+        return Err(damaged(&format!("\"{}\" is missing", name(start.file).display())));
     }
     if let Some(gap) =
         (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected))
     {
         return Err(damaged(&format!("\"{}\" is missing", name(gap).display())));
     }
-    let mut reader = Reader { vfs: vfs.as_ref(), database, epoch: 0 };
+    let mut reader = Reader { vfs: vfs.as_ref(), database, known: start.epoch, epoch: 0 };
     let mut bytes = reader.read(first)?;
     for number in first..last {
         let next = reader.read(number + 1)?;
         reader.closed_file(number, &bytes, &next.header, apply)?;
         bytes = next;
     }
-    let end = reader.last_file(last, &bytes, apply)?;
+    let mut end = reader.last_file(last, &bytes, apply)?;
+    end.next_epoch = end.next_epoch.max(start.epoch + 1);
     drop(bytes);
     let mut log = DiskLog::new(vfs, database, durability, end.chain)?;
     if !end.tail.is_empty() {
         log.begin_file(end.tail[0].epoch, end.next_epoch + FILE_EPOCHS, &end.tail)?;
     }
     Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
+}
+
+/// Removes the files before `number`.
+pub fn remove_before(vfs: &dyn Vfs, number: u64) -> Result<()> {
+    let before = files(vfs)?.into_iter().filter(|&other| other < number);
+    before.map(name).try_for_each(|path| vfs.remove(&path))
 }
 
 /// Whether the log has no group: what a creation leaves that was cut short.
@@ -105,6 +123,8 @@ fn files(vfs: &dyn Vfs) -> Result<Vec<u64>> {
 struct Reader<'a> {
     vfs: &'a dyn Vfs,
     database: [u8; 16],
+    /// The epoch up to which groups are passed over.
+    known: u64,
     /// The epoch of the last group.
     epoch: u64,
 }
@@ -203,7 +223,9 @@ impl Reader<'_> {
                 return Err(in_file(&name(number), &damaged(&what)));
             }
             self.epoch = group.epoch;
-            apply(group.epoch, &group.payload)?;
+            if group.epoch > self.known {
+                apply(group.epoch, &group.payload)?;
+            }
         }
         Ok(())
     }

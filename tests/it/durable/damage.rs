@@ -7,35 +7,62 @@ use std::sync::Arc;
 
 use super::contents;
 
-const FILES: [&str; 3] = ["FORMAT", "wal/0000000000000001.wal", "wal/0000000000000002.wal"];
-
 /// Files by name, with their bytes.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// A database that was closed, as the bytes of its files, and its contents after each commit.
-fn closed() -> Result<(Files, Vec<String>)> {
+/// Databases that were closed, as the bytes of their files, and the contents after each commit: one that has a log, one
+/// that had two checkpoints.
+fn closed() -> Result<[(Files, Vec<String>); 2]> {
+    Ok([closed_after(&SCRIPT)?, closed_after(&SAVED)?])
+}
+
+const SCRIPT: [&str; 4] = [
+    "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT)",
+    "INSERT INTO t VALUES (1, 'one'), (2, 'two')",
+    "CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t",
+    "DELETE FROM t WHERE k = 1",
+];
+
+const SAVED: [&str; 9] = [
+    "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT)",
+    "INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL)",
+    "CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t",
+    "DELETE FROM t WHERE k = 2",
+    "CHECKPOINT",
+    "DELETE FROM t WHERE k = 1",
+    "CREATE STREAM s (x DOUBLE)",
+    "CHECKPOINT",
+    "INSERT INTO s VALUES (0.5)",
+];
+
+fn closed_after(script: &[&str]) -> Result<(Files, Vec<String>)> {
     let vfs = MemoryVfs::default();
     let database = open(&vfs)?;
     let connection = database.connect()?;
     let mut states = vec![contents(&database)?];
-    for statement in [
-        "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT)",
-        "INSERT INTO t VALUES (1, 'one'), (2, 'two')",
-        "CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t",
-        "DELETE FROM t WHERE k = 1",
-    ] {
+    for statement in script {
         connection.execute_batch(statement)?;
         states.push(contents(&database)?);
     }
     drop(connection);
     database.close()?;
-    let read = |name: &str| -> Result<(String, Vec<u8>)> {
-        let file = vfs.open(Path::new(name))?;
-        let mut bytes = vec![0; file.len()? as usize];
-        file.read_at(0, &mut bytes)?;
-        Ok((name.to_string(), bytes))
-    };
-    Ok((FILES.into_iter().map(read).collect::<Result<_>>()?, states))
+    let mut files = vec![("FORMAT".to_string(), bytes(&vfs, "FORMAT")?)];
+    for directory in ["wal", "manifest", "seg"] {
+        if vfs.exists(Path::new(directory))? {
+            for name in vfs.list(Path::new(directory))? {
+                let name = format!("{directory}/{name}");
+                files.push((name.clone(), bytes(&vfs, &name)?));
+            }
+        }
+    }
+    Ok((files, states))
+}
+
+fn bytes(vfs: &MemoryVfs, name: &str) -> Result<Vec<u8>> {
+    let file = vfs.open(Path::new(name))?;
+    let mut bytes = vec![0; file.len()? as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn open(vfs: &MemoryVfs) -> Result<Database> {
@@ -45,8 +72,8 @@ fn open(vfs: &MemoryVfs) -> Result<Database> {
 /// Opens a database of these files; its contents, if it opens.
 fn contents_of(files: &Files) -> Result<String> {
     let vfs = MemoryVfs::default();
-    vfs.create_directory(Path::new("wal"))?;
     for (name, bytes) in files {
+        vfs.create_directory(Path::new(name).parent().unwrap_or(Path::new("")))?;
         vfs.create(Path::new(name))?.append(bytes)?;
     }
     contents(&open(&vfs)?)
@@ -54,7 +81,10 @@ fn contents_of(files: &Files) -> Result<String> {
 
 #[test]
 fn every_flipped_bit_is_noticed_or_harmless() -> Result<()> {
-    let (files, states) = closed()?;
+    closed()?.into_iter().try_for_each(|(files, states)| check_flips(&files, &states))
+}
+
+fn check_flips(files: &Files, states: &[String]) -> Result<()> {
     // One bit of each byte, or all.
     let every_bit = std::env::var_os("EDDY_EVERY_BIT").is_some();
     let mut noticed = 0;
@@ -78,7 +108,10 @@ fn every_flipped_bit_is_noticed_or_harmless() -> Result<()> {
 /// A log that was cut short looks as if power had been lost: there is what was committed up to then.
 #[test]
 fn a_file_cut_at_any_byte_is_noticed_or_leaves_a_prefix() -> Result<()> {
-    let (files, states) = closed()?;
+    closed()?.into_iter().try_for_each(|(files, states)| check_cuts(&files, &states))
+}
+
+fn check_cuts(files: &Files, states: &[String]) -> Result<()> {
     for file in 0..files.len() {
         for length in 0..files[file].1.len() {
             let mut damaged = files.clone();
@@ -94,12 +127,13 @@ fn a_file_cut_at_any_byte_is_noticed_or_leaves_a_prefix() -> Result<()> {
 
 #[test]
 fn a_missing_file_is_noticed() -> Result<()> {
-    let (files, _) = closed()?;
-    for file in 0..files.len() {
-        let mut damaged = files.clone();
-        damaged.remove(file);
-        let error = contents_of(&damaged).expect_err(&files[file].0);
-        assert_eq!(error.sqlstate(), "XX001", "{}: {error}", files[file].0);
+    for (files, _) in closed()? {
+        for file in 0..files.len() {
+            let mut damaged = files.clone();
+            damaged.remove(file);
+            let error = contents_of(&damaged).expect_err(&files[file].0);
+            assert!(["XX001", "58P01"].contains(&error.sqlstate()), "{}: {error}", files[file].0);
+        }
     }
     Ok(())
 }

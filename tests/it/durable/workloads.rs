@@ -5,18 +5,28 @@ use eddydb::{Database, Result};
 use super::contents;
 
 /// A script, and the contents after so many of its statements.
+#[derive(Debug)]
 pub struct Workload {
     pub name: &'static str,
     pub statements: Vec<String>,
     pub states: Vec<String>,
+    pub is_checkpointed: bool,
 }
 
 /// All scripts.
 pub fn all() -> Result<Vec<Workload>> {
-    scripts().into_iter().map(|(name, statements)| Workload::new(name, statements)).collect()
+    let plain = scripts().into_iter().map(|(name, statements)| Workload::new(name, statements));
+    plain.chain(scripts().into_iter().map(|(name, statements)| Workload::with_checkpoints(name, statements))).collect()
 }
 
 impl Workload {
+    /// With a checkpoint behind every other statement.
+    fn with_checkpoints(name: &'static str, statements: Vec<String>) -> Result<Self> {
+        let pairs = statements.chunks(2).map(|pair| [pair, &["CHECKPOINT".to_string()]].concat());
+        let workload = Self::new(name, pairs.collect::<Vec<_>>().concat())?;
+        Ok(Workload { is_checkpointed: true, ..workload })
+    }
+
     fn new(name: &'static str, statements: Vec<String>) -> Result<Self> {
         let database = Database::builder().target_partitions(1).build()?;
         let connection = database.connect()?;
@@ -25,7 +35,7 @@ impl Workload {
             connection.execute_batch(statement)?;
             states.push(contents(&database)?);
         }
-        Ok(Workload { name, statements, states })
+        Ok(Workload { name, statements, states, is_checkpointed: false })
     }
 }
 

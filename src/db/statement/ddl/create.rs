@@ -118,8 +118,8 @@ fn define_relation(create: &CreateRelation, query: Option<&Query>, id: RelationI
     relation.defaults.resize(relation.schema.fields().len(), None);
     relation.primary_key = columns_of(&relation, &create.primary_key)?;
     for columns in &create.unique {
-        let name = format!("{}_{}_key", relation.name, columns.join("_"));
-        relation.unique.push((name, columns_of(&relation, columns)?));
+        let columns = columns_of(&relation, columns)?;
+        relation.unique.push((relation.key_name(&columns), columns));
     }
     if kind == RelationKind::Stream && !relation.primary_key.is_empty() {
         return Err(Error::invalid(format!("stream \"{}\" cannot have a PRIMARY KEY", relation.name))

@@ -1,0 +1,210 @@
+//! Checkpoints: what the log holds, written to segment files, so that the log can be shortened.
+//!
+//! ```text
+//! between two epochs   what there is at epoch E is taken over: chunks, definitions, the log's place   (microseconds)
+//! meanwhile epochs go on
+//!   rows of new chunks ─▶ seg/..., synced        deaths since the checkpoint before ─▶ the same file
+//!   the manifest of E  ─▶ manifest/..., synced   from here on it counts
+//!   the chunks fetch their rows from the files   what nobody names any more is removed
+//! ```
+//!
+//! Its cost follows what has changed since the one before. If it fails nothing has happened: the log is as long as it
+//! was, and the next checkpoint writes what this one could not.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use roaring::RoaringTreemap;
+
+use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
+use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::RelationId;
+use crate::state::chunk::Chunk;
+use crate::state::saving::Saving;
+use crate::storage::manifest::{Manifest, Part, Rows};
+use crate::storage::segment::{Block, SegmentFile, SegmentWriter};
+use crate::storage::store::{Named, Store};
+
+/// A segment file beyond this length is followed by another.
+const FILE_BYTES: u64 = 256 << 20;
+/// Bytes of rows in one block, about.
+const BLOCK_BYTES: usize = 64 << 20;
+/// Sets of deaths of a relation that are joined into one.
+const DEATHS_MAX: usize = 16;
+
+/// What a checkpoint takes over between two epochs.
+pub struct Checkpoint {
+    /// Epoch, definitions and the log's place; files and rows are filled in.
+    pub manifest: Manifest,
+    /// The rows of tables and streams.
+    pub tables: BTreeMap<RelationId, Saving>,
+}
+
+impl Checkpoint {
+    /// Writes it, and makes it what counts from then on; rows that are in memory are fetched from it afterwards.
+    ///
+    /// # Errors
+    /// The disk failed or is full, or `interrupt` called it off: the checkpoint before counts.
+    pub fn write(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<()> {
+        for Written { chunk, blocks } in self.put(store, named, interrupt)? {
+            chunk.store(blocks);
+        }
+        Ok(())
+    }
+
+    /// Writes it as what a new database begins with, and leaves the rows where they are.
+    ///
+    /// # Errors
+    /// The disk failed or is full, or `interrupt` called it off.
+    pub fn copy(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<()> {
+        self.put(store, named, interrupt).map(drop)
+    }
+
+    fn put(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<Vec<Written>> {
+        let mut output = Output { store, named, interrupt, writer: None, files: Vec::new(), written: Vec::new() };
+        let mut rows = Vec::with_capacity(self.tables.len());
+        for (relation, saving) in &self.tables {
+            rows.push(output.table(*relation, saving, self.manifest.epoch)?);
+        }
+        output.end_file()?;
+        let Output { files, written, .. } = output;
+        store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
+        let blocks =
+            |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
+        Ok(written.into_iter().map(blocks).collect())
+    }
+}
+
+/// The segment files of a checkpoint.
+struct Output<'a> {
+    store: &'a Store,
+    named: &'a mut Named,
+    interrupt: &'a Interrupt,
+    writer: Option<SegmentWriter>,
+    files: Vec<SegmentFile>,
+    written: Vec<Place>,
+}
+
+/// A chunk whose rows stand in blocks.
+struct Written {
+    chunk: Arc<Chunk>,
+    blocks: Arc<[Arc<Block>]>,
+}
+
+/// Where the rows of a chunk go.
+struct Place {
+    chunk: Arc<Chunk>,
+    /// The place of the file among those of this checkpoint.
+    file: usize,
+    blocks: Range<usize>,
+}
+
+impl Output<'_> {
+    /// Writes what is new in a table; what the manifest names of it.
+    fn table(&mut self, relation: RelationId, saving: &Saving, epoch: u64) -> Result<Rows> {
+        let (mut blocks, mut deaths) = (Vec::new(), saving.deaths.clone());
+        for (chunk, is_new) in &saving.chunks {
+            self.interrupt.check()?;
+            if *is_new {
+                self.chunk(relation, chunk, &mut blocks)?;
+                let dead = (0..chunk.len()).filter(|&offset| chunk.died(offset) <= epoch);
+                deaths.extend(dead.map(|offset| chunk.id(offset)));
+            } else {
+                let stored = chunk.blocks().ok_or_else(|| Error::internal("a saved chunk without blocks"))?;
+                blocks.extend(stored.iter().map(|block| (block.file(), block.number)));
+            }
+        }
+        let deaths = self.deaths(relation, saving, deaths)?;
+        Ok(Rows { relation, high: saving.high, blocks, deaths })
+    }
+
+    fn chunk(&mut self, relation: RelationId, chunk: &Arc<Chunk>, parts: &mut Vec<Part>) -> Result<()> {
+        let (columns, rows) = chunk.contents()?;
+        let file = self.files.len();
+        let writer = self.writer()?;
+        let start = writer.blocks();
+        for range in pieces(&rows) {
+            put(writer, relation, chunk, &columns, &rows, range)?;
+        }
+        let blocks = start..writer.blocks();
+        parts.extend(blocks.clone().map(|number| (writer.number(), number)));
+        self.written.push(Place { chunk: chunk.clone(), file, blocks });
+        self.end_long_file()
+    }
+
+    /// Writes the rows that died since the checkpoint before; all sets of dead rows from now on.
+    fn deaths(&mut self, relation: RelationId, saving: &Saving, mut new: RoaringTreemap) -> Result<Vec<Part>> {
+        let before = self.named.deaths.get(&relation).cloned().unwrap_or_default();
+        let mut parts: Vec<Part> = before.iter().map(|deaths| (deaths.file(), deaths.number)).collect();
+        if new.is_empty() {
+            return Ok(parts);
+        }
+        if before.len() >= DEATHS_MAX {
+            for deaths in before {
+                new |= deaths.read()?;
+            }
+            new = still_held(&new, &saving.chunks);
+            parts.clear();
+        }
+        let writer = self.writer()?;
+        parts.push((writer.number(), writer.deaths(relation, &new)?));
+        self.end_long_file()?;
+        Ok(parts)
+    }
+
+    fn writer(&mut self) -> Result<&mut SegmentWriter> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.store.segment(self.named)?,
+        };
+        Ok(self.writer.insert(writer))
+    }
+
+    fn end_long_file(&mut self) -> Result<()> {
+        match &self.writer {
+            Some(writer) if writer.len() >= FILE_BYTES => self.end_file(),
+            _ => Ok(()),
+        }
+    }
+
+    fn end_file(&mut self) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            self.files.push(writer.finish()?);
+        }
+        Ok(())
+    }
+}
+
+/// The rows in pieces of which each is of about the bytes that a block may have.
+fn pieces(rows: &RecordBatch) -> impl Iterator<Item = Range<usize>> {
+    let blocks = rows.get_array_memory_size().div_ceil(BLOCK_BYTES).max(1);
+    let count = rows.num_rows();
+    let step = count.div_ceil(blocks).max(1);
+    (0..count).step_by(step).map(move |start| start..(start + step).min(count))
+}
+
+fn put(
+    writer: &mut SegmentWriter,
+    relation: RelationId,
+    chunk: &Chunk,
+    columns: &Arc<[ColumnId]>,
+    rows: &RecordBatch,
+    range: Range<usize>,
+) -> Result<()> {
+    let first = chunk.id(range.start);
+    let follow = chunk.id(range.end - 1) - first == (range.len() - 1) as u64;
+    let ids: Option<Vec<u64>> = (!follow).then(|| range.clone().map(|offset| chunk.id(offset)).collect());
+    writer.rows(relation, columns, first, ids.as_deref(), &rows.slice(range.start, range.len()))
+}
+
+/// Those of the ids that are ids of rows in the chunks.
+fn still_held(ids: &RoaringTreemap, chunks: &[(Arc<Chunk>, bool)]) -> RoaringTreemap {
+    let held = |id: &u64| {
+        let number = chunks.partition_point(|(chunk, _)| chunk.first() <= *id).checked_sub(1);
+        number.is_some_and(|number| chunks[number].0.find(*id).is_some())
+    };
+    ids.iter().filter(held).collect()
+}

@@ -1,0 +1,213 @@
+//! When checkpoints are made, and what they take over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::{Mutex, MutexGuard};
+use roaring::RoaringTreemap;
+
+use super::{Group, Sequencer, poisoned};
+use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
+use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::RelationId;
+use crate::continuous::network::{Upkeep, guarded};
+use crate::db::checkpoint::Checkpoint;
+use crate::db::sequencer::publish::Step;
+use crate::db::table::TableState;
+use crate::state::chunk::Chunk;
+use crate::storage::manifest::Manifest;
+use crate::storage::store::{Named, Store, StoredRows};
+
+/// A log that grew by so much less is replayed rather than saved when the database is closed.
+const WORTH_SAVING: u64 = 1 << 20;
+/// How long after a checkpoint that failed the next is tried.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How long who waits for another checkpoint goes without a look at its interrupt.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a sequencer needs to know of checkpoints.
+pub struct Checkpoints {
+    store: Arc<Store>,
+    /// A checkpoint is made when the log has grown by so many bytes.
+    every: u64,
+    /// How long the log was, in bytes since it was opened, when the last one began.
+    written: u64,
+    wake: Sender<()>,
+}
+
+impl Checkpoints {
+    /// Checkpoints into `store`; `wake` calls the thread that makes them.
+    pub fn new(store: Arc<Store>, every: u64, wake: Sender<()>) -> Self {
+        Checkpoints { store, every, written: 0, wake }
+    }
+
+    /// Where the rows are saved.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+impl Sequencer {
+    /// Calls for a checkpoint if the log has grown enough.
+    pub(super) fn call_for_checkpoint(&self) {
+        if let Some(checkpoints) = &self.checkpoints
+            && self.log.place().bytes.saturating_sub(checkpoints.written) >= checkpoints.every
+        {
+            let _ = checkpoints.wake.try_send(());
+        }
+    }
+
+    /// Takes over what there is at the last epoch.
+    fn begin_checkpoint(&mut self) -> Result<Checkpoint> {
+        if let Some(reason) = &self.poisoned {
+            return Err(poisoned(reason));
+        }
+        let (version, place) = (self.shared.version(), self.log.place());
+        let kept = |upkeep: &Upkeep| !matches!(upkeep, Upkeep::Lazy);
+        let manifest = Manifest {
+            epoch: version.epoch,
+            time_us: version.time_us,
+            first_log: place.file,
+            next_relation: self.shared.next_relation(),
+            relations: version.catalog.relations().cloned().collect(),
+            positions: version.positions.all().collect(),
+            kept: self.network.in_order().map(|view| (view.relation.id, kept(&view.upkeep))).collect(),
+            ..Manifest::default()
+        };
+        let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new() };
+        for (id, table) in &mut self.tables {
+            match table.arena.begin_saving() {
+                Ok(saving) => drop(checkpoint.tables.insert(*id, saving)),
+                Err(error) => {
+                    self.take_back(&checkpoint);
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.written = place.bytes;
+        }
+        Ok(checkpoint)
+    }
+
+    /// A checkpoint failed: the next one must write what it could not.
+    fn take_back(&mut self, checkpoint: &Checkpoint) {
+        for (id, saving) in &checkpoint.tables {
+            if let Some(table) = self.tables.get_mut(id) {
+                table.arena.take_back(saving);
+            }
+        }
+    }
+
+    /// Makes what a manifest names the contents of this empty database.
+    pub fn load(&mut self, manifest: &Manifest, rows: Vec<StoredRows>) -> Result<()> {
+        let mut catalog = Catalog::default();
+        for relation in &manifest.relations {
+            catalog.define(relation.clone());
+            self.shared.take_relation_id(relation.id);
+        }
+        self.shared.take_relation_id(RelationId(manifest.next_relation.saturating_sub(1)));
+        for rows in rows {
+            let table = catalog.by_id(rows.relation).cloned();
+            let table = table.ok_or_else(|| Error::internal("rows of no relation"))?;
+            self.tables.insert(rows.relation, TableState::stored(table, chunks(&rows)?, rows.high));
+        }
+        let mut group = Group::new(manifest.epoch, manifest.time_us);
+        group.catalog = Some(Arc::new(catalog));
+        group.positions = manifest.positions.clone();
+        self.publish(&group, &Step::default());
+        Ok(())
+    }
+}
+
+/// The chunks of stored rows, with what was dead of them.
+fn chunks(rows: &StoredRows) -> Result<Vec<Chunk>> {
+    let mut dead = RoaringTreemap::new();
+    for deaths in &rows.deaths {
+        dead |= deaths.read()?;
+    }
+    rows.blocks.iter().map(|block| Chunk::stored(block.clone(), &dead)).collect()
+}
+
+/// Makes a checkpoint, if the database is one of a directory.
+///
+/// # Errors
+/// The disk failed or is full, a commit failed behind the door before, or `interrupt` called it off.
+pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt) -> Result<()> {
+    let store = sequencer.lock().checkpoints.as_ref().map(|checkpoints| checkpoints.store.clone());
+    let Some(store) = store else { return Ok(()) };
+    let mut named = wait_for(&store, interrupt)?;
+    let checkpoint = sequencer.lock().begin_checkpoint()?;
+    guarded(|| checkpoint.write(&store, &mut named, interrupt)).inspect_err(|_| sequencer.lock().take_back(&checkpoint))
+}
+
+/// Makes a last checkpoint, if the log has grown so much that replaying it would take a while.
+pub fn last_checkpoint(sequencer: &Mutex<Sequencer>) {
+    let grown = |sequencer: &Sequencer| {
+        let written = sequencer.checkpoints.as_ref().map(|checkpoints| checkpoints.written);
+        written.is_some_and(|written| sequencer.log.place().bytes.saturating_sub(written) >= WORTH_SAVING)
+    };
+    let is_worth_it = grown(&sequencer.lock());
+    if is_worth_it {
+        // The log has everything: that it stays long is no loss.
+        let _ = checkpoint(sequencer, &Interrupt::default());
+    }
+}
+
+fn wait_for<'a>(store: &'a Store, interrupt: &Interrupt) -> Result<MutexGuard<'a, Named>> {
+    loop {
+        if let Some(named) = store.begin(LOOK) {
+            return Ok(named);
+        }
+        interrupt.check()?;
+    }
+}
+
+/// The thread that makes checkpoints when it is called.
+pub struct Checkpointer {
+    wake: Sender<()>,
+    interrupt: Interrupt,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    /// Starts it for a sequencer that may be gone before.
+    pub fn start(sequencer: Weak<Mutex<Sequencer>>) -> Result<Self> {
+        let (wake, called) = bounded(1);
+        let interrupt = Interrupt::default();
+        let stop = interrupt.clone();
+        let run = move || run(&sequencer, &called, &stop);
+        let thread = std::thread::Builder::new().name("eddy-checkpoint".into()).stack_size(16 << 20).spawn(run)?;
+        Ok(Checkpointer { wake, interrupt, thread: Some(thread) })
+    }
+
+    /// What calls it.
+    pub fn wake(&self) -> Sender<()> {
+        self.wake.clone()
+    }
+
+    /// Calls off what it does, and waits until it has ended.
+    pub fn stop(&mut self) {
+        self.interrupt.cancel();
+        let _ = self.wake.try_send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(sequencer: &Weak<Mutex<Sequencer>>, called: &Receiver<()>, stop: &Interrupt) {
+    let mut failed = false;
+    loop {
+        let next = if failed { called.recv_timeout(AGAIN) } else { called.recv().map_err(RecvTimeoutError::from) };
+        if next == Err(RecvTimeoutError::Disconnected) || stop.is_cancelled() {
+            return;
+        }
+        let Some(sequencer) = sequencer.upgrade() else { return };
+        failed = checkpoint(&sequencer, stop).is_err();
+    }
+}

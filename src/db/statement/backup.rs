@@ -1,0 +1,116 @@
+//! BACKUP DATABASE and PRAGMA integrity_check: the files of the database as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use crate::base::error::Result;
+use crate::base::vfs::{RealVfs, Vfs};
+use crate::catalog::relation::{Relation, RelationKind};
+use crate::db::checkpoint::Checkpoint;
+use crate::db::session::Session;
+use crate::db::statement::verify::verify_relation;
+use crate::db::system::Table;
+use crate::db::table::{check_not_null, enforced};
+use crate::db::unique_key::UniqueKey;
+use crate::db::version::{Contents, Version};
+use crate::storage::directory::create_with;
+use crate::storage::log;
+use crate::storage::manifest::Manifest;
+use crate::storage::store::Store;
+
+/// Bytes of rows that stay in memory while they are written: a backup is not read again.
+const CACHE_BYTES: u64 = 0;
+
+/// Writes what there is at one epoch to a directory of its own, a database like any other. Commits go on meanwhile.
+///
+/// # Errors
+/// The directory is not empty or may not be written, the disk failed or is full, or the statement was cancelled; what
+/// was written so far is removed then.
+pub fn backup(session: &Session, directory: &str) -> Result<()> {
+    let version = session.version();
+    let path = session.shared.access.writable(Path::new(directory))?;
+    let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&path));
+    let checkpoint = checkpoint_of(&version, session.shared.next_relation());
+    create_with(&vfs, &|database| {
+        log::create(vfs.clone(), database, version.epoch + 1)?;
+        let (store, _) = Store::open(vfs.clone(), database, CACHE_BYTES)?;
+        let mut named = store.begin_first();
+        checkpoint.copy(&store, &mut named, &session.interrupt)
+    })
+    .map_err(|error| error.context(format!("\"{directory}\"")))
+}
+
+/// All that is there at a version.
+fn checkpoint_of(version: &Version, next_relation: u64) -> Checkpoint {
+    let views = version.catalog.relations().filter(|relation| relation.kind == RelationKind::MaterializedView);
+    let kept = views.filter_map(|view| {
+        let entry = version.entries.get(&view.id)?;
+        Some((view.id, matches!(entry.contents, Contents::Kept(_)) || entry.failure.is_some()))
+    });
+    let manifest = Manifest {
+        epoch: version.epoch,
+        time_us: version.time_us,
+        first_log: 1,
+        next_relation,
+        relations: version.catalog.relations().cloned().collect(),
+        positions: version.positions.all().collect(),
+        kept: kept.collect(),
+        ..Manifest::default()
+    };
+    let mut tables = BTreeMap::new();
+    for relation in version.catalog.relations().filter(|relation| !relation.kind.is_view()) {
+        if let Some(Contents::Kept(rows)) = version.entries.get(&relation.id).map(|entry| &entry.contents) {
+            tables.insert(relation.id, rows.saving());
+        }
+    }
+    Checkpoint { manifest, tables }
+}
+
+/// Looks at everything that could be wrong: the checksums of all files, keys, NOT NULL, views against their queries. A
+/// row for each finding, or one that says `ok`.
+pub fn integrity_check(session: &Session) -> Result<RecordBatch> {
+    let version = session.shared.version();
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut note = |what: &str, result: Result<()>| match result {
+        Err(error) if session.interrupt.is_cancelled() => Err(error),
+        Err(error) => {
+            found.push((what.to_string(), error.message().to_string()));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    };
+    for (file, result) in session.sequencer.store().iter().flat_map(|store| store.check(&session.interrupt)) {
+        note(&file, result)?;
+    }
+    for relation in version.catalog.relations() {
+        session.interrupt.check()?;
+        let result = match relation.kind {
+            RelationKind::MaterializedView => verify_relation(session, &version, relation).map(drop),
+            kind if kind.is_view() => Ok(()),
+            _ => check_rows(session, &version, relation),
+        };
+        note(&format!("{} {}", relation.kind.name(), relation.name), result)?;
+    }
+    if found.is_empty() {
+        found.push(("database".to_string(), "ok".to_string()));
+    }
+    Table::new()
+        .text("object", found.iter().map(|(object, _)| Some(object)))
+        .text("result", found.iter().map(|(_, result)| Some(result)))
+        .build()
+}
+
+/// Reads all rows of a table or stream; an error if a value or key is there that may not be.
+fn check_rows(session: &Session, version: &Version, relation: &Relation) -> Result<()> {
+    let Contents::Kept(rows) = &version.entry(relation.id)?.contents else { return Ok(()) };
+    for chunk in 0..rows.chunks() {
+        session.interrupt.check()?;
+        if let Some(batch) = rows.read_chunk(chunk, None, false)? {
+            check_not_null(relation, &batch)?;
+        }
+    }
+    enforced(relation).try_for_each(|(name, places)| UniqueKey::build(relation, name, &places, rows).map(drop))
+}

@@ -1,0 +1,52 @@
+//! Definitions as SQL: a text that makes a relation again.
+
+use crate::catalog::relation::{Relation, RelationKind};
+use crate::db::names::quoted;
+
+/// Statements that make the relation again, its indexes among them.
+pub fn create_text(relation: &Relation) -> String {
+    let (kind, name) = (relation.kind.name().to_uppercase(), quoted(&relation.name));
+    if let Some(query) = &relation.query {
+        let columns: Vec<_> = relation.schema.fields().iter().map(|field| quoted(field.name())).collect();
+        return match relation.kind {
+            RelationKind::MaterializedView | RelationKind::View => {
+                format!("CREATE {kind} {name} ({}) AS {query};", columns.join(", "))
+            }
+            _ => format!("CREATE {kind} {name} AS {query};"),
+        };
+    }
+    let column = |(place, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
+        let mut text = format!("{} {}", quoted(field.name()), relation.type_name(place));
+        if !field.is_nullable() {
+            text.push_str(" NOT NULL");
+        }
+        if let Some(Some(default)) = relation.defaults.get(place) {
+            text.push_str(&format!(" DEFAULT {default}"));
+        }
+        text
+    };
+    let mut parts: Vec<String> = relation.schema.fields().iter().enumerate().map(column).collect();
+    if !relation.primary_key.is_empty() {
+        parts.push(format!("PRIMARY KEY ({})", names(relation, &relation.primary_key)));
+    }
+    let is_plain = |(key, at): &&(String, Vec<usize>)| *key == relation.key_name(at);
+    let unique = relation.unique.iter().filter(is_plain);
+    parts.extend(unique.map(|(_, at)| format!("UNIQUE ({})", names(relation, at))));
+    if let Some(watermark) = &relation.watermark {
+        let column = relation.schema.field(watermark.column).name();
+        parts.push(format!("WATERMARK FOR {} AS {}", quoted(column), watermark.expression));
+    }
+    let mut text = format!("CREATE {kind} {name} ({});", parts.join(", "));
+    let index = |what: &str, (key, at): &(String, Vec<usize>)| {
+        format!("\nCREATE {what} {} ON {name} ({});", quoted(key), names(relation, at))
+    };
+    let named = relation.unique.iter().filter(|key| !is_plain(key));
+    named.for_each(|key| text.push_str(&index("UNIQUE INDEX", key)));
+    relation.indexes.iter().for_each(|key| text.push_str(&index("INDEX", key)));
+    text
+}
+
+fn names(relation: &Relation, columns: &[usize]) -> String {
+    let name = |&column: &usize| quoted(relation.schema.field(column).name());
+    columns.iter().map(name).collect::<Vec<_>>().join(", ")
+}

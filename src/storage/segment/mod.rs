@@ -1,0 +1,269 @@
+//! Segment files: rows that the log no longer needs to hold, immutable and checksummed.
+//!
+//! ```text
+//! header | parts ...                              | footer | trailer
+//!          columns of blocks, ids of rows, deaths   what there is and where, as JSON
+//! ```
+//!
+//! A [`Block`] is up to 65,536 rows of one relation, column for column, so that a reader fetches the columns it needs.
+//! A file means nothing until the manifest names it, and is never changed: it is written, synced, named, and removed
+//! when nobody needs it. Who has it open reads on. Every part has its checksum, which is asked whenever the part is
+//! read: a flipped bit is an error that names the file, never a wrong row.
+
+mod cache;
+mod footer;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
+use arrow::datatypes::{Schema, SchemaRef};
+use roaring::RoaringTreemap;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::vfs::{Vfs, VfsFile};
+use crate::catalog::layout::ColumnId;
+use crate::catalog::relation::RelationId;
+use crate::storage::ipc::decode_rows;
+
+pub use cache::Cache;
+pub use writer::SegmentWriter;
+
+/// The directory of the segment files.
+pub const DIRECTORY: &str = "seg";
+
+const MAGIC: &[u8; 8] = b"EDDYSEG\0";
+const FORMAT: u32 = 1;
+const HEADER: usize = 48;
+const TRAILER: usize = 32;
+
+/// The SQLSTATE of damaged data.
+const DAMAGED: &str = "XX001";
+
+/// Where a part of a file is, and its checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    offset: u64,
+    length: u32,
+    checksum: u32,
+}
+
+/// A segment file as the manifest names it: of two files with a number only one has this checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileName {
+    /// Its number.
+    pub number: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The checksum of its footer, which has those of all parts.
+    pub checksum: u32,
+}
+
+/// A segment file that is open: what it holds.
+#[derive(Debug)]
+pub struct SegmentFile {
+    /// How the manifest names it.
+    pub name: FileName,
+    /// The rows.
+    pub blocks: Vec<Arc<Block>>,
+    /// Rows of other files that are dead.
+    pub deaths: Vec<Arc<Deaths>>,
+}
+
+/// Rows of one relation in a file.
+#[derive(Debug)]
+pub struct Block {
+    source: Arc<Source>,
+    /// Which of the file's blocks it is.
+    pub number: usize,
+    /// The relation.
+    pub relation: RelationId,
+    /// The columns, by identity.
+    pub columns: Arc<[ColumnId]>,
+    /// Their names when they were written, and their types.
+    schema: SchemaRef,
+    /// The id of the first row.
+    pub first: u64,
+    /// How many rows there are.
+    pub rows: usize,
+    /// Where ids do not follow one another.
+    ids: Option<Extent>,
+    parts: Vec<Extent>,
+}
+
+/// Ids of dead rows of a relation.
+#[derive(Debug)]
+pub struct Deaths {
+    source: Arc<Source>,
+    /// Which of the file's sets of deaths it is.
+    pub number: usize,
+    /// The relation.
+    pub relation: RelationId,
+    extent: Extent,
+}
+
+/// What reads parts of a file.
+#[derive(Debug)]
+struct Source {
+    file: Box<dyn VfsFile>,
+    number: u64,
+    salt: u32,
+    cache: Arc<Cache>,
+}
+
+impl SegmentFile {
+    /// Opens the file that a manifest names.
+    ///
+    /// # Errors
+    /// It is missing, damaged (XX001) or of another database.
+    pub fn open(vfs: &dyn Vfs, database: [u8; 16], name: FileName, cache: &Arc<Cache>) -> Result<Self> {
+        let path = path(name.number);
+        let open = || -> Result<Self> {
+            let file = vfs.open(&path)?;
+            let mut header = [0; HEADER];
+            let mut trailer = [0; TRAILER];
+            let end = name.length.checked_sub(TRAILER as u64).ok_or_else(|| damaged("is too short"))?;
+            if file.read_at(0, &mut header)? < HEADER || file.read_at(end, &mut trailer)? < TRAILER {
+                return Err(damaged("is too short"));
+            }
+            let salt = footer::check_header(&header, database, name.number)?;
+            let extent = footer::check_trailer(&trailer, name.checksum)?;
+            let source = Arc::new(Source { file, number: name.number, salt, cache: cache.clone() });
+            let bytes = source.fetch(extent)?;
+            let (blocks, deaths) = footer::decode(&bytes, &source)?;
+            Ok(SegmentFile { name, blocks, deaths })
+        };
+        open().map_err(|error| in_file(&path, error))
+    }
+
+    /// Reads every part; an error if one is damaged.
+    pub fn check(&self) -> Result<()> {
+        for block in &self.blocks {
+            block.ids()?;
+            block.check()?;
+        }
+        self.deaths.iter().try_for_each(|deaths| deaths.read().map(drop))
+    }
+}
+
+impl Block {
+    /// One column of all rows; `None` where the rows were stored without it.
+    pub fn column(&self, place: usize) -> Result<ArrayRef> {
+        let extent = self.parts.get(place).ok_or_else(|| Error::internal("no such column in a block"))?;
+        self.source.cache.column((self.source.number, extent.offset), || self.fetch_column(place, *extent))
+    }
+
+    /// Holds a column that is in memory anyway, as if it had been fetched.
+    pub fn keep(&self, place: usize, column: &ArrayRef) {
+        if let Some(extent) = self.parts.get(place) {
+            self.source.cache.put((self.source.number, extent.offset), column);
+        }
+    }
+
+    /// All rows with all columns that were stored.
+    pub fn read(&self) -> Result<RecordBatch> {
+        let columns = (0..self.parts.len()).map(|place| self.column(place)).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// The ids of the rows, where they do not follow one another.
+    pub fn ids(&self) -> Result<Option<ScalarBuffer<u64>>> {
+        let Some(extent) = self.ids else { return Ok(None) };
+        let bytes = self.source.fetch(extent).map_err(|error| in_file(&path(self.source.number), error))?;
+        let ids: ScalarBuffer<u64> = bytes.chunks_exact(8).map(number).collect();
+        let ascending = ids.windows(2).all(|pair| pair[0] < pair[1]);
+        match ids.len() == self.rows && ascending && ids.first() == Some(&self.first) {
+            true => Ok(Some(ids)),
+            false => Err(in_file(&path(self.source.number), damaged("has ids that make no sense"))),
+        }
+    }
+
+    /// The number of the file.
+    pub fn file(&self) -> u64 {
+        self.source.number
+    }
+
+    fn fetch_column(&self, place: usize, extent: Extent) -> Result<ArrayRef> {
+        let fetch = || -> Result<ArrayRef> {
+            let bytes = self.source.fetch(extent)?;
+            let schema = Arc::new(Schema::new(vec![self.schema.field(place).clone()]));
+            let (rows, _) = decode_rows(&bytes, 0, &schema)?;
+            match rows.num_rows() == self.rows {
+                true => Ok(rows.column(0).clone()),
+                false => Err(damaged("has a column of another length")),
+            }
+        };
+        fetch().map_err(|error| in_file(&path(self.source.number), error))
+    }
+
+    fn check(&self) -> Result<()> {
+        let parts = self.parts.iter().enumerate();
+        parts.map(|(place, extent)| self.fetch_column(place, *extent)).try_for_each(|column| column.map(drop))
+    }
+}
+
+impl Deaths {
+    /// The number of the file.
+    pub fn file(&self) -> u64 {
+        self.source.number
+    }
+
+    /// The ids.
+    pub fn read(&self) -> Result<RoaringTreemap> {
+        let read = || -> Result<RoaringTreemap> {
+            let bytes = self.source.fetch(self.extent)?;
+            RoaringTreemap::deserialize_from(bytes.as_slice()).map_err(|_| damaged("has deaths that make no sense"))
+        };
+        read().map_err(|error| in_file(&path(self.source.number), error))
+    }
+}
+
+impl Source {
+    /// The bytes of a part; an error if they are not those that were written.
+    fn fetch(&self, extent: Extent) -> Result<Buffer> {
+        let mut bytes = MutableBuffer::from_len_zeroed(extent.length as usize);
+        let read = self.file.read_at(extent.offset, bytes.as_slice_mut())?;
+        if read < bytes.len() || checksum(self.salt, bytes.as_slice()) != extent.checksum {
+            let end = extent.offset + u64::from(extent.length);
+            return Err(damaged(&format!("is damaged between byte {} and {end}", extent.offset)));
+        }
+        Ok(bytes.into())
+    }
+}
+
+/// The path of a file by its number.
+pub fn path(number: u64) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("{number:016}.seg"))
+}
+
+/// The number in the name of a file; `None` where it is no segment file.
+pub fn number_of(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(".seg")?.parse().ok()?;
+    (path(number) == Path::new(DIRECTORY).join(name)).then_some(number)
+}
+
+fn checksum(salt: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(salt, bytes)
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Io, what).with_sqlstate(DAMAGED)
+}
+
+/// An error that says of a file what is wrong with it, with the file's name; others name it themselves.
+fn in_file(path: &Path, error: Error) -> Error {
+    if error.sqlstate() != DAMAGED {
+        return error;
+    }
+    let at = path.display();
+    Error::new(error.kind(), format!("\"{at}\" {}", error.message()))
+        .with_sqlstate(DAMAGED)
+        .with_hint("restore a backup of the database, or take the directory to where the file is whole")
+}

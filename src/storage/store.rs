@@ -1,0 +1,179 @@
+//! The files of a directory that hold rows: the manifest that counts and the segment files it names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::base::vfs::Vfs;
+use crate::catalog::relation::RelationId;
+use crate::storage::log;
+use crate::storage::manifest::{self, Manifest, Part};
+use crate::storage::segment::{self, Block, Cache, Deaths, FileName, SegmentFile, SegmentWriter};
+
+/// The files that hold rows.
+#[derive(Debug)]
+pub struct Store {
+    vfs: Arc<dyn Vfs>,
+    database: [u8; 16],
+    cache: Arc<Cache>,
+    /// Held while a checkpoint is made: there is one at a time.
+    named: Mutex<Named>,
+}
+
+/// What the manifest names, and the numbers that come next.
+#[derive(Debug, Default)]
+pub struct Named {
+    files: BTreeMap<u64, FileName>,
+    /// The sets of dead rows of each relation.
+    pub deaths: HashMap<RelationId, Vec<Arc<Deaths>>>,
+    next_manifest: u64,
+    next_file: u64,
+}
+
+/// The rows of a relation as the manifest names them.
+pub struct StoredRows {
+    /// The relation.
+    pub relation: RelationId,
+    /// Every row id is below.
+    pub high: u64,
+    /// The blocks, in the order of row ids.
+    pub blocks: Vec<Arc<Block>>,
+    /// Sets of dead rows.
+    pub deaths: Vec<Arc<Deaths>>,
+}
+
+/// What a manifest says, and the rows that it names.
+pub type Found = (Manifest, Vec<StoredRows>);
+
+impl Store {
+    /// Opens what the manifest names; with it, the rows of every table and stream. Changes nothing.
+    ///
+    /// # Errors
+    /// The manifest or a file that it names is missing, damaged or of another database.
+    pub fn open(vfs: Arc<dyn Vfs>, database: [u8; 16], cache_bytes: u64) -> Result<(Self, Option<Found>)> {
+        let cache = Arc::new(Cache::new(cache_bytes));
+        let read = manifest::read(vfs.as_ref(), database)?;
+        let mut named = Named { next_manifest: 1, next_file: 1, ..Named::default() };
+        let found = match read {
+            None => None,
+            Some(manifest) => {
+                let rows = open_rows(vfs.as_ref(), database, &manifest, &cache)?;
+                named.files = manifest.files.iter().map(|file| (file.number, *file)).collect();
+                named.deaths = rows.iter().map(|rows| (rows.relation, rows.deaths.clone())).collect();
+                (named.next_manifest, named.next_file) = (manifest.number + 1, manifest.next_file);
+                Some((manifest, rows))
+            }
+        };
+        Ok((Store { vfs, database, cache, named: Mutex::new(named) }, found))
+    }
+
+    /// Begins a checkpoint, unless another one goes on for longer than `patience`.
+    pub fn begin(&self, patience: Duration) -> Option<MutexGuard<'_, Named>> {
+        self.named.try_lock_for(patience)
+    }
+
+    /// Begins the checkpoint that a new database begins with.
+    pub fn begin_first(&self) -> MutexGuard<'_, Named> {
+        self.named.lock()
+    }
+
+    /// Reads every file that the manifest names, from the disk; what is found of each.
+    pub fn check(&self, interrupt: &Interrupt) -> Vec<(String, Result<()>)> {
+        // While this is held no checkpoint removes a file.
+        let named = self.named.lock();
+        let manifest = manifest::read(self.vfs.as_ref(), self.database).map(drop);
+        let mut found = vec![("manifest".to_string(), manifest)];
+        for name in named.files.values().take_while(|_| !interrupt.is_cancelled()) {
+            let nothing_kept = Arc::new(Cache::new(0));
+            let file = SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
+            let path = segment::path(name.number);
+            found.push((path.display().to_string(), file.and_then(|file| file.check())));
+        }
+        found
+    }
+
+    /// Begins the next segment file.
+    pub fn segment(&self, named: &mut Named) -> Result<SegmentWriter> {
+        // A number is never used twice: a manifest of which nobody knows whether it counts may name its file.
+        let number = named.next_file;
+        named.next_file += 1;
+        SegmentWriter::create(self.vfs.as_ref(), self.database, number, &self.cache)
+    }
+
+    /// Makes `manifest` the one that counts, with `new` files beside those it has from before; numbers and files are
+    /// filled in.
+    pub fn commit(&self, named: &mut Named, mut manifest: Manifest, new: &[SegmentFile]) -> Result<()> {
+        if !new.is_empty() {
+            self.vfs.sync_directory(Path::new(segment::DIRECTORY))?;
+        }
+        named.files.extend(new.iter().map(|file| (file.name.number, file.name)));
+        let parts = |rows: &manifest::Rows| -> Vec<u64> {
+            rows.blocks.iter().chain(&rows.deaths).map(|(file, _)| *file).collect()
+        };
+        let used: BTreeSet<u64> = manifest.rows.iter().flat_map(parts).collect();
+        manifest.files = used
+            .iter()
+            .map(|number| named.files.get(number).copied())
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::internal("a checkpoint names a segment file that is not known"))?;
+        manifest.next_file = named.next_file;
+        manifest.number = named.next_manifest;
+        named.next_manifest += 1;
+        manifest::write(self.vfs.as_ref(), self.database, &manifest)?;
+        named.files.retain(|number, _| used.contains(number));
+        let deaths: BTreeMap<Part, Arc<Deaths>> = named
+            .deaths
+            .values()
+            .flatten()
+            .chain(new.iter().flat_map(|file| &file.deaths))
+            .map(|deaths| ((deaths.file(), deaths.number), deaths.clone()))
+            .collect();
+        let of = |rows: &manifest::Rows| rows.deaths.iter().filter_map(|part| deaths.get(part).cloned()).collect();
+        named.deaths = manifest.rows.iter().map(|rows| (rows.relation, of(rows))).collect();
+        // What is left over takes room and nothing else: the next checkpoint tries again.
+        let _ = self.remove_unused(&manifest, &used);
+        Ok(())
+    }
+
+    fn remove_unused(&self, manifest: &Manifest, used: &BTreeSet<u64>) -> Result<()> {
+        manifest::remove_older(self.vfs.as_ref(), manifest.number)?;
+        log::remove_before(self.vfs.as_ref(), manifest.first_log)?;
+        let directory = Path::new(segment::DIRECTORY);
+        if !self.vfs.exists(directory)? {
+            return Ok(());
+        }
+        let numbers = self.vfs.list(directory)?;
+        let unused = numbers.iter().filter_map(|name| segment::number_of(name));
+        let unused = unused.filter(|number| !used.contains(number));
+        unused.map(segment::path).try_for_each(|path| self.vfs.remove(&path))
+    }
+}
+
+fn open_rows(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest, cache: &Arc<Cache>) -> Result<Vec<StoredRows>> {
+    let open = |name: &FileName| Ok((name.number, SegmentFile::open(vfs, database, *name, cache)?));
+    let files: HashMap<u64, SegmentFile> = manifest.files.iter().map(open).collect::<Result<_>>()?;
+    let rows = manifest.rows.iter().map(|rows| {
+        let block = |(file, number): &Part| {
+            let block = files.get(file)?.blocks.get(*number)?;
+            (block.relation == rows.relation).then(|| block.clone())
+        };
+        let deaths = |(file, number): &Part| {
+            let deaths = files.get(file)?.deaths.get(*number)?;
+            (deaths.relation == rows.relation).then(|| deaths.clone())
+        };
+        Some(StoredRows {
+            relation: rows.relation,
+            high: rows.high,
+            blocks: rows.blocks.iter().map(block).collect::<Option<_>>()?,
+            deaths: rows.deaths.iter().map(deaths).collect::<Option<_>>()?,
+        })
+    });
+    rows.collect::<Option<_>>().ok_or_else(|| {
+        Error::new(ErrorKind::Io, "the manifest names rows that its segment files do not have").with_sqlstate("XX001")
+    })
+}

@@ -1,0 +1,171 @@
+//! What checkpoints save, and that they cost what has changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use eddydb::{Database, MemoryVfs, Result, Vfs};
+
+use super::lines;
+
+/// A database in a directory and one in memory that are told the same.
+struct Twins {
+    vfs: MemoryVfs,
+    every: u64,
+    stored: Option<Database>,
+    memory: Database,
+}
+
+impl Twins {
+    fn new(every: u64) -> Result<Self> {
+        let vfs = MemoryVfs::default();
+        let memory = Database::builder().target_partitions(1).build()?;
+        let mut twins = Twins { vfs, every, stored: None, memory };
+        twins.reopen()?;
+        Ok(twins)
+    }
+
+    fn reopen(&mut self) -> Result<()> {
+        self.stored = None;
+        let builder = Database::builder().target_partitions(1).checkpoint_every(self.every);
+        self.stored = Some(builder.open_in(Arc::new(self.vfs.clone()))?);
+        Ok(())
+    }
+
+    fn stored(&self) -> &Database {
+        self.stored.as_ref().expect("open")
+    }
+
+    fn tell(&self, sql: &str) -> Result<()> {
+        self.memory.connect()?.execute_batch(sql)?;
+        self.stored().connect()?.execute_batch(sql)
+    }
+
+    fn compare(&self, sql: &str, what: &str) -> Result<()> {
+        let (expected, found) = (lines(&self.memory.connect()?, sql)?, lines(&self.stored().connect()?, sql)?);
+        assert_eq!(expected, found, "{what}: {sql}");
+        Ok(())
+    }
+
+    fn bytes(&self, directory: &str) -> Result<u64> {
+        let names = self.vfs.list(Path::new(directory))?;
+        names.iter().map(|name| self.vfs.len(&Path::new(directory).join(name))).sum()
+    }
+}
+
+const ROWS: &str = "SELECT k, v, s FROM t ORDER BY ALL";
+const SUMS: &str = "SELECT count(*), sum(k), sum(v), min(s), max(s), count(s) FROM t";
+
+#[test]
+fn random_changes_between_checkpoints_and_restarts_are_all_there() -> Result<()> {
+    let seed: u64 = std::env::var("EDDY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut draw = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut twins = Twins::new(512 << 10)?;
+    twins.tell("CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT, s TEXT)")?;
+    twins.tell("CREATE MATERIALIZED VIEW n AS SELECT v % 7 AS g, count(*) AS n, sum(k) AS k FROM t GROUP BY v % 7")?;
+    let mut next = 1;
+    for step in 0..60 {
+        let what = format!("seed {seed} step {step}");
+        match draw(10) {
+            0..=3 => {
+                let count = [1, 10, 3_000, 40_000][draw(4) as usize];
+                twins.tell(&format!(
+                    "INSERT INTO t SELECT value, value % 1000, CASE WHEN value % 5 = 0 THEN NULL ELSE 'row ' || value END
+                     FROM generate_series({next}, {})",
+                    next + count - 1
+                ))?;
+                next += count;
+            }
+            4 => twins.tell(&format!("DELETE FROM t WHERE k % {} = 0", 2 + draw(50)))?,
+            5 => twins.tell(&format!("UPDATE t SET v = v + 1 WHERE k % {} = 0", 3 + draw(500)))?,
+            6 => twins.tell(&format!("DELETE FROM t WHERE k < {}", draw(next)))?,
+            7 => twins.tell(&format!(
+                "INSERT INTO t VALUES ({}, 1, 'again') ON CONFLICT (k) DO UPDATE SET v = t.v + excluded.v",
+                draw(next)
+            ))?,
+            8 => twins.stored().checkpoint()?,
+            _ => twins.reopen()?,
+        }
+        twins.compare(SUMS, &what)?;
+        twins.compare("SELECT * FROM n ORDER BY ALL", &what)?;
+    }
+    twins.tell("DROP MATERIALIZED VIEW n")?;
+    twins.tell("ALTER TABLE t ADD COLUMN w TEXT DEFAULT 'new'")?;
+    twins.tell("ALTER TABLE t ALTER COLUMN v TYPE DOUBLE")?;
+    twins.tell("UPDATE t SET w = 'old' WHERE k % 3 = 0")?;
+    twins.stored().checkpoint()?;
+    twins.tell("ALTER TABLE t DROP COLUMN s")?;
+    twins.tell("ALTER TABLE t ADD COLUMN s BIGINT")?;
+    twins.reopen()?;
+    twins.compare(ROWS, "at the end")?;
+    twins.tell("INSERT INTO t (k, v) VALUES (-1, 0.5)")?;
+    twins.compare("SELECT * FROM t ORDER BY ALL", "at the end")
+}
+
+#[test]
+fn a_checkpoint_writes_what_has_changed_and_shortens_the_log() -> Result<()> {
+    let mut twins = Twins::new(u64::MAX)?;
+    twins.tell("CREATE TABLE t (k BIGINT, v BIGINT, s TEXT)")?;
+    twins.tell("INSERT INTO t SELECT value, value, 'row' FROM generate_series(1, 400000)")?;
+    twins.stored().checkpoint()?;
+    let (saved, first) = (twins.bytes("seg")?, twins.bytes("wal")?);
+    assert!(saved > 400_000 * 16, "{saved}");
+    // Spread over all rows, and new ones.
+    twins.tell("DELETE FROM t WHERE k % 1000 = 0")?;
+    twins.tell("INSERT INTO t SELECT value, value, 'new' FROM generate_series(400001, 400400)")?;
+    twins.stored().checkpoint()?;
+    let changed = 400 * 40;
+    let written = twins.bytes("seg")? - saved;
+    assert!(written <= 3 * changed, "{written} bytes for {changed} that changed");
+    twins.compare(SUMS, "after the checkpoint")?;
+    for round in 0..20 {
+        twins.tell("INSERT INTO t SELECT value, value, repeat('x', 1000) FROM generate_series(1, 5000)")?;
+        twins.stored().checkpoint()?;
+        twins.tell("DELETE FROM t WHERE length(s) > 3")?;
+        assert!(twins.bytes("wal")? < first + (80 << 20), "round {round}: {} bytes of log", twins.bytes("wal")?);
+    }
+    twins.stored().checkpoint()?;
+    twins.reopen()?;
+    twins.compare(SUMS, "opened again")
+}
+
+#[test]
+fn a_backup_is_a_database_of_its_own() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("copy.eddy");
+    for is_stored in [false, true] {
+        let original = match is_stored {
+            true => Database::open(directory.path().join("shop.eddy"))?,
+            false => Database::in_memory()?,
+        };
+        let connection = original.connect()?;
+        connection.execute_batch(
+            "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT);
+             INSERT INTO t SELECT value, 'row ' || value FROM generate_series(1, 100000);
+             CREATE MATERIALIZED VIEW m AS SELECT k % 3 AS g, count(*) AS n FROM t GROUP BY k % 3;
+             CREATE MATERIALIZED VIEW l AS SELECT * FROM t ORDER BY k LIMIT 3;
+             DELETE FROM t WHERE k % 10 = 0;
+             CHECKPOINT;
+             DELETE FROM t WHERE k % 10 = 1;",
+        )?;
+        let before = super::contents(&original)?;
+        connection.execute_batch(&format!("BACKUP DATABASE TO '{}'", path.display()))?;
+        assert_eq!(super::contents(&original)?, before);
+        connection.execute_batch("DELETE FROM t WHERE k < 50000")?;
+        let copy = Database::open(&path)?;
+        assert_eq!(super::contents(&copy)?, before);
+        assert_eq!(lines(&copy.connect()?, "PRAGMA integrity_check")?.matches("ok").count(), 1);
+        assert!(copy.epoch() + 1 == original.epoch(), "{} {}", copy.epoch(), original.epoch());
+        copy.connect()?.execute_batch("INSERT INTO t VALUES (10, 'again'), (200000, 'new')")?;
+        let after = super::contents(&copy)?;
+        drop(copy);
+        assert_eq!(super::contents(&Database::open(&path)?)?, after);
+        std::fs::remove_dir_all(&path)?;
+    }
+    Ok(())
+}
