@@ -14,6 +14,7 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
+use crate::db::follower::Followers;
 use crate::db::sequencer::SequencerHandle;
 use crate::db::shared::Shared;
 use crate::db::version::Version;
@@ -254,6 +255,7 @@ impl DatabaseBuilder {
             clock: self.clock,
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
+            followers: Followers::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),

@@ -9,6 +9,7 @@
 //! - [`create`]: tables, streams, indexes.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
+//! - [`subscription`]: followers of relations.
 //! - [`drop`]: relations and indexes.
 //! - [`options`]: which options relations have.
 //! - [`realize`]: from a delta to state.
@@ -18,6 +19,7 @@ mod create;
 mod drop;
 mod options;
 mod realize;
+mod subscription;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,13 +103,12 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
     }
 }
 
-/// The definitions of a log record, made into state as they were the first time; without `with_views`, views are left
-/// out.
+/// The definitions of a log record, made into state as they were the first time; views only where they are wanted.
 pub fn realize_logged(
     shared: &Arc<Shared>,
     version: &Arc<Version>,
     delta: &CatalogDelta,
-    with_views: bool,
+    with_views: &dyn Fn(RelationId) -> bool,
 ) -> Result<Ddl> {
     Definer::of_log(shared).realize(version, delta.clone(), with_views)
 }
@@ -134,6 +135,7 @@ impl Definer {
             Statement::CreateRelation(create) => self.create_relation(version, create),
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
+            Statement::CreateSubscription(create) => self.create_subscription(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),
@@ -145,7 +147,7 @@ impl Definer {
         if proposal.delta.is_empty() {
             return Ok(Payload::default());
         }
-        let ddl = self.realize(version, proposal.delta, true)?;
+        let ddl = self.realize(version, proposal.delta, &|_| true)?;
         Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)), positions: Vec::new() })
     }
 
