@@ -160,7 +160,8 @@ impl Output<'_> {
         for (place, rows) in batches.iter().enumerate() {
             self.interrupt.check()?;
             // Blocks of the same identities are of the same types: those of the first batch are its own.
-            let columns: Arc<[ColumnId]> = (0..rows.num_columns()).map(|column| ColumnId(next + column as u32)).collect();
+            let columns: Arc<[ColumnId]> =
+                (0..rows.num_columns()).map(|column| ColumnId(next + column as u32)).collect();
             next += if place == 0 { rows.num_columns() as u32 } else { 0 };
             let writer = self.writer()?;
             blocks.push((writer.number(), writer.blocks()));

@@ -14,7 +14,9 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
+use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
+use crate::db::pump::{Pumps, connect};
 use crate::db::sequencer::SequencerHandle;
 use crate::db::shared::Shared;
 use crate::db::version::Version;
@@ -32,6 +34,8 @@ const CHECKPOINT_EVERY: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Database {
     pub(super) shared: Arc<Shared>,
+    /// Dropped before the sequencer, which its threads hold.
+    pub(super) pumps: Arc<Pumps>,
     pub(super) sequencer: SequencerHandle,
     pub(super) notices: Arc<[String]>,
 }
@@ -145,6 +149,7 @@ pub struct DatabaseBuilder {
     record: Option<MemoryLog>,
     durability: Durability,
     checkpoint_every: u64,
+    hold_connectors: bool,
     functions: FunctionRegistry,
 }
 
@@ -159,6 +164,7 @@ impl Default for DatabaseBuilder {
             record: None,
             durability: Durability::Full,
             checkpoint_every: CHECKPOINT_EVERY,
+            hold_connectors: false,
             functions: FunctionRegistry::new(),
         }
     }
@@ -220,6 +226,13 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Lets no source of a directory begin before `ALTER SOURCE .. RESUME`: a copy of a database must not read what the
+    /// original reads.
+    pub fn hold_connectors(mut self) -> Self {
+        self.hold_connectors = true;
+        self
+    }
+
     /// Registers a scalar function before anything is opened: views of a directory may call it.
     pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
         self.functions.register_scalar(function)?;
@@ -237,7 +250,12 @@ impl DatabaseBuilder {
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
         let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
-        self.build()?.recover(vfs, durability, checkpoint_every)
+        let hold = self.hold_connectors;
+        let database = self.build()?.recover(vfs, durability, checkpoint_every)?;
+        // Who opens a database at a terminal still wants to type there.
+        database.pumps.hold(&database.shared, |relation| hold || connect::reads_stdin(relation));
+        database.pumps.follow(&database.shared, &database.sequencer)?;
+        Ok(database)
     }
 
     /// Opens the database in memory.
@@ -258,6 +276,7 @@ impl DatabaseBuilder {
             followers: Followers::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
+            connectors: Connectors::default(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {
@@ -265,6 +284,6 @@ impl DatabaseBuilder {
             None => Box::new(NullLog),
         };
         let sequencer = SequencerHandle::start(shared.clone(), log)?;
-        Ok(Database { shared, sequencer, notices: Arc::default() })
+        Ok(Database { shared, pumps: Arc::default(), sequencer, notices: Arc::default() })
     }
 }

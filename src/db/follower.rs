@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::db::settings::parse_duration;
 use crate::db::subscription::{Queue, Subscription};
 use crate::storage::log::Position;
 
@@ -139,10 +138,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The follower that `relation` defines, with nothing in its queue.
-    pub fn new(relation: &Relation, standing: &Standing) -> Result<Self> {
+    /// The follower that `relation` defines, with nothing in its queue; changes wait at most as long as `retention`.
+    pub fn new(relation: &Relation, standing: &Standing, retention: Option<Duration>) -> Result<Self> {
         let followed = relation.dependencies.first().ok_or_else(|| Error::internal("a follower of nothing"))?;
-        let retention = relation.options.get(RETENTION).map(|text| parse_duration(text)).transpose()?;
         let on_full = match relation.options.get(ON_FULL).map(String::as_str) {
             Some("block") => OnFull::Block,
             _ => OnFull::Expire,
@@ -194,7 +192,8 @@ impl Follower {
     /// Looks at an epoch whether what waits is too much or too old.
     pub fn judge(&self, epoch: u64, time_us: i64) {
         let waiting = self.queue.waiting();
-        let is_old = |retention: i64| waiting.oldest_us.is_some_and(|oldest| oldest < time_us.saturating_sub(retention));
+        let is_old =
+            |retention: i64| waiting.oldest_us.is_some_and(|oldest| oldest < time_us.saturating_sub(retention));
         if self.on_full == OnFull::Expire && waiting.rows >= QUEUE_ROWS {
             self.expire(epoch, "when too many rows waited to be acknowledged");
         } else if self.retention_us.is_some_and(is_old) {
@@ -274,7 +273,8 @@ impl Followers {
         let mut full = self.full.lock();
         while let Some(name) = full.clone() {
             interrupt.check().map_err(|error| {
-                let hint = format!("ACKNOWLEDGE SUBSCRIPTION {name} UP TO .. lets commits go on, DROP SUBSCRIPTION too");
+                let hint =
+                    format!("ACKNOWLEDGE SUBSCRIPTION {name} UP TO .. lets commits go on, DROP SUBSCRIPTION too");
                 Error::new(error.kind(), format!("{}, while subscription \"{name}\" was full", error.message()))
                     .with_hint(hint)
             })?;

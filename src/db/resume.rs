@@ -42,9 +42,8 @@ impl Database {
                 None => Vec::<Held>::new(),
             };
             let (relation, standing) = (relation.clone(), standing.clone());
-            self.sequencer.task(&Interrupt::default(), move |sequencer| {
-                sequencer.attach_follower(&relation, &standing, held)
-            })?;
+            self.sequencer
+                .task(&Interrupt::default(), move |sequencer| sequencer.attach_follower(&relation, &standing, held))?;
         }
         Ok(())
     }

@@ -7,8 +7,9 @@ use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::db::follower::{Follower, Standing};
+use crate::db::follower::{Follower, RETENTION, Standing};
 use crate::db::sequencer::subscriber::Subscriber;
+use crate::db::settings::parse_duration;
 use crate::db::subscription::{EventKind, SubscriptionEvent, concat_changes};
 use crate::db::version::Version;
 use crate::state::consolidate::consolidate;
@@ -24,7 +25,8 @@ impl Sequencer {
         standing: &Standing,
         held: Vec<(SubscriptionEvent, i64)>,
     ) -> Result<()> {
-        let follower = Arc::new(Follower::new(relation, standing)?);
+        let retention = relation.options.get(RETENTION).map(|text| parse_duration(text)).transpose()?;
+        let follower = Arc::new(Follower::new(relation, standing, retention)?);
         let is_first = held.is_empty() && standing.snapshot;
         for (event, time_us) in held {
             follower.queue().keep(event, time_us);

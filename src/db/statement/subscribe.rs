@@ -114,7 +114,8 @@ pub fn acknowledge(session: &mut Session, name: &Name, epoch: u64) -> Result<()>
     }
     let acknowledged = standing.acknowledged();
     if epoch <= acknowledged {
-        session.notice(format!("subscription \"{}\" is acknowledged up to epoch {acknowledged} already", relation.name));
+        session
+            .notice(format!("subscription \"{}\" is acknowledged up to epoch {acknowledged} already", relation.name));
         return Ok(());
     }
     let payload = Payload { positions: vec![Standing::at(epoch).position(relation.id)], ..Payload::default() };

@@ -63,7 +63,9 @@ pub(super) fn create(reader: &mut Reader) -> Result<Statement> {
         let what = reader.peek(0).to_ascii_uppercase();
         return Err(unsupported(format!("CREATE {what} is not supported"), start));
     }
-    reader.unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK, SUBSCRIPTION or EXTERNAL TABLE after CREATE")
+    reader.unexpected(
+        "TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK, SUBSCRIPTION or EXTERNAL TABLE after CREATE",
+    )
 }
 
 /// The parts between the parentheses of `CREATE TABLE`.

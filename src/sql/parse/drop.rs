@@ -25,7 +25,8 @@ pub(super) fn drop(reader: &mut Reader) -> Result<Statement> {
             let what = reader.peek(0).to_ascii_uppercase();
             return Err(unsupported(format!("DROP {what} is not supported"), start));
         }
-        return reader.unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK or SUBSCRIPTION after DROP");
+        return reader
+            .unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK or SUBSCRIPTION after DROP");
     };
     let if_exists = reader.if_exists();
     let names = reader.list(|reader| reader.name())?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use eddydb::{Connection, Database, EventKind, Fault, ManualClock, Result, SimulatedVfs, Subscription, SubscriptionEvent};
+use eddydb::{
+    Connection, Database, EventKind, Fault, ManualClock, Result, SimulatedVfs, Subscription, SubscriptionEvent,
+};
 
 use super::{lines, open};
 use crate::random::Random;
@@ -246,7 +248,8 @@ fn random_histories_tell_every_change_once() -> Result<()> {
                     for (name, view, consumer) in [("f", "j", &mut joined), ("raw", "t", &mut raw)] {
                         consumer.read(&connection.subscribe(&format!("SUBSCRIBE SUBSCRIPTION {name}"))?, &what)?;
                         assert_eq!(consumer.contents(), rows_in(&connection, view)?, "{what}: {name}");
-                        let told: Vec<u64> = consumer.told.range(consumer.acknowledged + 1..).map(|(e, _)| *e).collect();
+                        let told: Vec<u64> =
+                            consumer.told.range(consumer.acknowledged + 1..).map(|(e, _)| *e).collect();
                         if !told.is_empty() {
                             let epoch = told[random.below(told.len())];
                             connection.execute_batch(&format!("ACKNOWLEDGE SUBSCRIPTION {name} UP TO {epoch}"))?;

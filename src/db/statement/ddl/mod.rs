@@ -7,6 +7,7 @@
 //! second step only.
 //!
 //! - [`create`]: tables, streams, indexes.
+//! - [`source`]: streams that a connector feeds.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
 //! - [`subscription`]: followers of relations.
@@ -19,6 +20,7 @@ mod create;
 mod drop;
 mod options;
 mod realize;
+mod source;
 mod subscription;
 mod view;
 
@@ -37,7 +39,8 @@ use crate::db::transaction::Overlays;
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::plan::context::Parameters;
-use crate::sql::statement::{Emit, Statement};
+use crate::sql::statement::{AlterAction, Emit, Statement};
+use crate::storage::log::Position;
 
 pub use view::{build, dependencies};
 
@@ -53,6 +56,8 @@ pub struct Proposal {
     writes: Vec<Write>,
     /// The tables and streams whose rows were looked at.
     reads: BTreeSet<RelationId>,
+    /// How far sources are to have come with it.
+    positions: Vec<Position>,
     /// What the user is told.
     notices: Vec<String>,
 }
@@ -99,7 +104,19 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
             Err(error) => return Err(error),
             Ok(_) => notices.into_iter().for_each(|notice| session.notice(notice)),
         }
-        return Ok(());
+        release(session, &statement);
+        return session.pumps.follow(&session.shared, &session.sequencer);
+    }
+}
+
+/// Lets a source begin that was held when the database was opened.
+fn release(session: &Session, statement: &Statement) {
+    let Statement::Alter(alter) = statement else { return };
+    let version = session.shared.version();
+    if alter.actions.contains(&AlterAction::Resume)
+        && let Some(source) = alter.relation.in_main().ok().and_then(|name| version.catalog.get(name))
+    {
+        session.pumps.release(source.id);
     }
 }
 
@@ -147,8 +164,9 @@ impl Definer {
         if proposal.delta.is_empty() {
             return Ok(Payload::default());
         }
-        let ddl = self.realize(version, proposal.delta, &|_| true)?;
-        Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)), positions: Vec::new() })
+        let Proposal { delta, writes, positions, .. } = proposal;
+        let ddl = Some(Box::new(self.realize(version, delta, &|_| true)?));
+        Ok(Payload { writes, ddl, positions })
     }
 
     /// A reader of a version, for the queries of definitions.

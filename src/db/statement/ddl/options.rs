@@ -11,7 +11,7 @@ use crate::db::settings::parse_duration;
 use crate::sql::options::Options;
 
 /// The options of a stream: how long it is kept, and how long it may be idle before time passes it by.
-const STREAM: [&str; 2] = ["retention", "idle_timeout"];
+pub const STREAM: [&str; 2] = ["retention", "idle_timeout"];
 
 /// Checks the options of CREATE; gives a notice for each that does nothing yet.
 pub fn check(kind: RelationKind, name: &str, options: &Options) -> Result<Vec<String>> {
@@ -31,7 +31,8 @@ pub fn of_subscription(options: &Options) -> Result<BTreeMap<String, String>> {
     options.expect_known("a subscription", &[RETENTION, ON_FULL, SNAPSHOT])?;
     let mut checked = BTreeMap::new();
     for (key, value) in options.iter() {
-        let invalid = |error: Error| options.locate(key, error.context(format!("option \"{key}\"")).with_sqlstate("22023"));
+        let invalid =
+            |error: Error| options.locate(key, error.context(format!("option \"{key}\"")).with_sqlstate("22023"));
         let value = match key {
             RETENTION => parse_duration(value).map(|_| value.to_string()).map_err(invalid)?,
             ON_FULL => match value.to_ascii_lowercase().as_str() {
