@@ -6,12 +6,16 @@
 
 use std::iter::Peekable;
 use std::slice::Iter;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
+use crate::catalog::relation::Relation;
 use crate::db::database::Database;
 use crate::db::sequencer::door::Replayed;
 use crate::db::statement::ddl::realize_logged;
+use crate::db::version::Version;
 use crate::storage::log::LogRecord;
 
 impl Database {
@@ -34,10 +38,11 @@ impl Database {
         Ok(())
     }
 
-    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents, and nobody
-    /// is there to read past versions: none is kept.
+    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents unless they
+    /// are there already, and nobody is there to read past versions: none is kept.
     pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
         let (mut commits, mut time_us) = (Vec::new(), 0);
+        let mut failed = None;
         for record in records {
             time_us = record.time_us();
             if let LogRecord::Commit { catalog, writes, positions, .. } = record {
@@ -45,7 +50,16 @@ impl Database {
                     true => None,
                     false => {
                         let version = self.shared.version();
-                        Some(Box::new(realize_logged(&self.shared, &version, &catalog, with_views)?))
+                        // Views that are there already are those that followers need.
+                        let wanted = |id| with_views || version.entries.contains_key(&id);
+                        let realized = match realize_logged(&self.shared, &version, &catalog, &wanted) {
+                            Err(error) if !with_views => {
+                                failed = Some((made_again(&catalog, &version), error));
+                                realize_logged(&self.shared, &version, &catalog, &|_| false)?
+                            }
+                            realized => realized?,
+                        };
+                        Some(Box::new(realized))
                     }
                 };
                 commits.push(Replayed { writes, ddl, positions });
@@ -53,6 +67,9 @@ impl Database {
         }
         self.sequencer.task(&Interrupt::default(), move |sequencer| {
             sequencer.replay(epoch, time_us, commits)?;
+            if let Some((views, error)) = failed {
+                views.into_iter().for_each(|view| sequencer.restore_failed(view, &error));
+            }
             if !with_views {
                 sequencer.forget_history();
             }
@@ -63,4 +80,13 @@ impl Database {
 
 fn epoch_of(epoch: u64, records: &mut Peekable<Iter<'_, LogRecord>>) -> Vec<LogRecord> {
     std::iter::from_fn(|| records.next_if(|record| record.epoch() == epoch).cloned()).collect()
+}
+
+/// The views that a change of the catalog makes again, of those that are there.
+fn made_again(delta: &CatalogDelta, version: &Version) -> Vec<Arc<Relation>> {
+    let views = delta.changes.iter().filter_map(|change| match change {
+        CatalogChange::Maintain { view, .. } if version.entries.contains_key(&view.id) => Some(view.clone()),
+        _ => None,
+    });
+    views.collect()
 }

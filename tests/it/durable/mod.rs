@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod kill;
 mod restart;
+mod subscriptions;
 mod workloads;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@
 //! - [`source`]: streams that a connector feeds.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
+//! - [`subscription`]: followers of relations.
 //! - [`drop`]: relations and indexes.
 //! - [`options`]: which options relations have.
 //! - [`realize`]: from a delta to state.
@@ -20,6 +21,7 @@ mod drop;
 mod options;
 mod realize;
 mod source;
+mod subscription;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,13 +120,12 @@ fn release(session: &Session, statement: &Statement) {
     }
 }
 
-/// The definitions of a log record, made into state as they were the first time; without `with_views`, views are left
-/// out.
+/// The definitions of a log record, made into state as they were the first time; views only where they are wanted.
 pub fn realize_logged(
     shared: &Arc<Shared>,
     version: &Arc<Version>,
     delta: &CatalogDelta,
-    with_views: bool,
+    with_views: &dyn Fn(RelationId) -> bool,
 ) -> Result<Ddl> {
     Definer::of_log(shared).realize(version, delta.clone(), with_views)
 }
@@ -151,6 +152,7 @@ impl Definer {
             Statement::CreateRelation(create) => self.create_relation(version, create),
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
+            Statement::CreateSubscription(create) => self.create_subscription(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),
@@ -163,7 +165,7 @@ impl Definer {
             return Ok(Payload::default());
         }
         let Proposal { delta, writes, positions, .. } = proposal;
-        let ddl = Some(Box::new(self.realize(version, delta, true)?));
+        let ddl = Some(Box::new(self.realize(version, delta, &|_| true)?));
         Ok(Payload { writes, ddl, positions })
     }
 

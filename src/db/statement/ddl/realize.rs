@@ -13,7 +13,7 @@ use super::view::{build, plan};
 use crate::base::error::{Error, Result};
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
-use crate::catalog::relation::Relation;
+use crate::catalog::relation::{Relation, RelationId};
 use crate::db::commit::{Ddl, NewView, TableChange};
 use crate::db::table::{TableState, enforced, not_null_violation};
 use crate::db::unique_key::UniqueKey;
@@ -23,17 +23,22 @@ use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
-    /// The state that `delta` needs, made from `version`; that of views only `with_views`.
-    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with_views: bool) -> Result<Ddl> {
+    /// The state that `delta` needs, made from `version`; that of views only where it is wanted.
+    pub(super) fn realize(
+        &self,
+        version: &Arc<Version>,
+        delta: CatalogDelta,
+        with_views: &dyn Fn(RelationId) -> bool,
+    ) -> Result<Ddl> {
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
         for change in &delta.changes {
             match change {
-                CatalogChange::Define(relation) if !relation.kind.is_view() => {
+                CatalogChange::Define(relation) if relation.kind.is_stored() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } if with_views => {
+                CatalogChange::Maintain { view, kept } if with_views(view.id) => {
                     views.push(self.new_view(&after, view, *kept)?);
                 }
                 _ => {}
