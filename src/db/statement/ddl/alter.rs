@@ -193,12 +193,12 @@ impl Altered {
     /// Lets the connector of a source rest, or go on with a clean slate.
     fn pause(&mut self, rests: bool) -> Result<()> {
         let Relation { id, name, .. } = &self.relation;
-        if !self.relation.is_source() {
+        if !self.relation.is_pumped() {
             let error = Error::invalid(format!("\"{name}\" has no connector that could be paused"));
             return Err(error.with_sqlstate("42809"));
         }
         let position = || Position { relation: *id, split: String::new(), value: r#"{"bad":0}"#.to_string() };
-        self.positions.extend((!rests).then(position));
+        self.positions.extend((!rests && self.relation.is_source()).then(position));
         self.relation.options.insert(PAUSED.to_string(), rests.to_string());
         Ok(())
     }
