@@ -14,7 +14,7 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
-use crate::db::sequencer::SequencerHandle;
+use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
@@ -121,9 +121,33 @@ impl Database {
         Ok(())
     }
 
+    /// A handle that does not keep the database open.
+    pub(super) fn downgrade(&self) -> WeakDatabase {
+        WeakDatabase {
+            shared: self.shared.clone(),
+            sequencer: self.sequencer.downgrade(),
+            notices: self.notices.clone(),
+        }
+    }
+
     /// The last published epoch.
     pub fn epoch(&self) -> u64 {
         self.shared.version().epoch
+    }
+}
+
+/// A handle to a database that may have been closed.
+pub(super) struct WeakDatabase {
+    shared: Arc<Shared>,
+    sequencer: WeakSequencer,
+    notices: Arc<[String]>,
+}
+
+impl WeakDatabase {
+    /// A handle that keeps the database open, if it is.
+    pub(super) fn upgrade(&self) -> Option<Database> {
+        let sequencer = self.sequencer.upgrade()?;
+        Some(Database { shared: self.shared.clone(), sequencer, notices: self.notices.clone() })
     }
 }
 
@@ -144,6 +168,7 @@ pub struct DatabaseBuilder {
     record: Option<MemoryLog>,
     durability: Durability,
     checkpoint_every: u64,
+    is_read_only: bool,
     functions: FunctionRegistry,
 }
 
@@ -158,6 +183,7 @@ impl Default for DatabaseBuilder {
             record: None,
             durability: Durability::Full,
             checkpoint_every: CHECKPOINT_EVERY,
+            is_read_only: false,
             functions: FunctionRegistry::new(),
         }
     }
@@ -219,6 +245,13 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Opens a directory for reading, beside the process that writes it or without one: commits show within a second.
+    /// The directory need not be writable. Views run their queries.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.is_read_only = read_only;
+        self
+    }
+
     /// Registers a scalar function before anything is opened: views of a directory may call it.
     pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
         self.functions.register_scalar(function)?;
@@ -235,6 +268,9 @@ impl DatabaseBuilder {
     /// Opens the database in a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
+        if self.is_read_only {
+            return self.build()?.follow(vfs);
+        }
         let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
         self.build()?.recover(vfs, durability, checkpoint_every)
     }

@@ -10,7 +10,7 @@
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened.
+//!   shortened; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod checkpoint;
@@ -18,6 +18,7 @@ mod commit;
 pub mod connection;
 pub mod database;
 mod files;
+mod follow;
 mod names;
 pub mod outcome;
 mod positions;

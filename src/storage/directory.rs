@@ -59,6 +59,19 @@ impl Directory {
     }
 }
 
+/// The identity of the database in a directory, for who only reads it.
+///
+/// # Errors
+/// There is none (58P01), or FORMAT is damaged (XX001) or not known (0A000).
+pub fn identity_of(vfs: &dyn Vfs) -> Result<[u8; 16]> {
+    match vfs.exists(Path::new(""))? && vfs.exists(Path::new(FORMAT))? {
+        true => read(vfs),
+        false => Err(Error::invalid("there is no database in the directory")
+            .with_sqlstate("58P01")
+            .with_hint("open it for writing to make one")),
+    }
+}
+
 /// Makes a database of an empty directory, whose files `fill` writes under the identity that it is given. It is one when
 /// that has succeeded; else the directory is as empty as it was.
 ///

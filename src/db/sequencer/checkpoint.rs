@@ -14,7 +14,7 @@ use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
-use crate::continuous::network::{Upkeep, guarded};
+use crate::continuous::network::{Network, Upkeep, guarded};
 use crate::db::checkpoint::Checkpoint;
 use crate::db::sequencer::publish::Step;
 use crate::db::table::TableState;
@@ -103,8 +103,13 @@ impl Sequencer {
         }
     }
 
-    /// Makes what a manifest names the contents of this empty database.
+    /// Makes what a manifest names the contents of this database, in place of what it had.
     pub fn load(&mut self, manifest: &Manifest, rows: Vec<StoredRows>) -> Result<()> {
+        self.tables.clear();
+        self.network = Network::default();
+        for subscriber in self.subscribers.drain(..) {
+            subscriber.queue.end("the database was read anew");
+        }
         let mut catalog = Catalog::default();
         for relation in &manifest.relations {
             catalog.define(relation.clone());
@@ -114,6 +119,7 @@ impl Sequencer {
         for rows in rows {
             let table = catalog.by_id(rows.relation).cloned();
             let table = table.ok_or_else(|| Error::internal("rows of no relation"))?;
+            self.republish.insert(rows.relation);
             self.tables.insert(rows.relation, TableState::stored(table, chunks(&rows)?, rows.high));
         }
         let mut group = Group::new(manifest.epoch, manifest.time_us);

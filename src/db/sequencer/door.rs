@@ -49,6 +49,9 @@ impl Sequencer {
         if let Some(reason) = &self.poisoned {
             return Err(poisoned(reason));
         }
+        if self.is_read_only {
+            return Err(read_only());
+        }
         let admitted = guarded(|| {
             commit.interrupt.check()?;
             let interrupt = commit.interrupt.clone();
@@ -328,4 +331,11 @@ impl Sequencer {
             !ends
         });
     }
+}
+
+/// The refusal of a commit where another process writes.
+fn read_only() -> Error {
+    Error::new(ErrorKind::Transaction, "the database is open for reading only")
+        .with_sqlstate("25006")
+        .with_hint("open it for writing, when no other process has it so")
 }
