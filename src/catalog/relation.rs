@@ -106,10 +106,29 @@ pub struct Relation {
     pub settings: BTreeMap<String, String>,
 }
 
+/// The stream that keeps the records of sources that are no rows: `eddy.dead_letters`.
+pub const DEAD_LETTERS: &str = "eddy.dead_letters";
+
+/// The option that says where the rows of a stream come from, or go to.
+const CONNECTOR: &str = "connector";
+/// The option that says that a connector rests.
+pub const PAUSED: &str = "paused";
+
 /// The setting that says in which time zone TIMESTAMPTZ is read and shown.
 pub const TIMEZONE: &str = "timezone";
 
 impl Relation {
+    /// Whether it is a stream that a connector feeds.
+    pub fn is_source(&self) -> bool {
+        self.kind == RelationKind::Stream && self.options.contains_key(CONNECTOR)
+    }
+
+    /// Whether its connector rests until it is resumed.
+    pub fn is_paused(&self) -> bool {
+        let words = ["true", "on", "yes", "1"];
+        self.options.get(PAUSED).is_some_and(|value| words.contains(&value.to_ascii_lowercase().as_str()))
+    }
+
     /// The time zone under which the query of this view was made; UTC for what is no view.
     pub fn zone(&self) -> Zone {
         self.settings.get(TIMEZONE).and_then(|name| Zone::parse(name).ok()).unwrap_or(Zone::UTC)

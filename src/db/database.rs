@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -14,6 +14,8 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
+use crate::db::connectors::Connectors;
+use crate::db::pump::{Pumps, connect};
 use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
@@ -31,6 +33,8 @@ const CHECKPOINT_EVERY: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Database {
     pub(super) shared: Arc<Shared>,
+    /// Dropped before the sequencer, which its threads hold.
+    pub(super) pumps: Arc<Pumps>,
     pub(super) sequencer: SequencerHandle,
     pub(super) notices: Arc<[String]>,
 }
@@ -123,11 +127,8 @@ impl Database {
 
     /// A handle that does not keep the database open.
     pub(super) fn downgrade(&self) -> WeakDatabase {
-        WeakDatabase {
-            shared: self.shared.clone(),
-            sequencer: self.sequencer.downgrade(),
-            notices: self.notices.clone(),
-        }
+        let (shared, pumps, notices) = (self.shared.clone(), Arc::downgrade(&self.pumps), self.notices.clone());
+        WeakDatabase { shared, pumps, sequencer: self.sequencer.downgrade(), notices }
     }
 
     /// The last published epoch.
@@ -139,6 +140,7 @@ impl Database {
 /// A handle to a database that may have been closed.
 pub(super) struct WeakDatabase {
     shared: Arc<Shared>,
+    pumps: Weak<Pumps>,
     sequencer: WeakSequencer,
     notices: Arc<[String]>,
 }
@@ -146,8 +148,8 @@ pub(super) struct WeakDatabase {
 impl WeakDatabase {
     /// A handle that keeps the database open, if it is.
     pub(super) fn upgrade(&self) -> Option<Database> {
-        let sequencer = self.sequencer.upgrade()?;
-        Some(Database { shared: self.shared.clone(), sequencer, notices: self.notices.clone() })
+        let (pumps, sequencer) = (self.pumps.upgrade()?, self.sequencer.upgrade()?);
+        Some(Database { shared: self.shared.clone(), pumps, sequencer, notices: self.notices.clone() })
     }
 }
 
@@ -169,6 +171,7 @@ pub struct DatabaseBuilder {
     durability: Durability,
     checkpoint_every: u64,
     is_read_only: bool,
+    hold_connectors: bool,
     functions: FunctionRegistry,
 }
 
@@ -184,6 +187,7 @@ impl Default for DatabaseBuilder {
             durability: Durability::Full,
             checkpoint_every: CHECKPOINT_EVERY,
             is_read_only: false,
+            hold_connectors: false,
             functions: FunctionRegistry::new(),
         }
     }
@@ -252,6 +256,13 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Lets no source of a directory begin before `ALTER SOURCE .. RESUME`: a copy of a database must not read what the
+    /// original reads.
+    pub fn hold_connectors(mut self) -> Self {
+        self.hold_connectors = true;
+        self
+    }
+
     /// Registers a scalar function before anything is opened: views of a directory may call it.
     pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
         self.functions.register_scalar(function)?;
@@ -272,7 +283,12 @@ impl DatabaseBuilder {
             return self.build()?.follow(vfs);
         }
         let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
-        self.build()?.recover(vfs, durability, checkpoint_every)
+        let hold = self.hold_connectors;
+        let database = self.build()?.recover(vfs, durability, checkpoint_every)?;
+        // Who opens a database at a terminal still wants to type there.
+        database.pumps.hold(&database.shared, |relation| hold || connect::reads_stdin(relation));
+        database.pumps.follow(&database.shared, &database.sequencer)?;
+        Ok(database)
     }
 
     /// Opens the database in memory.
@@ -292,6 +308,7 @@ impl DatabaseBuilder {
             budget: MemoryBudget::new(self.memory_limit),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
+            connectors: Connectors::default(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {
@@ -299,6 +316,6 @@ impl DatabaseBuilder {
             None => Box::new(NullLog),
         };
         let sequencer = SequencerHandle::start(shared.clone(), log)?;
-        Ok(Database { shared, sequencer, notices: Arc::default() })
+        Ok(Database { shared, pumps: Arc::default(), sequencer, notices: Arc::default() })
     }
 }

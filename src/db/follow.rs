@@ -13,7 +13,7 @@ use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::database::Database;
-use crate::db::statement::ddl::restore_view;
+use crate::db::statement::ddl::{Views, restore_view};
 use crate::storage::directory;
 use crate::storage::log::{self, Follower, LogRecord, Look, Start};
 use crate::storage::store::Store;
@@ -100,7 +100,11 @@ impl Database {
         let columns = |id: RelationId| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
         let records = log::decode(epoch, group, &columns)?;
         let defined: Vec<Arc<Relation>> = records.iter().flat_map(defined).collect();
-        self.replay_epoch(epoch, records, false)?;
+        if self.replay_epoch(epoch, records.clone(), Views::Read).is_ok() {
+            return Ok(());
+        }
+        // A view cannot be planned here: it fails alone.
+        self.replay_epoch(epoch, records, Views::Left)?;
         defined.iter().try_for_each(|relation| self.show_view(relation))
     }
 

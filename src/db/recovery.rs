@@ -14,7 +14,7 @@ use crate::base::vfs::Vfs;
 use crate::catalog::delta::CatalogChange;
 use crate::catalog::relation::{RelationId, RelationKind};
 use crate::db::database::Database;
-use crate::db::statement::ddl::restore_view;
+use crate::db::statement::ddl::{Views, restore_view};
 use crate::storage::directory::Directory;
 use crate::storage::log::{self, Durability, LogRecord, Recovered, Start};
 use crate::storage::store::Store;
@@ -37,7 +37,7 @@ impl Database {
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 let records = log::decode(epoch, group, &columns)?;
                 kept.extend(records.iter().flat_map(maintained));
-                self.replay_epoch(epoch, records, false)
+                self.replay_epoch(epoch, records, Views::Left)
             })?;
         log.hold(lock);
         self.restore_views(&kept)?;

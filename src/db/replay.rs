@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::db::database::Database;
 use crate::db::sequencer::door::Replayed;
-use crate::db::statement::ddl::realize_logged;
+use crate::db::statement::ddl::{Views, realize_logged};
 use crate::storage::log::LogRecord;
 
 impl Database {
@@ -25,7 +25,7 @@ impl Database {
         while let Some(first) = records.peek() {
             let epoch = first.epoch();
             let group = epoch_of(epoch, &mut records);
-            self.replay_epoch(epoch, group, true)?;
+            self.replay_epoch(epoch, group, Views::Kept)?;
             if self.epoch() != epoch {
                 let now = self.epoch();
                 return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
@@ -34,9 +34,8 @@ impl Database {
         Ok(())
     }
 
-    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents, and nobody
-    /// is there to read past versions: none is kept.
-    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
+    /// Publishes the records of one epoch. Unless views are kept, nobody is there to read past versions: none is kept.
+    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, views: Views) -> Result<()> {
         let (mut commits, mut time_us) = (Vec::new(), 0);
         for record in records {
             time_us = record.time_us();
@@ -45,7 +44,7 @@ impl Database {
                     true => None,
                     false => {
                         let version = self.shared.version();
-                        Some(Box::new(realize_logged(&self.shared, &version, &catalog, with_views)?))
+                        Some(Box::new(realize_logged(&self.shared, &version, &catalog, views)?))
                     }
                 };
                 commits.push(Replayed { writes, ddl, positions });
@@ -53,7 +52,7 @@ impl Database {
         }
         self.sequencer.task(&Interrupt::default(), move |sequencer| {
             sequencer.replay(epoch, time_us, commits)?;
-            if !with_views {
+            if views != Views::Kept {
                 sequencer.forget_history();
             }
             Ok(())

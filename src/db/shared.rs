@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::RelationId;
+use crate::db::connectors::Connectors;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
 
@@ -32,6 +33,8 @@ pub struct Shared {
     pub history_us: i64,
     /// The number of the next relation; numbers given to statements that failed are not given again.
     pub next_relation: AtomicU64,
+    /// How it goes with sources.
+    pub connectors: Connectors,
 }
 
 impl Shared {

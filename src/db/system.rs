@@ -5,10 +5,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::error::Result;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::{DEAD_LETTERS, Relation, RelationKind};
+use crate::db::connectors::Status;
+use crate::db::pump::bad_records;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::version::{Contents, Version};
@@ -23,6 +26,8 @@ pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Op
         ("eddy", "settings") => settings(shared, &Settings::default()),
         ("eddy", "state") => state(version),
         ("eddy", "positions") => positions(version),
+        ("eddy", "sources") => sources(shared, version, |_| true),
+        ("eddy", "dead_letters") => return dead_letters(version).ok(),
         ("information_schema", "tables") => information_tables(version),
         ("information_schema", "columns") => columns(version, |_| true),
         _ => return None,
@@ -73,6 +78,51 @@ fn state(version: &Version) -> Result<RecordBatch> {
         .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
         .integer("changed_epoch", found.iter().map(|relation| changed(relation)))
         .build()
+}
+
+/// The sources that are wanted, and how it goes with each.
+pub fn sources(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found: Vec<_> =
+        version.catalog.relations().filter(|relation| relation.is_source() && wanted(relation)).collect();
+    let statuses: Vec<Status> = found.iter().map(|relation| shared.connectors.of(relation.id).lock().clone()).collect();
+    let state = |(relation, status): (&&Arc<Relation>, &Status)| match relation.is_paused() {
+        true => Some("paused"),
+        false => Some(status.state.name()),
+    };
+    let offsets = |relation: &Relation| {
+        let splits = version.positions.of(relation.id).filter(|(split, _)| !split.is_empty());
+        let splits: Vec<String> = splits.map(|(_, offset)| offset.to_string()).collect();
+        Some(format!("[{}]", splits.join(", ")))
+    };
+    let bad = |relation: &Relation| i64::try_from(bad_records(version.positions.get(relation.id, ""))).ok();
+    Table::new()
+        .text("name", found.iter().map(|relation| Some(&relation.name)))
+        .text("connector", found.iter().map(|relation| relation.options.get("connector")))
+        .text("state", found.iter().zip(&statuses).map(state))
+        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
+        .integer("bad_records", found.iter().map(|relation| bad(relation)))
+        .text("offsets", found.iter().map(|relation| offsets(relation)))
+        .text("last_error", statuses.iter().map(|status| status.error.as_ref()))
+        .build()
+}
+
+/// The columns of `eddy.dead_letters`: where a record came from, what is wrong with it, and the record.
+pub fn dead_letter_columns() -> SchemaRef {
+    let names = ["source", "position", "reason", "raw"];
+    Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Utf8View, false)).to_vec()))
+}
+
+/// The records that were no rows.
+fn dead_letters(version: &Version) -> Result<Arc<dyn RowSource>> {
+    let mut batches = vec![RecordBatch::new_empty(dead_letter_columns())];
+    if let Some(stream) = version.catalog.get(DEAD_LETTERS)
+        && let Contents::Kept(rows) = &version.entry(stream.id)?.contents
+    {
+        for chunk in 0..rows.chunks() {
+            batches.extend(rows.read_chunk(chunk, None, false)?);
+        }
+    }
+    Ok(Arc::new(BatchSource(concat_batches(&dead_letter_columns(), &batches)?)))
 }
 
 fn positions(version: &Version) -> Result<RecordBatch> {

@@ -161,7 +161,7 @@ fn text(database: [u8; 16]) -> String {
 }
 
 fn read(vfs: &dyn Vfs) -> Result<[u8; 16]> {
-    let file = vfs.open(Path::new(FORMAT))?;
+    let file = vfs.open_to_read(Path::new(FORMAT))?;
     let mut bytes = vec![0; 4096];
     let length = file.read_at(0, &mut bytes)?;
     let text = std::str::from_utf8(&bytes[..length]).map_err(|_| damaged())?;

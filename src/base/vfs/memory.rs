@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Vfs, VfsFile, VfsLock, locked, missing, range, read_from, taken, write_into};
+use super::{Vfs, VfsFile, VfsLock, locked, missing, range, read_from, read_only, taken, write_into};
 use crate::base::error::Result;
 
 /// Files in memory; clones share them.
@@ -17,7 +17,7 @@ pub struct MemoryVfs(Arc<Mutex<Tree>>);
 struct Tree {
     files: BTreeMap<PathBuf, Content>,
     directories: BTreeSet<PathBuf>,
-    locks: BTreeSet<PathBuf>,
+    locks: Locks,
     random: u64,
 }
 
@@ -26,7 +26,12 @@ type Content = Arc<RwLock<Vec<u8>>>;
 impl Vfs for MemoryVfs {
     fn open(&self, path: &Path) -> Result<Box<dyn VfsFile>> {
         let content = self.0.lock().files.get(path).cloned().ok_or_else(|| missing("open", path))?;
-        Ok(Box::new(MemoryFile { path: path.to_path_buf(), content }))
+        Ok(Box::new(MemoryFile { path: path.to_path_buf(), content, is_writable: true }))
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn VfsFile>> {
+        let content = self.0.lock().files.get(path).cloned().ok_or_else(|| missing("open", path))?;
+        Ok(Box::new(MemoryFile { path: path.to_path_buf(), content, is_writable: false }))
     }
 
     fn create(&self, path: &Path) -> Result<Box<dyn VfsFile>> {
@@ -39,7 +44,7 @@ impl Vfs for MemoryVfs {
         }
         let content = Content::default();
         tree.files.insert(path.to_path_buf(), content.clone());
-        Ok(Box::new(MemoryFile { path: path.to_path_buf(), content }))
+        Ok(Box::new(MemoryFile { path: path.to_path_buf(), content, is_writable: true }))
     }
 
     fn create_directory(&self, path: &Path) -> Result<()> {
@@ -52,7 +57,23 @@ impl Vfs for MemoryVfs {
         if !has_parent(&tree.directories, to) {
             return Err(missing("rename", to));
         }
-        let content = tree.files.remove(from).ok_or_else(|| missing("rename", from))?;
+        let content = tree.files.get(from).cloned().ok_or_else(|| missing("rename", from))?;
+        if !tree.files.get(to).is_some_and(|target| Arc::ptr_eq(target, &content)) {
+            tree.files.remove(from);
+            tree.files.insert(to.to_path_buf(), content);
+        }
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut tree = self.0.lock();
+        if !has_parent(&tree.directories, to) {
+            return Err(missing("link", to));
+        }
+        if tree.files.contains_key(to) || tree.directories.contains(to) {
+            return Err(taken(to));
+        }
+        let content = tree.files.get(from).cloned().ok_or_else(|| missing("link", from))?;
         tree.files.insert(to.to_path_buf(), content);
         Ok(())
     }
@@ -83,11 +104,40 @@ impl Vfs for MemoryVfs {
 
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
         let mut tree = self.0.lock();
-        if !tree.locks.insert(path.to_path_buf()) {
-            return Err(locked(path, None));
-        }
+        tree.locks.take(path, false)?;
         tree.files.entry(path.to_path_buf()).or_default();
         Ok(Box::new(MemoryLock { tree: self.0.clone(), path: path.to_path_buf() }))
+    }
+
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
+        let mut tree = self.0.lock();
+        if !tree.files.contains_key(path) {
+            return Err(missing("lock", path));
+        }
+        tree.locks.take(path, true)?;
+        Ok(Box::new(MemoryLock { tree: self.0.clone(), path: path.to_path_buf() }))
+    }
+}
+
+/// Which files are locked: by how many together, or by one alone.
+#[derive(Debug, Default)]
+pub(super) struct Locks(BTreeMap<PathBuf, Option<usize>>);
+
+impl Locks {
+    pub(super) fn take(&mut self, path: &Path, shared: bool) -> Result<()> {
+        match self.0.get_mut(path) {
+            None => drop(self.0.insert(path.to_path_buf(), shared.then_some(1))),
+            Some(Some(holders)) if shared => *holders += 1,
+            Some(_) => return Err(locked(path, None)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, path: &Path) {
+        match self.0.get_mut(path) {
+            Some(Some(holders)) if *holders > 1 => *holders -= 1,
+            _ => drop(self.0.remove(path)),
+        }
     }
 }
 
@@ -116,6 +166,13 @@ pub(super) fn names<'a>(
 struct MemoryFile {
     path: PathBuf,
     content: Content,
+    is_writable: bool,
+}
+
+impl MemoryFile {
+    fn check_writable(&self) -> Result<()> {
+        if self.is_writable { Ok(()) } else { Err(read_only(&self.path)) }
+    }
 }
 
 #[derive(Debug)]
@@ -128,7 +185,7 @@ impl VfsLock for MemoryLock {}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.tree.lock().locks.remove(&self.path);
+        self.tree.lock().locks.release(&self.path);
     }
 }
 
@@ -138,12 +195,14 @@ impl VfsFile for MemoryFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_writable()?;
         let range = range(&self.path, offset, bytes.len())?;
         write_into(&mut self.content.write(), range, bytes);
         Ok(())
     }
 
     fn append(&self, bytes: &[u8]) -> Result<u64> {
+        self.check_writable()?;
         let mut content = self.content.write();
         let end = content.len() as u64;
         content.extend_from_slice(bytes);
@@ -151,6 +210,7 @@ impl VfsFile for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
+        self.check_writable()?;
         let range = range(&self.path, len, 0)?;
         self.content.write().resize(range.end, 0);
         Ok(())

@@ -30,12 +30,17 @@ pub use simulated::{Fault, SimulatedVfs};
 pub trait Vfs: Debug + Send + Sync {
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> Result<Box<dyn VfsFile>>;
+    /// Opens an existing file for reading only, which needs no permission to write.
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn VfsFile>>;
     /// Creates a file; an error if the name is taken.
     fn create(&self, path: &Path) -> Result<Box<dyn VfsFile>>;
     /// Creates a directory and those above it; fine if it exists.
     fn create_directory(&self, path: &Path) -> Result<()>;
     /// Gives a file a new name, replacing what has it.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Gives a file a second name, in the same directory tree; an error if that name is taken. The file is gone when its
+    /// last name is removed and its last handle dropped.
+    fn link(&self, from: &Path, to: &Path) -> Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<()>;
     /// The names in a directory, sorted; directories among them.
@@ -50,8 +55,12 @@ pub trait Vfs: Debug + Send + Sync {
     fn sync_directory(&self, directory: &Path) -> Result<()>;
     /// A number that is new each time: identities and salts of files are made of such.
     fn random(&self) -> u64;
-    /// Takes an advisory lock on a file, creating it; an error at once if another holds it. Dropping releases it.
+    /// Takes an advisory lock on a file, creating it; an error at once if another holds it, alone or together with
+    /// others. Dropping releases it.
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>>;
+    /// Takes an advisory lock on an existing file together with others who do so; an error at once if somebody has it
+    /// alone. Needs no permission to write. Dropping releases it.
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn VfsLock>>;
 }
 
 /// An open file. Handles may be shared between threads; each call is atomic.
@@ -93,6 +102,11 @@ fn missing(verb: &str, path: &Path) -> Error {
 
 fn taken(path: &Path) -> Error {
     super::access::io_error("create", path, std::io::ErrorKind::AlreadyExists.into())
+}
+
+/// The error of a write to a file that was opened for reading only.
+fn read_only(path: &Path) -> Error {
+    super::access::io_error("write", path, std::io::ErrorKind::PermissionDenied.into())
 }
 
 /// Where a range of bytes lies in memory; an error where no file could be that long.
@@ -171,6 +185,40 @@ mod tests {
         file.allocate(5000).unwrap();
         assert_eq!((file.len().unwrap(), file.read_at(0, &mut buffer[..2]).unwrap()), (5000, 2));
         assert_eq!(&buffer[..2], b"x\0");
+        check_links(vfs);
+        check_shared_locks(vfs);
+    }
+
+    fn check_links(vfs: &dyn Vfs) {
+        let (a, b, c) = (Path::new("wal/a"), Path::new("wal/b"), Path::new("wal/c"));
+        vfs.link(a, b).unwrap();
+        assert!(vfs.link(a, b).is_err(), "the name is taken");
+        assert!(vfs.link(c, Path::new("wal/d")).is_err() && vfs.link(a, Path::new("nowhere/a")).is_err());
+        vfs.open(a).unwrap().write_at(0, b"yz").unwrap();
+        vfs.remove(a).unwrap();
+        assert!(vfs.open_to_read(a).is_err() && vfs.lock_shared(a).is_err());
+        let file = vfs.open_to_read(b).unwrap();
+        let mut buffer = [0; 3];
+        assert_eq!((file.read_at(0, &mut buffer).unwrap(), &buffer), (3, b"yz\0"));
+        assert!(file.write_at(0, b"w").is_err() && file.append(b"w").is_err() && file.set_len(0).is_err());
+        assert!(file.allocate(6000).is_err());
+        assert_eq!((file.len().unwrap(), file.read_at(0, &mut buffer).unwrap(), &buffer), (5000, 3, b"yz\0"));
+        // Two names of one file: the rename of one to the other does nothing.
+        vfs.link(b, c).unwrap();
+        vfs.rename(b, c).unwrap();
+        assert_eq!(vfs.list(Path::new("wal")).unwrap(), ["b", "c"]);
+    }
+
+    fn check_shared_locks(vfs: &dyn Vfs) {
+        let path = Path::new("LOCK");
+        let (one, two) = (vfs.lock_shared(path).unwrap(), vfs.lock_shared(path).unwrap());
+        drop(one);
+        assert_eq!(vfs.lock(path).unwrap_err().sqlstate(), "55006");
+        drop(two);
+        let alone = vfs.lock(path).unwrap();
+        assert_eq!(vfs.lock_shared(path).unwrap_err().sqlstate(), "55006");
+        drop(alone);
+        vfs.lock_shared(path).unwrap();
     }
 
     #[test]

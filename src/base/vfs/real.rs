@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{Vfs, VfsFile, VfsLock, locked};
 use crate::base::access::io_error;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 
 /// The files below one directory of the machine.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ impl Vfs for RealVfs {
         self.file(path, "open", OpenOptions::new().read(true).write(true))
     }
 
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn VfsFile>> {
+        self.file(path, "open", OpenOptions::new().read(true))
+    }
+
     fn create(&self, path: &Path) -> Result<Box<dyn VfsFile>> {
         self.file(path, "create", OpenOptions::new().read(true).write(true).create_new(true))
     }
@@ -56,6 +60,11 @@ impl Vfs for RealVfs {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let (from, to) = (self.root.join(from), self.root.join(to));
         fs::rename(&from, &to).map_err(|error| io_error("rename", &from, error))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let (from, to) = (self.root.join(from), self.root.join(to));
+        fs::hard_link(&from, &to).map_err(|error| io_error("link", &from, error))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
@@ -99,9 +108,15 @@ impl Vfs for RealVfs {
                 let _ = file.set_len(0).and_then(|()| write_some(&file, 0, process::id().to_string().as_bytes()));
                 Ok(Box::new(RealLock { _file: file }))
             }
-            Err(TryLockError::WouldBlock) => Err(locked(&path, holder(&file))),
-            Err(TryLockError::Error(error)) => Err(io_error("lock", &path, error)),
+            Err(error) => Err(refused(&path, &file, error)),
         }
+    }
+
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
+        let path = self.root.join(path);
+        let file = File::open(&path).map_err(|error| io_error("lock", &path, error))?;
+        file.try_lock_shared().map_err(|error| refused(&path, &file, error))?;
+        Ok(Box::new(RealLock { _file: file }))
     }
 }
 
@@ -117,6 +132,13 @@ fn private() -> DirBuilder {
 fn sync_names(directory: &Path) -> io::Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+fn refused(path: &Path, file: &File, error: TryLockError) -> Error {
+    match error {
+        TryLockError::WouldBlock => locked(path, holder(file)),
+        TryLockError::Error(error) => io_error("lock", path, error),
+    }
 }
 
 /// The process whose number is in a lock file.

@@ -36,7 +36,11 @@ pub fn create_text(relation: &Relation) -> String {
         let column = relation.schema.field(watermark.column).name();
         parts.push(format!("WATERMARK FOR {} AS {}", quoted(column), watermark.expression));
     }
-    let mut text = format!("CREATE {kind} {name} ({});", parts.join(", "));
+    let (kind, options) = match relation.is_source() {
+        true => ("SOURCE".to_string(), with_options(relation)),
+        false => (kind, String::new()),
+    };
+    let mut text = format!("CREATE {kind} {name} ({}){options};", parts.join(", "));
     let index = |what: &str, (key, at): &(String, Vec<usize>)| {
         format!("\nCREATE {what} {} ON {name} ({});", quoted(key), names(relation, at))
     };
@@ -44,6 +48,11 @@ pub fn create_text(relation: &Relation) -> String {
     named.for_each(|key| text.push_str(&index("UNIQUE INDEX", key)));
     relation.indexes.iter().for_each(|key| text.push_str(&index("INDEX", key)));
     text
+}
+
+fn with_options(relation: &Relation) -> String {
+    let option = |(key, value): (&String, &String)| format!("{} = '{}'", quoted(key), value.replace('\'', "''"));
+    format!(" WITH ({})", relation.options.iter().map(option).collect::<Vec<_>>().join(", "))
 }
 
 fn names(relation: &Relation, columns: &[usize]) -> String {

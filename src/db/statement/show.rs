@@ -16,7 +16,7 @@ use crate::db::read::Reader;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::statement::definition::create_text;
-use crate::db::system::{Table, columns, relations, settings};
+use crate::db::system::{Table, columns, relations, settings, sources};
 use crate::db::version::Version;
 use crate::sql;
 use crate::sql::name::{Name, SchemaName};
@@ -30,7 +30,8 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
     };
     match &show.what {
         ShowWhat::Tables => relations(version, |relation| like(&relation.name)),
-        ShowWhat::Streams | ShowWhat::Sources => of(&[RelationKind::Stream]),
+        ShowWhat::Streams => of(&[RelationKind::Stream]),
+        ShowWhat::Sources => sources(shared, version, |relation| like(&relation.name)),
         ShowWhat::Views => of(&[RelationKind::View, RelationKind::MaterializedView]),
         ShowWhat::MaterializedViews => of(&[RelationKind::MaterializedView]),
         ShowWhat::Sinks => relations(version, |_| false),

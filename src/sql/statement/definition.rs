@@ -238,6 +238,10 @@ pub enum AlterAction {
         /// Its new name.
         to: String,
     },
+    /// `PAUSE`, of a source.
+    Pause,
+    /// `RESUME`, of a source.
+    Resume,
     /// `RENAME TO name`.
     Rename {
         /// The relation's new name.

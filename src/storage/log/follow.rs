@@ -91,7 +91,7 @@ impl Follower {
 
 fn header(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<(Box<dyn VfsFile>, FileHeader)> {
     let path: &Path = &name(number);
-    let file = vfs.open(path)?;
+    let file = vfs.open_to_read(path)?;
     let mut bytes = [0; FILE_HEADER];
     let length = file.read_at(0, &mut bytes)?;
     let header = FileHeader::decode(&bytes[..length])?;

@@ -16,7 +16,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::{PAUSED, Relation, RelationKind};
 use crate::db::names::{column_of, resolve};
 use crate::db::value::{assign, assign_in};
 use crate::db::version::Version;
@@ -24,12 +24,14 @@ use crate::sql;
 use crate::sql::name::Name;
 use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
 use crate::sql::types::column_domain;
+use crate::storage::log::Position;
 
 /// What the actions of a statement come to so far.
 struct Altered {
     relation: Relation,
     conversions: Vec<CatalogChange>,
     notices: Vec<String>,
+    positions: Vec<Position>,
     /// Whether rows were looked at, or must be.
     reads: bool,
     /// Whether a view may need what is changed.
@@ -53,6 +55,7 @@ impl Definer {
             relation: old.as_ref().clone(),
             conversions: Vec::new(),
             notices: Vec::new(),
+            positions: Vec::new(),
             reads: false,
             breaking: false,
         };
@@ -67,7 +70,7 @@ impl Definer {
             self.check_readers(version, &old, &delta)?;
         }
         let reads = altered.reads.then_some(old.id).into_iter().collect();
-        Ok(Proposal { delta, reads, notices: altered.notices, ..Proposal::default() })
+        Ok(Proposal { delta, reads, notices: altered.notices, positions: altered.positions, ..Proposal::default() })
     }
 
     fn apply(&self, version: &Arc<Version>, altered: &mut Altered, action: &AlterAction) -> Result<()> {
@@ -83,6 +86,8 @@ impl Definer {
             AlterAction::DropColumn { if_exists, column } => altered.drop_column(column, *if_exists),
             AlterAction::RenameColumn { column, to } => altered.rename_column(column, to),
             AlterAction::Rename { to } => altered.rename(version, to),
+            AlterAction::Pause => altered.pause(true),
+            AlterAction::Resume => altered.pause(false),
             AlterAction::SetType { column, sql_type, data_type } => {
                 let place = altered.column(column)?;
                 altered.set_type(place, data_type, column_domain(sql_type))?;
@@ -177,6 +182,19 @@ impl Definer {
 }
 
 impl Altered {
+    /// Lets the connector of a source rest, or go on with a clean slate.
+    fn pause(&mut self, rests: bool) -> Result<()> {
+        let Relation { id, name, .. } = &self.relation;
+        if !self.relation.is_source() {
+            let error = Error::invalid(format!("\"{name}\" has no connector that could be paused"));
+            return Err(error.with_sqlstate("42809"));
+        }
+        let position = || Position { relation: *id, split: String::new(), value: r#"{"bad":0}"#.to_string() };
+        self.positions.extend((!rests).then(position));
+        self.relation.options.insert(PAUSED.to_string(), rests.to_string());
+        Ok(())
+    }
+
     fn column(&self, column: &ColumnName) -> Result<usize> {
         column_of(&self.relation, &column.name).map_err(|error| match column.position {
             Some(position) => error.at(position),

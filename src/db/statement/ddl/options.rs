@@ -8,7 +8,7 @@ use crate::db::settings::parse_duration;
 use crate::sql::options::Options;
 
 /// The options of a stream: how long it is kept, and how long it may be idle before time passes it by.
-const STREAM: [&str; 2] = ["retention", "idle_timeout"];
+pub const STREAM: [&str; 2] = ["retention", "idle_timeout"];
 
 /// Checks the options of CREATE; gives a notice for each that does nothing yet.
 pub fn check(kind: RelationKind, name: &str, options: &Options) -> Result<Vec<String>> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 
-use super::Definer;
 use super::view::{build, plan};
+use super::{Definer, Views};
 use crate::base::error::{Error, Result};
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
@@ -23,8 +23,8 @@ use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
-    /// The state that `delta` needs, made from `version`; that of views only `with_views`.
-    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with_views: bool) -> Result<Ddl> {
+    /// The state that `delta` needs, made from `version`; with or without that of views.
+    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with: Views) -> Result<Ddl> {
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
@@ -33,8 +33,8 @@ impl Definer {
                 CatalogChange::Define(relation) if !relation.kind.is_view() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } if with_views => {
-                    views.push(self.new_view(&after, view, *kept)?);
+                CatalogChange::Maintain { view, kept } if with != Views::Left => {
+                    views.push(self.new_view(&after, view, *kept && with == Views::Kept)?);
                 }
                 _ => {}
             }
