@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +17,7 @@ use crate::batch::engine::{Engine, EngineOptions};
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
 use crate::db::pump::{Pumps, connect};
-use crate::db::sequencer::SequencerHandle;
+use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
@@ -126,9 +126,31 @@ impl Database {
         Ok(())
     }
 
+    /// A handle that does not keep the database open.
+    pub(super) fn downgrade(&self) -> WeakDatabase {
+        let (shared, pumps, notices) = (self.shared.clone(), Arc::downgrade(&self.pumps), self.notices.clone());
+        WeakDatabase { shared, pumps, sequencer: self.sequencer.downgrade(), notices }
+    }
+
     /// The last published epoch.
     pub fn epoch(&self) -> u64 {
         self.shared.version().epoch
+    }
+}
+
+/// A handle to a database that may have been closed.
+pub(super) struct WeakDatabase {
+    shared: Arc<Shared>,
+    pumps: Weak<Pumps>,
+    sequencer: WeakSequencer,
+    notices: Arc<[String]>,
+}
+
+impl WeakDatabase {
+    /// A handle that keeps the database open, if it is.
+    pub(super) fn upgrade(&self) -> Option<Database> {
+        let (pumps, sequencer) = (self.pumps.upgrade()?, self.sequencer.upgrade()?);
+        Some(Database { shared: self.shared.clone(), pumps, sequencer, notices: self.notices.clone() })
     }
 }
 
@@ -149,6 +171,7 @@ pub struct DatabaseBuilder {
     record: Option<MemoryLog>,
     durability: Durability,
     checkpoint_every: u64,
+    is_read_only: bool,
     hold_connectors: bool,
     functions: FunctionRegistry,
 }
@@ -164,6 +187,7 @@ impl Default for DatabaseBuilder {
             record: None,
             durability: Durability::Full,
             checkpoint_every: CHECKPOINT_EVERY,
+            is_read_only: false,
             hold_connectors: false,
             functions: FunctionRegistry::new(),
         }
@@ -226,6 +250,13 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Opens a directory for reading, beside the process that writes it or without one: commits show within a second.
+    /// The directory need not be writable. Views run their queries.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.is_read_only = read_only;
+        self
+    }
+
     /// Lets no source of a directory begin before `ALTER SOURCE .. RESUME`: a copy of a database must not read what the
     /// original reads.
     pub fn hold_connectors(mut self) -> Self {
@@ -249,6 +280,9 @@ impl DatabaseBuilder {
     /// Opens the database in a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
+        if self.is_read_only {
+            return self.build()?.follow(vfs);
+        }
         let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
         let hold = self.hold_connectors;
         let database = self.build()?.recover(vfs, durability, checkpoint_every)?;

@@ -291,5 +291,7 @@ impl Followers {
 
 /// The error for a subscription of which there is no follower although the catalog has it.
 pub fn not_followed(name: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("subscription \"{name}\" is not attached"))
+    Error::new(ErrorKind::Transaction, format!("subscription \"{name}\" is not followed here"))
+        .with_sqlstate("25006")
+        .with_hint("the process that has the database open for writing reads it")
 }

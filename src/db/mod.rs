@@ -11,7 +11,7 @@
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened.
+//!   shortened; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod checkpoint;
@@ -20,6 +20,7 @@ pub mod connection;
 mod connectors;
 pub mod database;
 mod files;
+mod follow;
 mod follower;
 mod held;
 mod names;

@@ -15,6 +15,7 @@ use crate::catalog::delta::CatalogChange;
 use crate::catalog::relation::RelationId;
 use crate::db::database::Database;
 use crate::db::resume::Resumed;
+use crate::db::statement::ddl::Views;
 use crate::storage::directory::Directory;
 use crate::storage::log::{self, Durability, LogRecord, Recovered, Start};
 use crate::storage::store::{Store, StoredRows};
@@ -77,7 +78,7 @@ impl Database {
                 self.fill_for(catalog, resumed)?;
             }
         }
-        self.replay_epoch(epoch, records, false)?;
+        self.replay_epoch(epoch, records, Views::There)?;
         if changes_catalog { self.resume_followers(resumed) } else { Ok(()) }
     }
 

@@ -14,7 +14,7 @@ use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::Relation;
 use crate::db::database::Database;
 use crate::db::sequencer::door::Replayed;
-use crate::db::statement::ddl::realize_logged;
+use crate::db::statement::ddl::{Views, realize_logged};
 use crate::db::version::Version;
 use crate::storage::log::LogRecord;
 
@@ -29,7 +29,7 @@ impl Database {
         while let Some(first) = records.peek() {
             let epoch = first.epoch();
             let group = epoch_of(epoch, &mut records);
-            self.replay_epoch(epoch, group, true)?;
+            self.replay_epoch(epoch, group, Views::Kept)?;
             if self.epoch() != epoch {
                 let now = self.epoch();
                 return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
@@ -38,9 +38,8 @@ impl Database {
         Ok(())
     }
 
-    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents unless they
-    /// are there already, and nobody is there to read past versions: none is kept.
-    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
+    /// Publishes the records of one epoch. Unless views are kept, nobody is there to read past versions: none is kept.
+    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, views: Views) -> Result<()> {
         let (mut commits, mut time_us) = (Vec::new(), 0);
         let mut failed = None;
         for record in records {
@@ -50,12 +49,10 @@ impl Database {
                     true => None,
                     false => {
                         let version = self.shared.version();
-                        // Views that are there already are those that followers need.
-                        let wanted = |id| with_views || version.entries.contains_key(&id);
-                        let realized = match realize_logged(&self.shared, &version, &catalog, &wanted) {
-                            Err(error) if !with_views => {
+                        let realized = match realize_logged(&self.shared, &version, &catalog, views) {
+                            Err(error) if views == Views::There => {
                                 failed = Some((made_again(&catalog, &version), error));
-                                realize_logged(&self.shared, &version, &catalog, &|_| false)?
+                                realize_logged(&self.shared, &version, &catalog, Views::Left)?
                             }
                             realized => realized?,
                         };
@@ -70,7 +67,7 @@ impl Database {
             if let Some((views, error)) = failed {
                 views.into_iter().for_each(|view| sequencer.restore_failed(view, &error));
             }
-            if !with_views {
+            if views != Views::Kept {
                 sequencer.forget_history();
             }
             Ok(())

@@ -50,6 +50,9 @@ impl Sequencer {
         if let Some(reason) = &self.poisoned {
             return Err(poisoned(reason));
         }
+        if self.is_read_only {
+            return Err(read_only());
+        }
         let admitted = guarded(|| {
             commit.interrupt.check()?;
             let interrupt = commit.interrupt.clone();
@@ -271,7 +274,8 @@ impl Sequencer {
             self.put_view(view, difference, group);
         }
         self.network.sort(&catalog);
-        let new = ddl.delta.defined().filter(|relation| relation.kind.is_follower() && !self.recovers);
+        let new = ddl.delta.defined().filter(|relation| relation.kind.is_follower());
+        let new = new.filter(|_| !self.recovers && !self.is_read_only);
         for follower in new.cloned().collect::<Vec<_>>() {
             self.attach_follower(&follower, &Standing::new_at(group.epoch, &follower), Vec::new())?;
         }
@@ -340,4 +344,11 @@ impl Sequencer {
             !ends || subscriber.follower.is_some()
         });
     }
+}
+
+/// The refusal of a commit where another process writes.
+fn read_only() -> Error {
+    Error::new(ErrorKind::Transaction, "the database is open for reading only")
+        .with_sqlstate("25006")
+        .with_hint("open it for writing, when no other process has it so")
 }

@@ -30,7 +30,7 @@ pub mod subscriber;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -90,6 +90,16 @@ pub struct Asked {
 #[derive(Clone)]
 pub struct SequencerHandle(Arc<Running>);
 
+/// A handle to a sequencer that may have ended.
+pub struct WeakSequencer(Weak<Running>);
+
+impl WeakSequencer {
+    /// A handle that keeps it running, if it runs still.
+    pub fn upgrade(&self) -> Option<SequencerHandle> {
+        self.0.upgrade().map(SequencerHandle)
+    }
+}
+
 struct Running {
     shared: Arc<Shared>,
     sequencer: Option<Arc<Mutex<Sequencer>>>,
@@ -114,6 +124,11 @@ impl Drop for Running {
 }
 
 impl SequencerHandle {
+    /// A handle that does not keep the sequencer running.
+    pub fn downgrade(&self) -> WeakSequencer {
+        WeakSequencer(Arc::downgrade(&self.0))
+    }
+
     /// Starts the sequencer's thread; it ends when the last handle is gone.
     pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE_LENGTH);
@@ -285,6 +300,8 @@ pub struct Sequencer {
     replays: bool,
     /// What saves the rows of a directory; none in memory.
     checkpoints: Option<Checkpoints>,
+    /// Whether another process writes.
+    is_read_only: bool,
 }
 
 /// The commits of one epoch.
@@ -320,6 +337,7 @@ impl Sequencer {
             recovers: false,
             replays: false,
             checkpoints: None,
+            is_read_only: false,
         }
     }
 
@@ -359,8 +377,24 @@ impl Sequencer {
         self.shared.now_us()
     }
 
+    /// Lets no commit through from here on: the directory is another process's to write.
+    pub fn refuse_commits(&mut self) {
+        self.is_read_only = true;
+    }
+
+    /// The version for a query that asks what time it is, and that time: an epoch in which only time moves, unless
+    /// epochs cannot be made.
+    pub fn moment(&mut self) -> Result<(Arc<Version>, i64)> {
+        if self.is_read_only || self.poisoned.is_some() {
+            return Ok((self.shared.version(), self.shared.now_us()));
+        }
+        let version = self.tick()?;
+        let time_us = version.time_us;
+        Ok((version, time_us))
+    }
+
     /// Publishes an epoch in which only time moves.
-    pub fn tick(&mut self) -> Result<Arc<Version>> {
+    fn tick(&mut self) -> Result<Arc<Version>> {
         let (epoch, time_us) = (self.next_epoch(), self.time_us());
         let mut group = Group::new(epoch, time_us);
         self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;

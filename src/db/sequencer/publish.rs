@@ -81,7 +81,7 @@ impl Sequencer {
                 entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure: None }));
             }
         }
-        let moved = self.moved(changes);
+        let moved = self.moved(changes.keys().chain(&republish));
         for view in self.network.views_mut() {
             let id = &view.relation.id;
             let failure = failures.get(id).cloned();
@@ -111,8 +111,8 @@ impl Sequencer {
     }
 
     /// The relations that changed, the views over them, and the views that time alone changes.
-    fn moved(&self, changes: &Changes) -> BTreeSet<RelationId> {
-        let mut moved: BTreeSet<RelationId> = changes.keys().copied().collect();
+    fn moved<'a>(&self, changed: impl Iterator<Item = &'a RelationId>) -> BTreeSet<RelationId> {
+        let mut moved: BTreeSet<RelationId> = changed.copied().collect();
         for view in self.network.in_order() {
             if view.relation.uses_now || view.relation.dependencies.iter().any(|id| moved.contains(id)) {
                 moved.insert(view.relation.id);

@@ -325,3 +325,22 @@ fn a_subscription_that_is_full_holds_writers_up_or_expires() -> Result<()> {
     assert_eq!(subscription.recv()?.changes.num_rows(), 1);
     Ok(())
 }
+
+#[test]
+fn a_database_that_is_only_read_has_subscriptions_but_does_not_follow() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = Database::open(directory.path())?;
+    let connection = writer.connect()?;
+    connection.execute_batch(
+        "CREATE TABLE t (a BIGINT); CREATE MATERIALIZED VIEW v AS SELECT sum(a) AS s FROM t;
+         CREATE SUBSCRIPTION f ON v; INSERT INTO t VALUES (1); CHECKPOINT; INSERT INTO t VALUES (2)",
+    )?;
+    drop(connection);
+    writer.close()?;
+    let reader = Database::builder().read_only(true).open(directory.path())?.connect()?;
+    assert_eq!(lines(&reader, "SELECT name, relation FROM eddy.subscriptions")?, "Text(\"f\")|Text(\"v\")|\n");
+    assert_eq!(lines(&reader, "SELECT s FROM v")?, "Integer(3)|\n");
+    assert_eq!(reader.subscribe("SUBSCRIBE SUBSCRIPTION f").unwrap_err().sqlstate(), "25006");
+    assert_eq!(reader.execute_batch("ACKNOWLEDGE SUBSCRIPTION f UP TO 4").unwrap_err().sqlstate(), "25006");
+    Ok(())
+}

@@ -121,14 +121,22 @@ fn release(session: &Session, statement: &Statement) {
     }
 }
 
-/// The definitions of a log record, made into state as they were the first time; views only where they are wanted.
-pub fn realize_logged(
-    shared: &Arc<Shared>,
-    version: &Arc<Version>,
-    delta: &CatalogDelta,
-    with_views: &dyn Fn(RelationId) -> bool,
-) -> Result<Ddl> {
-    Definer::of_log(shared).realize(version, delta.clone(), with_views)
+/// What becomes of the materialized views that a definition brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Views {
+    /// They are left out.
+    Left,
+    /// Those that are there already are made again as they were, others are left out.
+    There,
+    /// They are computed when they are read.
+    Read,
+    /// They are kept change by change, where the definition says so.
+    Kept,
+}
+
+/// The definitions of a log record, made into state as they were the first time.
+pub fn realize_logged(shared: &Arc<Shared>, version: &Arc<Version>, delta: &CatalogDelta, views: Views) -> Result<Ddl> {
+    Definer::of_log(shared).realize(version, delta.clone(), views)
 }
 
 /// A materialized view as it was logged, planned and filled from a version.
@@ -167,7 +175,7 @@ impl Definer {
             return Ok(Payload::default());
         }
         let Proposal { delta, writes, positions, .. } = proposal;
-        let ddl = Some(Box::new(self.realize(version, delta, &|_| true)?));
+        let ddl = Some(Box::new(self.realize(version, delta, Views::Kept)?));
         Ok(Payload { writes, ddl, positions })
     }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 
-use super::Definer;
 use super::view::{build, plan};
+use super::{Definer, Views};
 use crate::base::error::{Error, Result};
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
-use crate::catalog::relation::{Relation, RelationId};
+use crate::catalog::relation::Relation;
 use crate::db::commit::{Ddl, NewView, TableChange};
 use crate::db::table::{TableState, enforced, not_null_violation};
 use crate::db::unique_key::UniqueKey;
@@ -23,13 +23,13 @@ use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
-    /// The state that `delta` needs, made from `version`; that of views only where it is wanted.
-    pub(super) fn realize(
-        &self,
-        version: &Arc<Version>,
-        delta: CatalogDelta,
-        with_views: &dyn Fn(RelationId) -> bool,
-    ) -> Result<Ddl> {
+    /// The state that `delta` needs, made from `version`; with or without that of views.
+    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with: Views) -> Result<Ddl> {
+        let wanted = |view: &Relation| match with {
+            Views::Left => false,
+            Views::There => version.entries.contains_key(&view.id),
+            Views::Read | Views::Kept => true,
+        };
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
@@ -38,8 +38,8 @@ impl Definer {
                 CatalogChange::Define(relation) if relation.kind.is_stored() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } if with_views(view.id) => {
-                    views.push(self.new_view(&after, view, *kept)?);
+                CatalogChange::Maintain { view, kept } if wanted(view) => {
+                    views.push(self.new_view(&after, view, *kept && with != Views::Read)?);
                 }
                 _ => {}
             }
