@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use crate::base::access::{FileAccess, PathKind};
+use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::relation::{CHANGES, Relation};
 use crate::catalog::suggest::advice;
@@ -19,7 +21,6 @@ use crate::connector::relation;
 use crate::connector::sink::Sink;
 use crate::connector::source::{Conform, Source};
 use crate::db::follower::SNAPSHOT;
-use crate::db::pump::sink::added;
 use crate::db::pump::stdin;
 use crate::db::settings::{parse_bytes, parse_duration};
 use crate::db::shared::Shared;
@@ -34,6 +35,9 @@ const SOURCES: [&str; 2] = ["file", "stdin"];
 
 /// The connectors that take results out.
 const SINKS: [&str; 1] = ["file"];
+
+/// The SQLSTATE of what is given up for good.
+pub const GIVEN_UP: &str = "72000";
 
 /// The options of every source, beside those of its connector and of streams.
 const COMMON: [&str; 3] = ["connector", "paused", "bad_record_limit"];
@@ -182,6 +186,23 @@ pub fn as_written(sink: &Relation, event: &SubscriptionEvent) -> Result<RecordBa
         true => event.as_record_batch(),
         false => added(event),
     }
+}
+
+/// The rows that an event adds, each as often as it is added.
+///
+/// # Errors
+/// It takes rows away.
+pub fn added(event: &SubscriptionEvent) -> Result<RecordBatch> {
+    let rows = event.changes.rows();
+    let Weights::Signed(weights) = event.changes.weights() else { return Ok(rows.clone()) };
+    if weights.iter().any(|&weight| weight < 0) {
+        let what = "what is followed took rows back, which its sink cannot write";
+        return Err(Error::new(ErrorKind::Invalid, what)
+            .with_sqlstate(GIVEN_UP)
+            .with_hint("it was replaced or refreshed: drop the sink and create it again"));
+    }
+    let copies = weights.iter().enumerate().flat_map(|(row, &weight)| std::iter::repeat_n(row as u32, weight as usize));
+    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(copies))?)
 }
 
 /// Rows under the names of a relation of the same types.

@@ -13,12 +13,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
-use crate::base::change::Weights;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::connector::file::sink::Cut;
@@ -80,7 +78,9 @@ impl Drainer {
             match guarded(|| self.drain(&mut wait)) {
                 Ok(()) => return,
                 Err(_) if self.relation().is_none() => return,
-                Err(error) if error.sqlstate() == GIVEN_UP => return self.tell(State::Failed, Some(error.to_string())),
+                Err(error) if error.sqlstate() == connect::GIVEN_UP => {
+                    return self.tell(State::Failed, Some(error.to_string()));
+                }
                 Err(error) => self.tell(State::Retrying, Some(error.to_string())),
             }
             if self.stop.wait(wait) {
@@ -109,19 +109,19 @@ impl Drainer {
         let follower =
             follower.ok_or_else(|| Error::internal(format!("sink \"{}\" follows nothing", relation.name)))?;
         match relation.dependencies.get(1) {
-            Some(target) => self.into_stream(&follower, *target, wait),
+            Some(target) => self.feed_stream(&follower, *target, wait),
             None => {
                 let pending = version.positions.get(self.id, PIECE);
                 let (mut sink, cut) = connect::sink(&self.shared, &relation, pending)?;
                 if let Some(token) = pending {
                     sink.commit(token)?;
                 }
-                self.into_pieces(&relation, &follower, sink.as_mut(), cut, wait)
+                self.write_pieces(&relation, &follower, sink.as_mut(), cut, wait)
             }
         }
     }
 
-    fn into_pieces(
+    fn write_pieces(
         &self,
         relation: &Relation,
         follower: &Follower,
@@ -158,7 +158,7 @@ impl Drainer {
         Ok(())
     }
 
-    fn into_stream(&self, follower: &Follower, target: RelationId, wait: &mut Duration) -> Result<()> {
+    fn feed_stream(&self, follower: &Follower, target: RelationId, wait: &mut Duration) -> Result<()> {
         let events = follower.read()?;
         while !self.stop.is_asked() {
             let Some(event) = events.recv_timeout(LOOK)? else { continue };
@@ -188,9 +188,6 @@ impl Drainer {
     }
 }
 
-/// The SQLSTATE of a follower that is given up.
-const GIVEN_UP: &str = "72000";
-
 impl Piece {
     fn begin(interval: Duration) -> Self {
         let due = Interrupt::default();
@@ -215,32 +212,15 @@ impl Piece {
 /// The rows of an event and of those behind it that are there already, and the epoch of the last.
 fn gather(first: SubscriptionEvent, events: &Subscription) -> Result<(Vec<RecordBatch>, u64)> {
     let (mut last, mut count) = (first.epoch, first.changes.num_rows());
-    let mut rows = vec![added(&first)?];
+    let mut rows = vec![connect::added(&first)?];
     while count < COMMIT_ROWS {
         match events.try_recv() {
             Ok(Some(event)) if !matches!(event.kind, EventKind::Failed(_)) => {
                 (last, count) = (event.epoch, count + event.changes.num_rows());
-                rows.push(added(&event)?);
+                rows.push(connect::added(&event)?);
             }
             _ => break,
         }
     }
     Ok((rows, last))
-}
-
-/// The rows that an event adds, each as often as it is added.
-///
-/// # Errors
-/// It takes rows away.
-pub fn added(event: &SubscriptionEvent) -> Result<RecordBatch> {
-    let rows = event.changes.rows();
-    let Weights::Signed(weights) = event.changes.weights() else { return Ok(rows.clone()) };
-    if weights.iter().any(|&weight| weight < 0) {
-        let what = "what is followed took rows back, which its sink cannot write";
-        return Err(Error::new(ErrorKind::Invalid, what)
-            .with_sqlstate(GIVEN_UP)
-            .with_hint("it was replaced or refreshed: drop the sink and create it again"));
-    }
-    let copies = weights.iter().enumerate().flat_map(|(row, &weight)| std::iter::repeat_n(row as u32, weight as usize));
-    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(copies))?)
 }

@@ -123,10 +123,11 @@ fn with_settings(relation: &Relation, text: &str) -> String {
     lines
 }
 
-/// A source that does not begin where it is imported: its rows are there already, and how far it was is not.
+/// A source or sink that does not begin where it is imported: what it read or wrote is there already, and how far it
+/// was is not.
 fn resting(relation: &Relation) -> Relation {
     let mut relation = relation.clone();
-    if relation.is_source() {
+    if relation.is_pumped() {
         relation.options.insert(PAUSED.to_string(), "true".to_string());
     }
     relation

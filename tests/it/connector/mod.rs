@@ -1,6 +1,7 @@
 //! Connectors: rows that come from elsewhere, once each.
 
 mod file_rigs;
+mod file_sink;
 mod file_source;
 mod kit;
 

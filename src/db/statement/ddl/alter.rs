@@ -49,7 +49,7 @@ impl Definer {
         };
         match alter.view {
             true => expect_kind(&old, &[RelationKind::View, RelationKind::MaterializedView])?,
-            false => expect_kind(&old, &[RelationKind::Table, RelationKind::Stream])?,
+            false => expect_kind(&old, &[RelationKind::Table, RelationKind::Stream, RelationKind::Sink])?,
         }
         let mut altered = Altered {
             relation: old.as_ref().clone(),
@@ -78,6 +78,11 @@ impl Definer {
             return Err(
                 Error::unsupported("a view can only be renamed").with_hint("CREATE OR REPLACE gives it another query")
             );
+        }
+        let is_of_sinks = matches!(action, AlterAction::Pause | AlterAction::Resume | AlterAction::Rename { .. });
+        if altered.relation.kind == RelationKind::Sink && !is_of_sinks {
+            return Err(Error::unsupported("a sink can only be paused, resumed and renamed")
+                .with_hint("drop it and create it again"));
         }
         match action {
             AlterAction::AddColumn { if_not_exists, column } => {
