@@ -24,7 +24,7 @@ impl fmt::Display for RelationId {
     }
 }
 
-/// The four kinds of relation.
+/// The kinds of relation. All but followers are read in FROM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RelationKind {
     /// Mutable rows.
@@ -35,9 +35,21 @@ pub enum RelationKind {
     View,
     /// A continuous query whose result is kept.
     MaterializedView,
+    /// A follower of a relation whose changes wait until they are acknowledged.
+    Subscription,
 }
 
 impl RelationKind {
+    /// Whether it has rows of its own that commits write.
+    pub fn is_stored(self) -> bool {
+        matches!(self, RelationKind::Table | RelationKind::Stream)
+    }
+
+    /// Whether it has no rows, but is given the changes of a relation and remembers how far it has come.
+    pub fn is_follower(self) -> bool {
+        self == RelationKind::Subscription
+    }
+
     /// Whether it is a query, materialized or not.
     pub fn is_view(self) -> bool {
         matches!(self, RelationKind::View | RelationKind::MaterializedView)
@@ -50,6 +62,7 @@ impl RelationKind {
             RelationKind::Stream => "stream",
             RelationKind::View => "view",
             RelationKind::MaterializedView => "materialized view",
+            RelationKind::Subscription => "subscription",
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
 use crate::db::connectors::Connectors;
+use crate::db::follower::Followers;
 use crate::db::pump::{Pumps, connect};
 use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
@@ -306,6 +307,7 @@ impl DatabaseBuilder {
             clock: self.clock,
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
+            followers: Followers::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),

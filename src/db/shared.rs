@@ -12,6 +12,7 @@ use crate::base::limits::MemoryBudget;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::RelationId;
 use crate::db::connectors::Connectors;
+use crate::db::follower::Followers;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
 
@@ -27,6 +28,8 @@ pub struct Shared {
     /// Which files SQL may touch.
     pub access: FileAccess,
     pub budget: MemoryBudget,
+    /// Who is given changes until they are acknowledged.
+    pub followers: Followers,
     /// Past versions, oldest first, the current one last.
     pub history: Mutex<VecDeque<Arc<Version>>>,
     /// How long a past version is kept, in microseconds.

@@ -11,7 +11,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::base::error::Result;
 use crate::catalog::relation::{DEAD_LETTERS, Relation, RelationKind};
 use crate::db::connectors::Status;
+use crate::db::follower::Standing;
 use crate::db::pump::bad_records;
+use crate::db::sequencer::followers::followers;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::version::{Contents, Version};
@@ -21,7 +23,8 @@ use crate::sql::name::{CATALOG, PUBLIC};
 /// The rows of a system table; `None` if there is none of that name.
 pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Option<Arc<dyn RowSource>> {
     let batch = match (schema, name) {
-        ("eddy", "tables" | "relations") => relations(version, |_| true),
+        ("eddy", "tables" | "relations") => relations(version, |relation| !relation.kind.is_follower()),
+        ("eddy", "subscriptions") => subscriptions(shared, version, |_| true),
         ("eddy", "views") => views(version),
         ("eddy", "settings") => settings(shared, &Settings::default()),
         ("eddy", "state") => state(version),
@@ -29,7 +32,7 @@ pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Op
         ("eddy", "sources") => sources(shared, version, |_| true),
         ("eddy", "dead_letters") => return dead_letters(version).ok(),
         ("information_schema", "tables") => information_tables(version),
-        ("information_schema", "columns") => columns(version, |_| true),
+        ("information_schema", "columns") => columns(version, |relation| !relation.kind.is_follower()),
         _ => return None,
     };
     batch.ok().map(|batch| Arc::new(BatchSource(batch)) as Arc<dyn RowSource>)
@@ -70,8 +73,38 @@ fn views(version: &Version) -> Result<RecordBatch> {
         .build()
 }
 
+/// The subscriptions that are wanted: what they follow, how far they have come, what waits for them.
+pub fn subscriptions(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found = followers(version).filter(|(relation, _)| relation.kind == RelationKind::Subscription);
+    let found: Vec<_> = found.filter(|(relation, _)| wanted(relation)).collect();
+    let waiting = |relation: &Relation| Some(shared.followers.get(relation.id)?.queue().waiting());
+    let followed = |relation: &Relation| relation.dependencies.first().map(|id| version.name(*id));
+    let integer = |number: u64| i64::try_from(number).ok();
+    let state = |standing: &Standing| if standing.expired.is_some() { "expired" } else { "active" };
+    let options = |relation: &Relation| {
+        let options: Vec<String> = relation.options.iter().map(|(key, value)| format!("{key} = '{value}'")).collect();
+        options.join(", ")
+    };
+    Table::new()
+        .text("name", found.iter().map(|(relation, _)| Some(&relation.name)))
+        .text("relation", found.iter().map(|(relation, _)| followed(relation)))
+        .text("state", found.iter().map(|(_, standing)| Some(state(standing))))
+        .integer("acknowledged_epoch", found.iter().map(|(_, standing)| integer(standing.acknowledged())))
+        .integer("waiting_events", found.iter().map(|(relation, _)| integer(waiting(relation)?.events as u64)))
+        .integer(
+            "waiting_rows",
+            found.iter().map(|(relation, _)| {
+                let waiting = waiting(relation)?;
+                integer((waiting.rows - waiting.events) as u64)
+            }),
+        )
+        .text("reason", found.iter().map(|(_, standing)| standing.expired.as_ref().map(|(_, reason)| reason)))
+        .text("options", found.iter().map(|(relation, _)| Some(options(relation))))
+        .build()
+}
+
 fn state(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
+    let found: Vec<_> = version.catalog.relations().filter(|relation| !relation.kind.is_follower()).collect();
     let changed = |relation: &Relation| i64::try_from(version.changed(relation.id)).ok();
     Table::new()
         .text("name", found.iter().map(|relation| Some(&relation.name)))
@@ -145,10 +178,10 @@ pub fn settings(shared: &Shared, settings: &Settings) -> Result<RecordBatch> {
 }
 
 fn information_tables(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
+    let found: Vec<_> = version.catalog.relations().filter(|relation| !relation.kind.is_follower()).collect();
     let kind = |relation: &Relation| match relation.kind {
         RelationKind::Table | RelationKind::Stream => "BASE TABLE",
-        RelationKind::View | RelationKind::MaterializedView => "VIEW",
+        _ => "VIEW",
     };
     Table::new()
         .text("table_catalog", found.iter().map(|_| Some(CATALOG)))

@@ -24,6 +24,7 @@
 
 pub mod checkpoint;
 pub mod door;
+pub mod followers;
 mod publish;
 pub mod subscriber;
 mod wait;
@@ -100,6 +101,7 @@ impl WeakSequencer {
 }
 
 struct Running {
+    shared: Arc<Shared>,
     sequencer: Option<Arc<Mutex<Sequencer>>>,
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
@@ -130,13 +132,14 @@ impl SequencerHandle {
     /// Starts the sequencer's thread; it ends when the last handle is gone.
     pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE_LENGTH);
-        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared, log)));
+        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared.clone(), log)));
         let run = {
             let sequencer = sequencer.clone();
             move || run(sequencer, &receiver)
         };
         let thread = std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
         let running = Running {
+            shared,
             sequencer: Some(sequencer),
             requests: Some(sender),
             thread: Some(thread),
@@ -170,6 +173,9 @@ impl SequencerHandle {
 
     /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
+        if !commit.payload.writes.is_empty() {
+            self.0.shared.followers.wait(&commit.interrupt)?;
+        }
         let (reply, answer) = bounded(1);
         let (fate, interrupt) = (Arc::new(Fate::default()), commit.interrupt.clone());
         let at_hand = self.at_hand(&commit);
@@ -286,6 +292,10 @@ pub struct Sequencer {
     next_epoch: u64,
     /// Whether the log has groups that are not confirmed.
     is_unconfirmed: bool,
+    /// Whether the log is being read: views and followers are put back by who reads it.
+    pub recovers: bool,
+    /// Whether the epoch being made is one of a log, which has all that was decided in it.
+    replays: bool,
     /// What saves the rows of a directory; none in memory.
     checkpoints: Option<Checkpoints>,
     /// Whether another process writes.
@@ -322,6 +332,8 @@ impl Sequencer {
             rows_at_hand: None,
             next_epoch: 1,
             is_unconfirmed: false,
+            recovers: false,
+            replays: false,
             checkpoints: None,
             is_read_only: false,
         }
@@ -331,6 +343,7 @@ impl Sequencer {
     pub fn go_on(&mut self, log: Box<dyn Log>, next_epoch: u64) {
         self.log = log;
         self.next_epoch = next_epoch;
+        self.recovers = false;
     }
 
     /// Lets the log say that everything in it is safe.
@@ -487,7 +500,7 @@ impl Sequencer {
             }
             let step = self.step(group);
             // A tick that is lost is lost with all that was shown at it, and its epoch is not used again.
-            if !group.is_tick() {
+            if !group.is_tick() || self.is_followed(&step) {
                 ticket.wait()?;
             }
             self.publish(group, &step);
@@ -495,7 +508,8 @@ impl Sequencer {
         });
         match published {
             Ok(step) => {
-                self.deliver(step, group.epoch);
+                self.deliver(step, group.epoch, group.time_us);
+                self.look_after_followers();
                 self.keep_house(&group.changes);
                 self.call_for_checkpoint();
                 Ok(())

@@ -1,11 +1,20 @@
 //! Definitions as SQL: a text that makes a relation again.
 
+use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::names::quoted;
 
 /// Statements that make the relation again, its indexes among them.
-pub fn create_text(relation: &Relation) -> String {
+pub fn create_text(catalog: &Catalog, relation: &Relation) -> String {
     let (kind, name) = (relation.kind.name().to_uppercase(), quoted(&relation.name));
+    if relation.kind.is_follower() {
+        let followed = relation.dependencies.first().and_then(|id| catalog.by_id(*id));
+        let followed = followed.map(|relation| quoted(&relation.name)).unwrap_or_default();
+        let options: Vec<_> =
+            relation.options.iter().map(|(key, value)| format!("{key} = '{}'", value.replace('\'', "''"))).collect();
+        let with = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
+        return format!("CREATE {kind} {name} ON {followed}{with};");
+    }
     if let Some(query) = &relation.query {
         let columns: Vec<_> = relation.schema.fields().iter().map(|field| quoted(field.name())).collect();
         return match relation.kind {

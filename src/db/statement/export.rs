@@ -3,7 +3,7 @@
 //! ```text
 //! schema.sql   tables and streams, with their keys and indexes
 //! load.sql     COPY of each from a file beside it
-//! views.sql    views, each behind those it reads
+//! views.sql    views, each behind those it reads, and subscriptions
 //! t.parquet    the rows of t
 //! ```
 
@@ -42,8 +42,8 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
     let (mut files, mut rows) = (Vec::new(), 0);
     let catalog = session.version().catalog.clone();
     for relation in catalog.in_order().into_iter().filter_map(|id| catalog.by_id(id)) {
-        let text = create_text(&relation.at_rest());
-        if relation.kind.is_view() {
+        let text = create_text(&catalog, &relation.at_rest());
+        if !relation.kind.is_stored() {
             views.push_str(&with_settings(relation, &text));
             continue;
         }

@@ -167,6 +167,14 @@ impl Definer {
     fn check_readers(&self, version: &Arc<Version>, old: &Arc<Relation>, delta: &CatalogDelta) -> Result<()> {
         let after = Version { catalog: Arc::new(version.catalog.changed_by(delta)), ..version.as_ref().clone() };
         let after = Arc::new(after);
+        let now = after.catalog.by_id(old.id).map(|relation| relation.columns.clone()).unwrap_or_default();
+        let gone = |follower: &&Arc<Relation>| follower.columns.iter().any(|column| !now.contains(column));
+        let mut followers = version.catalog.dependents(old.id).filter(|relation| relation.kind.is_follower());
+        if let Some(follower) = followers.find(gone) {
+            let (kind, follower) = (follower.kind.name(), &follower.name);
+            let message = format!("{kind} \"{follower}\" needs the columns of \"{}\" as they are", old.name);
+            return Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"));
+        }
         for view in version.catalog.dependents(old.id).filter(|relation| relation.kind.is_view()) {
             let plan = |version| self.reader(version).plan_view(view).map(|(_, planned)| planned.text());
             let before = plan(version)?;
@@ -279,7 +287,8 @@ impl Altered {
     fn rename(&mut self, version: &Version, to: &Name) -> Result<()> {
         let name = to.in_main()?;
         version.catalog.expect_free(name)?;
-        if let Some(reader) = version.catalog.dependents(self.relation.id).next() {
+        let mut readers = version.catalog.dependents(self.relation.id).filter(|reader| !reader.kind.is_follower());
+        if let Some(reader) = readers.next() {
             // Its text names the relation.
             let (kind, reader) = (reader.kind.name(), &reader.name);
             let message = format!("{kind} \"{reader}\" reads \"{}\" by its name", self.relation.name);

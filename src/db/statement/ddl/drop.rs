@@ -99,6 +99,7 @@ fn droppable(kind: DropKind) -> Result<&'static [RelationKind]> {
         DropKind::Stream | DropKind::Source => &[RelationKind::Stream],
         DropKind::View => &[RelationKind::View, RelationKind::MaterializedView],
         DropKind::MaterializedView => &[RelationKind::MaterializedView],
+        DropKind::Subscription => &[RelationKind::Subscription],
         DropKind::Index | DropKind::Sink => return Err(Error::unsupported("sinks do not exist yet")),
     })
 }

@@ -10,6 +10,7 @@
 //! - [`source`]: streams that a connector feeds.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
+//! - [`subscription`]: followers of relations.
 //! - [`drop`]: relations and indexes.
 //! - [`options`]: which options relations have.
 //! - [`realize`]: from a delta to state.
@@ -20,6 +21,7 @@ mod drop;
 mod options;
 mod realize;
 mod source;
+mod subscription;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,6 +125,8 @@ fn release(session: &Session, statement: &Statement) {
 pub enum Views {
     /// They are left out.
     Left,
+    /// Those that are there already are made again as they were, others are left out.
+    There,
     /// They are computed when they are read.
     Read,
     /// They are kept change by change, where the definition says so.
@@ -156,6 +160,7 @@ impl Definer {
             Statement::CreateRelation(create) => self.create_relation(version, create),
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
+            Statement::CreateSubscription(create) => self.create_subscription(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),

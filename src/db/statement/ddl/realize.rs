@@ -25,16 +25,21 @@ use crate::state::snapshot::Snapshot;
 impl Definer {
     /// The state that `delta` needs, made from `version`; with or without that of views.
     pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with: Views) -> Result<Ddl> {
+        let wanted = |view: &Relation| match with {
+            Views::Left => false,
+            Views::There => version.entries.contains_key(&view.id),
+            Views::Read | Views::Kept => true,
+        };
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
         for change in &delta.changes {
             match change {
-                CatalogChange::Define(relation) if !relation.kind.is_view() => {
+                CatalogChange::Define(relation) if relation.kind.is_stored() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } if with != Views::Left => {
-                    views.push(self.new_view(&after, view, *kept && with == Views::Kept)?);
+                CatalogChange::Maintain { view, kept } if wanted(view) => {
+                    views.push(self.new_view(&after, view, *kept && with != Views::Read)?);
                 }
                 _ => {}
             }
