@@ -29,7 +29,7 @@ pub trait Rig {
 const PARTS: [std::ops::Range<i64>; 3] = [0..40, 40..100, 100..130];
 
 /// How many points a trial is killed at: `EDDY_KILLS` if that is said.
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("EDDY_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
@@ -155,7 +155,8 @@ fn settle<R: Rig>(rig: &R, database: &Database, sent: i64, what: &str) -> Result
     Ok(())
 }
 
-fn wait(mut done: impl FnMut() -> bool) {
+/// Waits until something is done.
+pub fn wait(mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(1));

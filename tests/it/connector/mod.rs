@@ -3,7 +3,9 @@
 mod file_rigs;
 mod file_sink;
 mod file_source;
+mod kill;
 mod kit;
+mod sink_kit;
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
