@@ -12,7 +12,7 @@
 //! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
 //! - [`rebuild`], [`awaited`]: views filled again after opening. [`follower`], [`held`], [`resume`]: who is told again.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened; [`follow`]: a directory that another process writes.
+//!   shortened; [`salvage`]: one that is damaged; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod awaited;
@@ -35,6 +35,7 @@ mod recovery;
 mod replay;
 mod resume;
 pub mod rows;
+mod salvage;
 mod sequencer;
 mod session;
 mod settings;
