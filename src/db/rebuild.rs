@@ -34,8 +34,14 @@ const STACK: usize = 64 << 20;
 /// The threads that fill views. Dropped before the sequencer, which they hold.
 #[derive(Default)]
 pub struct Rebuilder {
-    running: Mutex<Vec<(Arc<Mutex<Interrupt>>, JoinHandle<()>)>>,
+    running: Mutex<Vec<Running>>,
     shared: Option<Arc<Shared>>,
+}
+
+struct Running {
+    /// Calls off what the thread fills just now.
+    interrupt: Arc<Mutex<Interrupt>>,
+    thread: JoinHandle<()>,
 }
 
 impl Rebuilder {
@@ -50,11 +56,11 @@ impl Rebuilder {
         let rebuilder = Rebuilder { shared: Some(shared.clone()), running: Mutex::default() };
         for _ in 0..awaited.min((cores / 2).clamp(1, AT_A_TIME)) {
             let (shared, sequencer) = (shared.clone(), sequencer.clone());
-            let current = Arc::new(Mutex::new(Interrupt::default()));
-            let interrupt = current.clone();
-            let run = move || run(&shared, &sequencer, &interrupt);
+            let interrupt = Arc::new(Mutex::new(Interrupt::default()));
+            let current = interrupt.clone();
+            let run = move || run(&shared, &sequencer, &current);
             let thread = std::thread::Builder::new().name("eddy-rebuild".into()).stack_size(STACK).spawn(run)?;
-            rebuilder.running.lock().push((current, thread));
+            rebuilder.running.lock().push(Running { interrupt, thread });
         }
         Ok(rebuilder)
     }
@@ -66,8 +72,8 @@ impl Drop for Rebuilder {
             shared.awaited.stop("the database was closed");
         }
         let running = std::mem::take(&mut *self.running.lock());
-        running.iter().for_each(|(interrupt, _)| interrupt.lock().cancel());
-        for (_, thread) in running {
+        running.iter().for_each(|one| one.interrupt.lock().cancel());
+        for Running { thread, .. } in running {
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
