@@ -145,7 +145,6 @@ impl SegmentFile {
     /// Reads every part; an error if one is damaged.
     pub fn check(&self) -> Result<()> {
         for block in &self.blocks {
-            block.ids()?;
             block.check()?;
         }
         self.deaths.iter().try_for_each(|deaths| deaths.read().map(drop))
@@ -223,7 +222,9 @@ impl Block {
         fetch().map_err(|error| in_file(&path(self.source.number), error))
     }
 
-    fn check(&self) -> Result<()> {
+    /// Reads every part; an error if one is damaged.
+    pub fn check(&self) -> Result<()> {
+        self.ids()?;
         let parts = self.parts.iter().enumerate();
         let columns = parts.map(|(place, extent)| self.fetch_column(place, *extent)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));

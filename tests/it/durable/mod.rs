@@ -1,5 +1,6 @@
 //! Databases in a directory: what is there again after a restart, a kill, a power cut, a failing or damaged disk.
 
+mod awaited;
 mod checkpoint;
 mod crash;
 mod damage;
@@ -7,6 +8,7 @@ mod faults;
 mod kill;
 mod readers;
 mod restart;
+mod salvage;
 mod subscriptions;
 mod workloads;
 
