@@ -5,13 +5,15 @@
 //! rotated by the test, which goes on while nobody reads.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use eddydb::{Connection, Database, Result};
 
-use super::{append, expect, lines};
+use super::{PATIENCE, append, expect, lines};
 use crate::random::Random;
 
 /// Where the process finds the log, its database, and the directory of its files.
@@ -30,14 +32,24 @@ fn files_hold_each_record_once_however_often_the_process_is_killed() -> Result<(
     let directory = tempfile::tempdir().unwrap();
     let seed = std::env::var("EDDY_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut random = Random::new(seed, "kill connectors");
-    let mut sent = 0;
+    let (mut sent, mut moved) = (0, 0);
     for kill in 0..kills() {
         let mut process = Command::new(std::env::current_exe()?)
             .args(["connector::kill::reads_and_writes_until_it_is_killed", "--exact", "--nocapture"])
             .env(DIRECTORY, directory.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
+        let output = BufReader::new(process.stdout.take().expect("a pipe"));
+        let (told, moves) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let lines = output.lines().map_while(std::io::Result::ok);
+            lines.filter(|line| line.starts_with("moved")).for_each(|_| drop(told.send(())));
+        });
+        // Some are killed before they come to anything, most after a file or two.
+        if kill % 4 != 0 {
+            let _ = moves.recv_timeout(PATIENCE);
+        }
         let pause = random.next() % 8;
         for part in 0..LINES / 20 {
             send(directory.path(), sent..sent + 20);
@@ -50,6 +62,8 @@ fn files_hold_each_record_once_however_often_the_process_is_killed() -> Result<(
         }
         process.kill()?;
         process.wait()?;
+        reader.join().expect("the reader ends with the process");
+        moved += moves.try_iter().count();
         send(directory.path(), sent..sent + 20);
         sent += 20;
     }
@@ -80,7 +94,8 @@ fn files_hold_each_record_once_however_often_the_process_is_killed() -> Result<(
     assert_eq!(one(&twice)?, 0, "a change is written once (seed {seed})");
     let names = fs::read_dir(directory.path().join("plain")).unwrap().count();
     assert!(names > 1, "there are several files");
-    println!("{} kills of seed {seed}, {sent} records, {names} files", kills());
+    println!("{} kills of seed {seed}, {sent} records, {names} files, of which {moved} before a kill", kills());
+    assert!(moved > 0, "the process came to nothing");
     Ok(())
 }
 
@@ -119,8 +134,15 @@ fn reads_and_writes_until_it_is_killed() -> Result<()> {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return Ok(()) };
     let directory = Path::new(&directory);
     let database = Database::open(directory.join("db"))?;
-    begin(&database.connect()?, directory)?;
+    let connection = database.connect()?;
+    begin(&connection, directory)?;
+    let mut last = 0;
     loop {
-        std::thread::sleep(Duration::from_secs(1));
+        let now = connection.query_row("SELECT sum(epoch)::BIGINT FROM eddy.sinks", (), |row| row.get::<i64>(0))?;
+        if now != last {
+            println!("moved");
+        }
+        last = now;
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
