@@ -6,6 +6,7 @@ mod file_source;
 mod kill;
 mod kit;
 mod sink_kit;
+mod stdin;
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
