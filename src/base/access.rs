@@ -129,15 +129,16 @@ impl FileAccess {
         Ok(resolved)
     }
 
-    /// The number by which the file system knows the file at `path`, whatever it is called; `None` if there is none.
-    pub fn identity(&self, path: &Path) -> Result<Option<u64>> {
+    /// The number by which the file system knows the file at `path`, whatever it is called, and its length; `None` if
+    /// there is none.
+    pub fn identity(&self, path: &Path) -> Result<Option<(u64, u64)>> {
         let resolved = match self.readable(path) {
             Ok(resolved) => resolved,
             Err(error) if error.sqlstate() == NOT_FOUND => return Ok(None),
             Err(error) => return Err(error),
         };
         match fs::metadata(&resolved) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(identity(&metadata, path))),
+            Ok(metadata) if metadata.is_file() => Ok(Some((identity(&metadata, path), metadata.len()))),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("open", path, error)),

@@ -37,11 +37,18 @@ pub struct FileSource {
     records: Records,
     /// Whether files that are found now were there at the beginning.
     is_first_look: bool,
-    /// The files that were found last, with their numbers.
-    found: Vec<(String, PathBuf)>,
+    /// The files that were found last.
+    found: Vec<Found>,
     files: Vec<Split>,
     next: usize,
     feed: Option<Receiver<Vec<u8>>>,
+}
+
+/// A file of the path.
+struct Found {
+    split: String,
+    path: PathBuf,
+    length: u64,
 }
 
 enum Split {
@@ -73,19 +80,19 @@ impl FileSource {
     }
 
     /// The files of the path, with their numbers.
-    fn look(&self) -> Result<Vec<(String, PathBuf)>> {
+    fn look(&self) -> Result<Vec<Found>> {
         let paths = match glob::expand(&self.options.path, &self.access) {
             Ok(paths) => paths,
             // Files may be gone; a directory that is gone may come back with them.
             Err(error) if error.sqlstate() == NOT_FOUND && self.has_directory()? => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut found: Vec<(String, PathBuf)> = Vec::with_capacity(paths.len());
+        let mut found: Vec<Found> = Vec::with_capacity(paths.len());
         for path in paths {
-            if let Some(number) = self.access.identity(&path)? {
+            if let Some((number, length)) = self.access.identity(&path)? {
                 let split = number.to_string();
-                if !found.iter().any(|(other, _)| *other == split) {
-                    found.push((split, path));
+                if !found.iter().any(|found| found.split == split) {
+                    found.push(Found { split, path, length });
                 }
             }
         }
@@ -102,8 +109,8 @@ impl FileSource {
 
     /// Where the file of that number is now: under the path, or beside where it was.
     fn whereabouts(&self, split: &str, was: &Path) -> Result<Option<PathBuf>> {
-        if let Some((_, path)) = self.found.iter().find(|(other, _)| other == split) {
-            return Ok(Some(path.clone()));
+        if let Some(found) = self.found.iter().find(|found| found.split == split) {
+            return Ok(Some(found.path.clone()));
         }
         let directory = match was.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -112,7 +119,7 @@ impl FileSource {
         let Ok(names) = self.access.list(directory) else { return Ok(None) };
         for (name, _) in names {
             let path = was.with_file_name(name);
-            if self.access.identity(&path)?.is_some_and(|number| number.to_string() == split) {
+            if self.access.identity(&path)?.is_some_and(|(number, _)| number.to_string() == split) {
                 return Ok(Some(path));
             }
         }
@@ -133,8 +140,8 @@ impl FileSource {
 
     fn open_whole(&self, split: &str, offset: Option<&str>) -> Result<Split> {
         let passed = offset.is_none() && self.is_first_look && self.options.from_end;
-        match self.found.iter().find(|(other, _)| other == split) {
-            Some((_, path)) => Ok(Split::Whole(Whole::new(split, path, offset, passed)?)),
+        match self.found.iter().find(|found| found.split == split) {
+            Some(found) => Ok(Split::Whole(Whole::new(split, &found.path, offset, passed)?)),
             None => Ok(Split::Gone { split: split.to_string(), offset: offset.map(str::to_string), missed: 0 }),
         }
     }
@@ -149,16 +156,18 @@ impl FileSource {
     /// Notes what each file is called now, and which of them is gone.
     fn follow(&mut self) -> Result<()> {
         for at in 0..self.files.len() {
-            let found =
-                |split: &String| self.found.iter().find(|(other, _)| other == split).map(|(_, path)| path.clone());
+            let found = |split: &String| self.found.iter().find(|found| found.split == *split);
             match &mut self.files[at] {
                 Split::Tail(tail) => match found(&tail.split) {
-                    Some(path) => (tail.path, tail.missed) = (path, 0),
+                    Some(found) => (tail.path, tail.missed) = (found.path.clone(), 0),
                     None if tail.missed > LOOKS => tail.finish(),
                     None => tail.missed += 1,
                 },
                 Split::Whole(whole) => match found(&whole.split) {
-                    Some(path) => (whole.path, whole.missed) = (path, 0),
+                    Some(found) => {
+                        (whole.path, whole.missed) = (found.path.clone(), 0);
+                        whole.length = Some(found.length);
+                    }
                     None => whole.missed += 1,
                 },
                 Split::Gone { split, offset, missed } => match found(split) {
@@ -214,7 +223,7 @@ impl Source for FileSource {
         }
         self.found = self.look()?;
         self.follow()?;
-        Ok(self.found.iter().map(|(split, _)| split.clone()).collect())
+        Ok(self.found.iter().map(|found| found.split.clone()).collect())
     }
 
     fn open(&mut self, split: &str, offset: Option<&str>) -> Result<()> {

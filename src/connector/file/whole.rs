@@ -29,6 +29,8 @@ pub struct Whole {
     pub path: PathBuf,
     /// How often it was looked for in vain.
     pub missed: u32,
+    /// Its length when its directory was looked through last.
+    pub length: Option<u64>,
     /// Its length and first bytes when it was looked at last.
     seen: Option<Seen>,
     progress: Progress,
@@ -65,11 +67,23 @@ impl Whole {
     pub fn new(split: &str, path: &Path, offset: Option<&str>, passed: bool) -> Result<Self> {
         let mut progress = offset.map(Progress::parse).transpose()?.unwrap_or_default();
         progress.done |= passed;
-        Ok(Whole { split: split.to_string(), path: path.to_path_buf(), missed: 0, seen: None, progress, batches: None })
+        Ok(Whole {
+            split: split.to_string(),
+            path: path.to_path_buf(),
+            missed: 0,
+            length: None,
+            seen: None,
+            progress,
+            batches: None,
+        })
     }
 
     /// The next rows, about `max` at most.
     pub fn poll(&mut self, how: &How<'_>, max: usize) -> Result<Option<Polled>> {
+        // What was read is not opened again and again: there may be many files.
+        if self.progress.done && self.length.is_some() && self.seen.map(|(length, _)| length) == self.length {
+            return Ok(None);
+        }
         let seen = self.look(how.access)?;
         if self.batches.is_none() {
             let is_settled = self.seen.replace(seen) == Some(seen);

@@ -22,6 +22,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::db::connectors::State;
 use crate::db::pump::sink::Drainer;
@@ -112,12 +113,15 @@ impl Drop for Pumps {
 pub struct Stop {
     asked: Mutex<bool>,
     changed: Condvar,
+    /// Calls off a commit that waits, where it has not passed the door.
+    pub interrupt: Interrupt,
 }
 
 impl Stop {
     /// Asks.
     pub fn ask(&self) {
         *self.asked.lock() = true;
+        self.interrupt.cancel();
         self.changed.notify_all();
     }
 

@@ -183,7 +183,7 @@ impl Drainer {
         let piece = |token: &str| Position { relation: self.id, split: PIECE.to_string(), value: token.to_string() };
         positions.extend(token.map(piece));
         let payload = Payload { writes, positions, ..Payload::default() };
-        let (read_epoch, reads, interrupt) = (u64::MAX, BTreeSet::new(), Interrupt::default());
+        let (read_epoch, reads, interrupt) = (u64::MAX, BTreeSet::new(), self.stop.interrupt.clone());
         self.sequencer.commit(Commit { read_epoch, reads, payload, again: None, interrupt }).map(drop)
     }
 }

@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::limits::Interrupt;
 use crate::catalog::relation::{DEAD_LETTERS, Relation, RelationId};
 use crate::connector::source::{BadRecord, Polled, Source};
 use crate::continuous::network::guarded;
@@ -153,7 +152,7 @@ impl Feeder {
     fn commit(&self, relation: &Relation, polled: Vec<Polled>, bad: Option<u64>, wait: &mut Duration) -> Result<bool> {
         loop {
             let payload = self.payload(relation, &polled, bad)?;
-            let (read_epoch, reads, interrupt) = (u64::MAX, BTreeSet::new(), Interrupt::default());
+            let (read_epoch, reads, interrupt) = (u64::MAX, BTreeSet::new(), self.stop.interrupt.clone());
             match self.sequencer.commit(Commit { read_epoch, reads, payload, again: None, interrupt }) {
                 Ok(_) => return Ok(true),
                 Err(error) if matches!(error.kind(), ErrorKind::Resource | ErrorKind::Io) => {

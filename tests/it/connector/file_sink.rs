@@ -119,3 +119,24 @@ fn a_sink_waits_for_a_directory_that_is_away() -> Result<()> {
     let all = format!("SELECT count(*) FROM '{}'", out.join("*.csv").display());
     expect(&connection, &all, 1)
 }
+
+#[test]
+fn a_source_that_a_sink_holds_up_can_be_stopped() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, out) = (directory.path().join("app.csv"), directory.path().join("out"));
+    let connection = Database::in_memory()?.connect()?;
+    connection.execute_batch(&format!(
+        "CREATE STREAM many (n BIGINT);
+         CREATE SINK f FROM many WITH (connector = 'file', path = '{}', format = 'csv', paused = true);
+         INSERT INTO many SELECT * FROM generate_series(1, 4200000);
+         CREATE SOURCE s (n BIGINT) WITH (connector = 'file', path = '{}', poll_interval = '1 ms')",
+        out.display(),
+        log.display()
+    ))?;
+    super::append(&log, "1\n");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    expect(&connection, "SELECT rows FROM eddy.sources", 0)?;
+    // Nobody waits for the sink here.
+    connection.execute_batch("ALTER SOURCE s PAUSE; ALTER SOURCE s RESUME; DROP SINK f")?;
+    expect(&connection, "SELECT rows FROM eddy.sources", 1)
+}
