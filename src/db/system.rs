@@ -62,11 +62,27 @@ fn views(version: &Version) -> Result<RecordBatch> {
         None => "expanded where it is read",
         Some(Contents::Kept(_)) => "maintained",
         Some(Contents::Lazy(_)) => "recomputed when read",
+        Some(Contents::Awaited { .. }) => "recomputed when read, until it is filled",
+    };
+    let state = |relation: &Relation| {
+        let entry = version.entries.get(&relation.id)?;
+        Some(match (&entry.failure, &entry.contents) {
+            (Some(_), _) => "failed",
+            (None, Contents::Kept(_)) => "maintained",
+            (None, Contents::Lazy(_)) => "lazy",
+            (None, Contents::Awaited { .. }) => "rebuilding",
+        })
+    };
+    let percent = |relation: &Relation| {
+        let rebuild = version.entries.get(&relation.id)?.contents.rebuild()?;
+        i64::try_from(rebuild.percent()).ok()
     };
     Table::new()
         .text("name", found.iter().map(|relation| Some(&relation.name)))
         .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
         .text("upkeep", found.iter().map(|relation| Some(upkeep(relation))))
+        .text("state", found.iter().map(|relation| state(relation)))
+        .integer("rebuilt_percent", found.iter().map(|relation| percent(relation)))
         .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
         .text("failure", found.iter().map(|relation| failure(relation)))
         .text("query", found.iter().map(|relation| relation.query.as_ref()))
@@ -214,7 +230,9 @@ pub fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<
 fn rows_of(version: &Version, relation: &Relation) -> Option<i64> {
     match &version.entries.get(&relation.id)?.contents {
         Contents::Kept(snapshot) => i64::try_from(snapshot.num_rows()).ok(),
-        Contents::Lazy(cell) => cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok()),
+        Contents::Lazy(cell) | Contents::Awaited { computed: cell, .. } => {
+            cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok())
+        }
     }
 }
 

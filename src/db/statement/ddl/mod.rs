@@ -31,6 +31,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::continuous::network::Rebuild;
 use crate::db::commit::{Again, Commit, Ddl, NewView, Payload};
 use crate::db::read::Reader;
 use crate::db::session::Session;
@@ -42,7 +43,7 @@ use crate::plan::context::Parameters;
 use crate::sql::statement::{AlterAction, Emit, Statement};
 use crate::storage::log::Position;
 
-pub use view::{build, dependencies};
+pub use view::{build, carry_on, dependencies, plan};
 
 /// How often a statement is computed again on its own thread before it is computed at the door, where others wait.
 const ATTEMPTS: usize = 4;
@@ -70,6 +71,8 @@ pub struct Definer {
     parameters: Parameters,
     /// The settings that views are bound under.
     settings: BTreeMap<String, String>,
+    /// Who is told how far a view has come that is filled again.
+    rebuild: Option<Arc<Rebuild>>,
 }
 
 /// Runs a DDL statement.
@@ -79,6 +82,7 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         interrupt: session.interrupt.clone(),
         parameters: session.no_parameters(),
         settings: session.settings.binding(),
+        rebuild: None,
     };
     let statement = Arc::new(statement.clone());
     let mut attempt = 0;
@@ -90,6 +94,13 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         if proposal.delta.is_empty() {
             notices.into_iter().for_each(|notice| session.notice(notice));
             return Ok(());
+        }
+        let awaited = awaited(&version, &proposal.delta);
+        if !awaited.is_empty() {
+            let shared = &session.shared;
+            shared.awaited.wait(&awaited, &|| shared.version(), &session.interrupt)?;
+            attempt -= 1;
+            continue;
         }
         let (reads, read_epoch) = (proposal.reads.clone(), version.epoch);
         let payload = definer.payload(&version, proposal)?;
@@ -107,6 +118,17 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         release(session, &statement);
         return session.pumps.follow(&session.shared, &session.sequencer);
     }
+}
+
+/// The views that must have their rows before a change of the catalog can be realized: those read by change by who is
+/// filled or follows.
+fn awaited(version: &Version, delta: &CatalogDelta) -> Vec<RelationId> {
+    let reads = delta.changes.iter().filter_map(|change| match change {
+        CatalogChange::Maintain { view, kept: true } => Some(&view.dependencies),
+        CatalogChange::Define(relation) if relation.kind.is_follower() => Some(&relation.dependencies),
+        _ => None,
+    });
+    version.awaited(reads.flatten().copied())
 }
 
 /// Lets a source begin that was held when the database was opened.
@@ -143,6 +165,17 @@ pub fn restore_view(shared: &Arc<Shared>, version: &Arc<Version>, view: &Arc<Rel
     Definer::of_log(shared).new_view(version, view, kept)
 }
 
+/// A materialized view of the catalog filled again, unless its rebuild is called off.
+pub fn rebuild_view(
+    shared: &Arc<Shared>,
+    version: &Arc<Version>,
+    view: &Arc<Relation>,
+    rebuild: &Arc<Rebuild>,
+) -> Result<NewView> {
+    let interrupt = rebuild.interrupt.clone();
+    Definer { interrupt, rebuild: Some(rebuild.clone()), ..Definer::of_log(shared) }.new_view(version, view, true)
+}
+
 impl Definer {
     /// Who makes state of what a log says.
     fn of_log(shared: &Arc<Shared>) -> Self {
@@ -151,6 +184,7 @@ impl Definer {
             interrupt: Interrupt::default(),
             parameters: Parameters::default(),
             settings: BTreeMap::new(),
+            rebuild: None,
         }
     }
 

@@ -49,7 +49,7 @@ impl Definer {
                         let view = Arc::new(followed.as_ref().clone());
                         Ok(Some(CatalogChange::Maintain { view, kept: true }))
                     }
-                    (None, Contents::Kept(_)) => Ok(None),
+                    (None, Contents::Kept(_) | Contents::Awaited { .. }) => Ok(None),
                 }
             }
             kind => Err(Error::invalid(format!("\"{}\" is a {}: it cannot be followed", followed.name, kind.name()))
