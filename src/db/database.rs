@@ -18,7 +18,7 @@ use crate::db::sequencer::SequencerHandle;
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
-use crate::storage::log::{Durability, Log, MemoryLog, NullLog};
+use crate::storage::log::{Durability, Log, LogOptions, MemoryLog, NullLog};
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -142,7 +142,7 @@ pub struct DatabaseBuilder {
     clock: Arc<dyn Clock>,
     access: FileAccess,
     record: Option<MemoryLog>,
-    durability: Durability,
+    log: LogOptions,
     checkpoint_every: u64,
     functions: FunctionRegistry,
 }
@@ -156,7 +156,7 @@ impl Default for DatabaseBuilder {
             clock: Arc::new(SystemClock),
             access: FileAccess::unrestricted(),
             record: None,
-            durability: Durability::Full,
+            log: LogOptions::default(),
             checkpoint_every: CHECKPOINT_EVERY,
             functions: FunctionRegistry::new(),
         }
@@ -208,7 +208,15 @@ impl DatabaseBuilder {
 
     /// When a commit to a directory is answered; by default when the disk has it.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.log.durability = durability;
+        self
+    }
+
+    /// How the log is cut into frames and files: small ones, for tests.
+    #[doc(hidden)]
+    pub fn log_sizes(mut self, frame_bytes: usize, file_bytes: u64, file_epochs: u64) -> Self {
+        let frame_bytes = frame_bytes.next_multiple_of(8).clamp(8, self.log.frame_bytes);
+        self.log = LogOptions { frame_bytes, file_bytes, file_epochs: file_epochs.max(1), ..self.log };
         self
     }
 
@@ -235,8 +243,8 @@ impl DatabaseBuilder {
     /// Opens the database in a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
-        let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
-        self.build()?.recover(vfs, durability, checkpoint_every)
+        let (options, checkpoint_every) = (self.log, self.checkpoint_every);
+        self.build()?.recover(vfs, options, checkpoint_every)
     }
 
     /// Opens the database in memory.

@@ -16,12 +16,12 @@ use crate::catalog::relation::{RelationId, RelationKind};
 use crate::db::database::Database;
 use crate::db::statement::ddl::restore_view;
 use crate::storage::directory::Directory;
-use crate::storage::log::{self, Durability, LogRecord, Recovered, Start};
+use crate::storage::log::{self, LogOptions, LogRecord, Recovered, Start};
 use crate::storage::store::Store;
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
-    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, durability: Durability, checkpoint_every: u64) -> Result<Self> {
+    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, options: LogOptions, checkpoint_every: u64) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
         let mut kept = HashMap::new();
@@ -32,7 +32,7 @@ impl Database {
             self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
         }
         let Recovered { mut log, next_epoch, mut notices } =
-            log::recover(vfs, database, durability, start, &mut |epoch, group| {
+            log::recover(vfs, database, options, start, &mut |epoch, group| {
                 let catalog = self.shared.version().catalog.clone();
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 let records = log::decode(epoch, group, &columns)?;
