@@ -41,6 +41,11 @@ impl Arguments {
         self.case.as_ref().is_none_or(|wanted| case.contains(wanted.as_str()))
     }
 
+    /// How much of the usual work is asked for.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
     /// A number of rows, scaled.
     pub fn rows(&self, rows: usize) -> usize {
         ((rows as f64 * self.scale) as usize).max(1)
@@ -73,7 +78,8 @@ pub fn cpu_seconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (start.elapsed().as_secs_f64(), result)
 }
 
-fn peak_rss_mb() -> u64 {
+/// The most memory that the process has held so far.
+pub fn peak_rss_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("");
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024

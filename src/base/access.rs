@@ -129,6 +129,21 @@ impl FileAccess {
         Ok(resolved)
     }
 
+    /// The number by which the file system knows the file at `path`, whatever it is called; `None` if there is none.
+    pub fn identity(&self, path: &Path) -> Result<Option<u64>> {
+        let resolved = match self.readable(path) {
+            Ok(resolved) => resolved,
+            Err(error) if error.sqlstate() == NOT_FOUND => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match fs::metadata(&resolved) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(identity(&metadata, path))),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("open", path, error)),
+        }
+    }
+
     /// Opens `path` for reading.
     pub fn open(&self, path: &Path) -> Result<UserFile> {
         let resolved = self.readable(path)?;
@@ -198,6 +213,23 @@ impl fmt::Debug for FileAccess {
         let state = self.0.read();
         f.debug_struct("FileAccess").field("policy", &state.policy).field("locked", &state.locked).finish()
     }
+}
+
+/// The length of an open file and the number by which the file system knows it.
+pub fn state(file: &UserFile, path: &Path) -> Result<(u64, u64)> {
+    let metadata = file.metadata().map_err(|error| io_error("read", path, error))?;
+    Ok((metadata.len(), identity(&metadata, path)))
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata, _path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+/// Where files have no number, a name is taken for the file: one that is renamed is another one then.
+#[cfg(not(unix))]
+fn identity(_metadata: &fs::Metadata, path: &Path) -> u64 {
+    u64::from(crc32c::crc32c(path.as_os_str().as_encoded_bytes()))
 }
 
 /// What lies at a path.

@@ -24,7 +24,7 @@ impl fmt::Display for RelationId {
     }
 }
 
-/// The four kinds of relation.
+/// The kinds of relation. All but followers are read in FROM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RelationKind {
     /// Mutable rows.
@@ -35,9 +35,21 @@ pub enum RelationKind {
     View,
     /// A continuous query whose result is kept.
     MaterializedView,
+    /// A follower of a relation whose changes wait until they are acknowledged.
+    Subscription,
 }
 
 impl RelationKind {
+    /// Whether it has rows of its own that commits write.
+    pub fn is_stored(self) -> bool {
+        matches!(self, RelationKind::Table | RelationKind::Stream)
+    }
+
+    /// Whether it has no rows, but is given the changes of a relation and remembers how far it has come.
+    pub fn is_follower(self) -> bool {
+        self == RelationKind::Subscription
+    }
+
     /// Whether it is a query, materialized or not.
     pub fn is_view(self) -> bool {
         matches!(self, RelationKind::View | RelationKind::MaterializedView)
@@ -50,6 +62,7 @@ impl RelationKind {
             RelationKind::Stream => "stream",
             RelationKind::View => "view",
             RelationKind::MaterializedView => "materialized view",
+            RelationKind::Subscription => "subscription",
         }
     }
 }
@@ -106,10 +119,29 @@ pub struct Relation {
     pub settings: BTreeMap<String, String>,
 }
 
+/// The stream that keeps the records of sources that are no rows: `eddy.dead_letters`.
+pub const DEAD_LETTERS: &str = "eddy.dead_letters";
+
+/// The option that says where the rows of a stream come from, or go to.
+const CONNECTOR: &str = "connector";
+/// The option that says that a connector rests.
+pub const PAUSED: &str = "paused";
+
 /// The setting that says in which time zone TIMESTAMPTZ is read and shown.
 pub const TIMEZONE: &str = "timezone";
 
 impl Relation {
+    /// Whether it is a stream that a connector feeds.
+    pub fn is_source(&self) -> bool {
+        self.kind == RelationKind::Stream && self.options.contains_key(CONNECTOR)
+    }
+
+    /// Whether its connector rests until it is resumed.
+    pub fn is_paused(&self) -> bool {
+        let words = ["true", "on", "yes", "1"];
+        self.options.get(PAUSED).is_some_and(|value| words.contains(&value.to_ascii_lowercase().as_str()))
+    }
+
     /// The time zone under which the query of this view was made; UTC for what is no view.
     pub fn zone(&self) -> Zone {
         self.settings.get(TIMEZONE).and_then(|name| Zone::parse(name).ok()).unwrap_or(Zone::UTC)

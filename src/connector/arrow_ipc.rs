@@ -13,7 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
 use crate::connector::contain::{contain, contained};
 use crate::connector::input::Input;
-use crate::connector::source::{Batches, Source, Wanted, deliver};
+use crate::connector::reader::{Batches, FormatReader, Wanted, deliver};
 
 /// An Arrow file with its schema read.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl ArrowSource {
     }
 }
 
-impl Source for ArrowSource {
+impl FormatReader for ArrowSource {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::connector::source::Batches;
+use crate::connector::reader::Batches;
 
 /// The result of `work`, or an error naming the file if it panics.
 pub fn contain<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {

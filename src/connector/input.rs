@@ -51,6 +51,12 @@ impl Input {
         Ok(input)
     }
 
+    /// Bytes that were read already, said to be of `path`.
+    pub fn of_bytes(path: &Path, bytes: Arc<[u8]>) -> Self {
+        let (path, content) = (path.to_path_buf(), Content::Buffered(bytes));
+        Input { path, access: FileAccess::off(), compression: Compression::None, content }
+    }
+
     /// The path as the user wrote it.
     pub fn path(&self) -> &Path {
         &self.path

@@ -10,17 +10,20 @@
 //! | module | |
 //! |---|---|
 //! | [`relation`] | one relation over one or many files |
-//! | [`source`] | what every reader is |
+//! | [`reader`] | what every reader of a format is |
 //! | [`format`], [`options`] | which format, which settings |
 //! | [`glob`], [`input`] | from a pattern to files, from a file to bytes |
 //! | [`csv`], [`json`], [`parquet`], [`arrow_ipc`] | the readers |
 //! | [`contain`] | keeps panics of foreign decoders in |
 //! | [`values`], [`widen`] | text to numbers, dates and timestamps; the type that holds two |
 //! | [`writer`] | rows to files in every format |
+//! | [`source`] | what a connector that goes on bringing rows in is |
+//! | [`file`] | files that grow, directories that are filled |
 
 pub mod arrow_ipc;
 pub mod contain;
 pub mod csv;
+pub mod file;
 pub mod format;
 pub mod glob;
 pub mod input;
@@ -28,6 +31,7 @@ pub mod json;
 mod misfit;
 pub mod options;
 pub mod parquet;
+pub mod reader;
 pub mod relation;
 pub mod source;
 pub mod values;

@@ -12,7 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::canonical_schema;
 use crate::connector::contain::{contain, contained};
 use crate::connector::input::Input;
-use crate::connector::source::{Batches, Source, Wanted, deliver};
+use crate::connector::reader::{Batches, FormatReader, Wanted, deliver};
 
 /// A Parquet file with its footer read.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl ParquetSource {
     }
 }
 
-impl Source for ParquetSource {
+impl FormatReader for ParquetSource {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -21,7 +21,7 @@ use crate::connector::input::Input;
 use crate::connector::json::JsonSource;
 use crate::connector::options::ReadOptions;
 use crate::connector::parquet::ParquetSource;
-use crate::connector::source::{Batches, Source, Wanted};
+use crate::connector::reader::{Batches, FormatReader, Wanted};
 use crate::connector::widen::widen;
 
 /// Rows in files.
@@ -33,7 +33,7 @@ pub struct FileRelation {
 
 #[derive(Debug)]
 struct Part {
-    source: Arc<dyn Source>,
+    source: Arc<dyn FormatReader>,
     /// Per column of the relation, the column of the file.
     columns: Vec<Option<usize>>,
 }
@@ -78,7 +78,7 @@ pub fn open_all(
         _ => field,
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let part = |source: Arc<dyn Source>| {
+    let part = |source: Arc<dyn FormatReader>| {
         let find = |field: &FieldRef| source.schema().fields().iter().position(|other| other.name() == field.name());
         let columns = schema.fields().iter().map(find).collect();
         Part { source, columns }
@@ -215,8 +215,8 @@ fn sources(
     options: &ReadOptions,
     target: Option<&Schema>,
     access: &FileAccess,
-) -> Result<Vec<Arc<dyn Source>>> {
-    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+) -> Result<Vec<Arc<dyn FormatReader>>> {
+    let mut sources: Vec<Arc<dyn FormatReader>> = Vec::new();
     let is_json = |format| matches!(format, FileFormat::Json | FileFormat::Ndjson);
     if let (Some(format), Some(other)) = (format, options.format)
         && format != other
@@ -253,7 +253,7 @@ fn sources(
 }
 
 /// Per column of `target`, the column of the file.
-fn match_columns(source: &dyn Source, target: &Schema, by_name: bool) -> Result<Vec<Option<usize>>> {
+fn match_columns(source: &dyn FormatReader, target: &Schema, by_name: bool) -> Result<Vec<Option<usize>>> {
     let file = source.schema().fields();
     let by_name = by_name || source.is_unordered();
     let path = source.path().display();

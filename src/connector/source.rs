@@ -1,76 +1,82 @@
-//! What every reader is: one file of a known format, and what its rows come out as.
+//! What brings rows in and goes on doing so: parts that are read from a place on.
+//!
+//! ```text
+//! splits() ─▶ open(split, offset) ─▶ poll(max) ─▶ rows + offset ─▶ one commit ─▶ poll(max) ─▶ ...
+//! ```
+//!
+//! A source is read by one thread (`db/pump`), which commits rows, bad records and the offset behind them together. After
+//! a restart, or any error, the source is made anew and every split opened at its committed offset.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::array::RecordBatch;
 
-use crate::base::cast::{OnFailure, cast_values};
-use crate::base::error::{Error, Result};
-use crate::base::types::canonical_floats;
+use crate::base::error::Result;
 
-/// Batches of a file or relation.
-pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+/// A connector that brings rows in.
+///
+/// # Contract
+/// - What is read from an offset on is what was read from it before, as long as the other side keeps it; not checkable,
+///   because the other side is not ours.
+/// - An error of any call leaves the source useless: it is dropped and made again.
+/// - No call waits for the other side longer than a moment, so that the source can be stopped.
+pub trait Source: Send {
+    /// The splits there are now; asked again now and then. One that was there and is not any more keeps its name.
+    fn splits(&mut self) -> Result<Vec<String>>;
 
-/// One file of a known format.
-pub trait Source: fmt::Debug + Send + Sync {
-    /// The columns of the file in canonical types.
-    fn schema(&self) -> &SchemaRef;
-    /// The path as the user wrote it.
-    fn path(&self) -> &Path;
-    /// Whether the file itself names its columns.
-    fn has_names(&self) -> bool {
-        true
-    }
-    /// Whether columns have no order and are always matched by name.
-    fn is_unordered(&self) -> bool {
+    /// Reads a split from `offset` on, or from where a new one begins.
+    fn open(&mut self, split: &str, offset: Option<&str>) -> Result<()>;
+
+    /// The next records of some split, about `max` of them at most; `None` if there are none at the moment.
+    fn poll(&mut self, max: usize) -> Result<Option<Polled>>;
+
+    /// Whether nothing can ever come any more.
+    fn is_finished(&self) -> bool {
         false
     }
-    /// Whether the file says nothing about columns at all.
-    fn is_empty(&self) -> bool {
-        false
+}
+
+/// Records of one split that follow each other.
+#[derive(Debug, Clone, Default)]
+pub struct Polled {
+    /// The split.
+    pub split: String,
+    /// The rows, in the columns of the relation.
+    pub rows: Vec<RecordBatch>,
+    /// The records that are no rows.
+    pub bad: Vec<BadRecord>,
+    /// Where the split goes on behind them, as JSON text; empty if it is done with and can be forgotten.
+    pub offset: String,
+}
+
+impl Polled {
+    /// How many records these are.
+    pub fn records(&self) -> usize {
+        self.bad.len() + self.rows.iter().map(RecordBatch::num_rows).sum::<usize>()
     }
-    /// The number of rows, where it is known without reading.
-    fn row_count(&self) -> Option<u64>;
-    /// The wanted columns, in order, in exactly the types asked for.
-    fn read(self: Arc<Self>, wanted: Vec<Wanted>, batch_rows: usize) -> Result<Batches>;
 }
 
-/// A column to read: where it is in the file, and as what it is to be delivered.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// The position in the file's schema.
-    pub column: usize,
-    /// Name and type to deliver.
-    pub field: FieldRef,
+/// A record that is no row of the relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Where it stands, for people.
+    pub position: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The record as it came, cut where it is very long.
+    pub raw: String,
 }
 
-/// A batch of the file's columns `order` as the `wanted` columns, each in its canonical type.
-pub fn deliver(batch: &RecordBatch, order: &[usize], wanted: &[Wanted], path: &Path) -> Result<RecordBatch> {
-    let mut columns = Vec::with_capacity(wanted.len());
-    for wanted in wanted {
-        let at = order.binary_search(&wanted.column).ok().and_then(|at| batch.columns().get(at));
-        let array = at.ok_or_else(|| Error::internal(format!("'{}': a column was not read", path.display())))?;
-        let array = exact(array, wanted.field.data_type());
-        let name = wanted.field.name();
-        columns.push(array.map_err(|error| error.context(format_args!("'{}', column \"{name}\"", path.display())))?);
+/// Bytes of a record that are kept when it is bad.
+const RAW_MAX: usize = 1 << 16;
+
+impl BadRecord {
+    /// A bad record of these bytes.
+    pub fn new(position: String, reason: impl Into<String>, raw: &[u8]) -> Self {
+        let raw = String::from_utf8_lossy(&raw[..raw.len().min(RAW_MAX)]).into_owned();
+        BadRecord { position, reason: reason.into(), raw }
     }
-    let schema = Arc::new(Schema::new(wanted.iter().map(|wanted| wanted.field.clone()).collect::<Vec<_>>()));
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
-/// `array` as `data_type`; a value that does not fit is an error, not NULL.
-fn exact(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    if array.data_type() == data_type {
-        return Ok(canonical_floats(array.clone()));
-    }
-    Ok(canonical_floats(cast_values(array, data_type, OnFailure::Error)?))
-}
-
-/// The error of a file that is not well formed.
-pub fn bad_file(message: impl Into<String>) -> Error {
-    Error::data(message).with_sqlstate("22P04")
-}
+/// Makes decoded rows those of the relation: its types, rules and NOT NULL; an error if one of them does not fit.
+pub type Conform = Arc<dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync>;

@@ -16,12 +16,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
+use crate::db::follower::{Follower, Followers};
+use crate::db::held::{Held, encode};
 use crate::state::chunk::Chunk;
 use crate::state::saving::Saving;
 use crate::storage::manifest::{Manifest, Part, Rows};
@@ -41,6 +44,18 @@ pub struct Checkpoint {
     pub manifest: Manifest,
     /// The rows of tables and streams.
     pub tables: BTreeMap<RelationId, Saving>,
+    /// What waits for followers.
+    pub held: BTreeMap<RelationId, (SchemaRef, Vec<Held>)>,
+}
+
+/// What waits for followers at an epoch.
+pub fn held_at(followers: &Followers, epoch: u64) -> BTreeMap<RelationId, (SchemaRef, Vec<Held>)> {
+    let held = |follower: Arc<Follower>| {
+        let mut events = follower.queue().held();
+        events.retain(|(event, _)| event.epoch <= epoch);
+        (follower.id, (follower.schema().clone(), events))
+    };
+    followers.all().into_iter().map(held).collect()
 }
 
 impl Checkpoint {
@@ -68,6 +83,9 @@ impl Checkpoint {
         let mut rows = Vec::with_capacity(self.tables.len());
         for (relation, saving) in &self.tables {
             rows.push(output.table(*relation, saving, self.manifest.epoch)?);
+        }
+        for (follower, (schema, events)) in &self.held {
+            rows.extend(output.held(*follower, &encode(events, schema)?)?);
         }
         output.end_file()?;
         let Output { files, written, .. } = output;
@@ -133,6 +151,25 @@ impl Output<'_> {
         parts.extend(blocks.clone().map(|number| (writer.number(), number)));
         self.written.push(Place { chunk: chunk.clone(), file, blocks });
         self.end_long_file()
+    }
+
+    /// Writes what waits for a follower; what the manifest names of it.
+    fn held(&mut self, follower: RelationId, batches: &[RecordBatch]) -> Result<Option<Rows>> {
+        let (mut blocks, mut high) = (Vec::new(), 0);
+        let mut next = 0;
+        for (place, rows) in batches.iter().enumerate() {
+            self.interrupt.check()?;
+            // Blocks of the same identities are of the same types: those of the first batch are its own.
+            let columns: Arc<[ColumnId]> =
+                (0..rows.num_columns()).map(|column| ColumnId(next + column as u32)).collect();
+            next += if place == 0 { rows.num_columns() as u32 } else { 0 };
+            let writer = self.writer()?;
+            blocks.push((writer.number(), writer.blocks()));
+            writer.rows(follower, &columns, high, None, rows)?;
+            high += rows.num_rows() as u64;
+            self.end_long_file()?;
+        }
+        Ok((!blocks.is_empty()).then(|| Rows { relation: follower, high, blocks, deaths: Vec::new() }))
     }
 
     /// Writes the rows that died since the checkpoint before; all sets of dead rows from now on.

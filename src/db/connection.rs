@@ -40,8 +40,12 @@ impl Database {
     pub fn connect(&self) -> Result<Connection> {
         let interrupt = Interrupt::default();
         let notices = Arc::default();
-        let session =
-            Session::new(self.shared.clone(), self.sequencer.clone(), interrupt.clone(), Arc::clone(&notices));
+        let session = Session::new(
+            self.shared.clone(),
+            (self.pumps.clone(), self.sequencer.clone()),
+            interrupt.clone(),
+            Arc::clone(&notices),
+        );
         Ok(Connection { database: self.clone(), interrupt, notices, session: Mutex::new(session) })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -14,7 +14,10 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
-use crate::db::sequencer::SequencerHandle;
+use crate::db::connectors::Connectors;
+use crate::db::follower::Followers;
+use crate::db::pump::{Pumps, connect};
+use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
@@ -31,6 +34,8 @@ const CHECKPOINT_EVERY: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Database {
     pub(super) shared: Arc<Shared>,
+    /// Dropped before the sequencer, which its threads hold.
+    pub(super) pumps: Arc<Pumps>,
     pub(super) sequencer: SequencerHandle,
     pub(super) notices: Arc<[String]>,
 }
@@ -121,9 +126,31 @@ impl Database {
         Ok(())
     }
 
+    /// A handle that does not keep the database open.
+    pub(super) fn downgrade(&self) -> WeakDatabase {
+        let (shared, pumps, notices) = (self.shared.clone(), Arc::downgrade(&self.pumps), self.notices.clone());
+        WeakDatabase { shared, pumps, sequencer: self.sequencer.downgrade(), notices }
+    }
+
     /// The last published epoch.
     pub fn epoch(&self) -> u64 {
         self.shared.version().epoch
+    }
+}
+
+/// A handle to a database that may have been closed.
+pub(super) struct WeakDatabase {
+    shared: Arc<Shared>,
+    pumps: Weak<Pumps>,
+    sequencer: WeakSequencer,
+    notices: Arc<[String]>,
+}
+
+impl WeakDatabase {
+    /// A handle that keeps the database open, if it is.
+    pub(super) fn upgrade(&self) -> Option<Database> {
+        let (pumps, sequencer) = (self.pumps.upgrade()?, self.sequencer.upgrade()?);
+        Some(Database { shared: self.shared.clone(), pumps, sequencer, notices: self.notices.clone() })
     }
 }
 
@@ -144,6 +171,8 @@ pub struct DatabaseBuilder {
     record: Option<MemoryLog>,
     log: LogOptions,
     checkpoint_every: u64,
+    is_read_only: bool,
+    hold_connectors: bool,
     functions: FunctionRegistry,
 }
 
@@ -158,6 +187,8 @@ impl Default for DatabaseBuilder {
             record: None,
             log: LogOptions::default(),
             checkpoint_every: CHECKPOINT_EVERY,
+            is_read_only: false,
+            hold_connectors: false,
             functions: FunctionRegistry::new(),
         }
     }
@@ -227,6 +258,20 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Opens a directory for reading, beside the process that writes it or without one: commits show within a second.
+    /// The directory need not be writable. Views run their queries.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.is_read_only = read_only;
+        self
+    }
+
+    /// Lets no source of a directory begin before `ALTER SOURCE .. RESUME`: a copy of a database must not read what the
+    /// original reads.
+    pub fn hold_connectors(mut self) -> Self {
+        self.hold_connectors = true;
+        self
+    }
+
     /// Registers a scalar function before anything is opened: views of a directory may call it.
     pub fn scalar_function(mut self, function: UserFunction) -> Result<Self> {
         self.functions.register_scalar(function)?;
@@ -243,8 +288,16 @@ impl DatabaseBuilder {
     /// Opens the database in a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn open_in(self, vfs: Arc<dyn Vfs>) -> Result<Database> {
+        if self.is_read_only {
+            return self.build()?.follow(vfs);
+        }
         let (options, checkpoint_every) = (self.log, self.checkpoint_every);
-        self.build()?.recover(vfs, options, checkpoint_every)
+        let hold = self.hold_connectors;
+        let database = self.build()?.recover(vfs, options, checkpoint_every)?;
+        // Who opens a database at a terminal still wants to type there.
+        database.pumps.hold(&database.shared, |relation| hold || connect::reads_stdin(relation));
+        database.pumps.follow(&database.shared, &database.sequencer)?;
+        Ok(database)
     }
 
     /// Opens the database in memory.
@@ -262,8 +315,10 @@ impl DatabaseBuilder {
             clock: self.clock,
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
+            followers: Followers::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
+            connectors: Connectors::default(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {
@@ -271,6 +326,6 @@ impl DatabaseBuilder {
             None => Box::new(NullLog),
         };
         let sequencer = SequencerHandle::start(shared.clone(), log)?;
-        Ok(Database { shared, sequencer, notices: Arc::default() })
+        Ok(Database { shared, pumps: Arc::default(), sequencer, notices: Arc::default() })
     }
 }

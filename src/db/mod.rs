@@ -9,21 +9,28 @@
 //! - [`statement`]: what each statement does.
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
+//! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened.
+//!   shortened; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod checkpoint;
 mod commit;
 pub mod connection;
+mod connectors;
 pub mod database;
 mod files;
+mod follow;
+mod follower;
+mod held;
 mod names;
 pub mod outcome;
 mod positions;
+mod pump;
 mod read;
 mod recovery;
 mod replay;
+mod resume;
 pub mod rows;
 mod sequencer;
 mod session;

@@ -5,44 +5,53 @@
 //! because what they hold at the end is their query over the tables at the end. They are filled then, each behind those
 //! it reads. A view that cannot be is failed with its reason, and the database opens all the same.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
 use crate::catalog::delta::CatalogChange;
-use crate::catalog::relation::{RelationId, RelationKind};
+use crate::catalog::relation::RelationId;
 use crate::db::database::Database;
-use crate::db::statement::ddl::restore_view;
+use crate::db::resume::Resumed;
+use crate::db::statement::ddl::Views;
 use crate::storage::directory::Directory;
 use crate::storage::log::{self, LogOptions, LogRecord, Recovered, Start};
-use crate::storage::store::Store;
+use crate::storage::store::{Store, StoredRows};
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
     pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, options: LogOptions, checkpoint_every: u64) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
-        let mut kept = HashMap::new();
+        let mut resumed = Resumed::default();
         let mut start = Start { file: 1, epoch: 0 };
+        self.sequencer.task(&Interrupt::default(), |sequencer| {
+            sequencer.recovers = true;
+            Ok(())
+        })?;
         if let Some((manifest, rows)) = found {
             start = Start { file: manifest.first_log, epoch: manifest.epoch };
-            kept.extend(manifest.kept.iter());
+            resumed.kept.extend(manifest.kept.iter());
+            let followers = manifest.relations.iter().filter(|relation| relation.kind.is_follower());
+            let followers: BTreeSet<RelationId> = followers.map(|relation| relation.id).collect();
+            let (held, rows) = rows.into_iter().partition(|rows: &StoredRows| followers.contains(&rows.relation));
+            resumed.held = Vec::into_iter(held).map(|rows| (rows.relation, rows)).collect();
             self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
+            self.resume_followers(&resumed)?;
         }
         let Recovered { mut log, next_epoch, mut notices } =
             log::recover(vfs, database, options, start, &mut |epoch, group| {
                 let catalog = self.shared.version().catalog.clone();
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
-                let records = log::decode(epoch, group, &columns)?;
-                kept.extend(records.iter().flat_map(maintained));
-                self.replay_epoch(epoch, records, false)
+                self.go_through(epoch, log::decode(epoch, group, &columns)?, &mut resumed)
             })?;
         log.hold(lock);
-        self.restore_views(&kept)?;
+        self.restore_views(&resumed)?;
         self.sequencer.task(&Interrupt::default(), move |sequencer| {
             sequencer.go_on(Box::new(log), next_epoch);
+            sequencer.look_after_followers();
             Ok(())
         })?;
         self.sequencer.save_into(Arc::new(store), checkpoint_every)?;
@@ -57,23 +66,26 @@ impl Database {
         Ok(self)
     }
 
-    /// Gives the materialized views their contents, each behind those it reads.
-    fn restore_views(&self, kept: &HashMap<RelationId, bool>) -> Result<()> {
-        let catalog = self.shared.version().catalog.clone();
-        let views = catalog.in_order().into_iter().filter_map(|id| catalog.by_id(id));
-        for view in views.filter(|view| view.kind == RelationKind::MaterializedView) {
-            let kept = kept.get(&view.id).copied().unwrap_or(true);
-            let restored = restore_view(&self.shared, &self.shared.version(), view, kept);
-            let view = view.clone();
-            self.sequencer.task(&Interrupt::default(), move |sequencer| {
-                match restored {
-                    Ok(view) => sequencer.restore(view),
-                    Err(error) => sequencer.restore_failed(view, &error),
-                }
-                Ok(())
-            })?;
+    /// Applies the records of an epoch of the log.
+    fn go_through(&self, epoch: u64, records: Vec<LogRecord>, resumed: &mut Resumed) -> Result<()> {
+        let mut changes_catalog = false;
+        for record in &records {
+            resumed.kept.extend(maintained(record));
+            if let LogRecord::Commit { catalog, .. } = record
+                && !catalog.is_empty()
+            {
+                changes_catalog = true;
+                self.fill_for(catalog, resumed)?;
+            }
         }
-        Ok(())
+        self.replay_epoch(epoch, records, Views::There)?;
+        if changes_catalog { self.resume_followers(resumed) } else { Ok(()) }
+    }
+
+    /// Gives the materialized views their contents, each behind those it reads.
+    fn restore_views(&self, resumed: &Resumed) -> Result<()> {
+        let catalog = self.shared.version().catalog.clone();
+        self.fill(catalog.in_order(), resumed)
     }
 }
 

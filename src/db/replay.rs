@@ -6,12 +6,16 @@
 
 use std::iter::Peekable;
 use std::slice::Iter;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::delta::{CatalogChange, CatalogDelta};
+use crate::catalog::relation::Relation;
 use crate::db::database::Database;
 use crate::db::sequencer::door::Replayed;
-use crate::db::statement::ddl::realize_logged;
+use crate::db::statement::ddl::{Views, realize_logged};
+use crate::db::version::Version;
 use crate::storage::log::LogRecord;
 
 impl Database {
@@ -25,7 +29,7 @@ impl Database {
         while let Some(first) = records.peek() {
             let epoch = first.epoch();
             let group = epoch_of(epoch, &mut records);
-            self.replay_epoch(epoch, group, true)?;
+            self.replay_epoch(epoch, group, Views::Kept)?;
             if self.epoch() != epoch {
                 let now = self.epoch();
                 return Err(Error::internal(format!("the log's record of epoch {epoch} made epoch {now}")));
@@ -34,10 +38,10 @@ impl Database {
         Ok(())
     }
 
-    /// Publishes the records of one epoch. Without `with_views` the views that they define get no contents, and nobody
-    /// is there to read past versions: none is kept.
-    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, with_views: bool) -> Result<()> {
+    /// Publishes the records of one epoch. Unless views are kept, nobody is there to read past versions: none is kept.
+    pub(super) fn replay_epoch(&self, epoch: u64, records: Vec<LogRecord>, views: Views) -> Result<()> {
         let (mut commits, mut time_us) = (Vec::new(), 0);
+        let mut failed = None;
         for record in records {
             time_us = record.time_us();
             if let LogRecord::Commit { catalog, writes, positions, .. } = record {
@@ -45,7 +49,14 @@ impl Database {
                     true => None,
                     false => {
                         let version = self.shared.version();
-                        Some(Box::new(realize_logged(&self.shared, &version, &catalog, with_views)?))
+                        let realized = match realize_logged(&self.shared, &version, &catalog, views) {
+                            Err(error) if views == Views::There => {
+                                failed = Some((made_again(&catalog, &version), error));
+                                realize_logged(&self.shared, &version, &catalog, Views::Left)?
+                            }
+                            realized => realized?,
+                        };
+                        Some(Box::new(realized))
                     }
                 };
                 commits.push(Replayed { writes, ddl, positions });
@@ -53,7 +64,10 @@ impl Database {
         }
         self.sequencer.task(&Interrupt::default(), move |sequencer| {
             sequencer.replay(epoch, time_us, commits)?;
-            if !with_views {
+            if let Some((views, error)) = failed {
+                views.into_iter().for_each(|view| sequencer.restore_failed(view, &error));
+            }
+            if views != Views::Kept {
                 sequencer.forget_history();
             }
             Ok(())
@@ -63,4 +77,13 @@ impl Database {
 
 fn epoch_of(epoch: u64, records: &mut Peekable<Iter<'_, LogRecord>>) -> Vec<LogRecord> {
     std::iter::from_fn(|| records.next_if(|record| record.epoch() == epoch).cloned()).collect()
+}
+
+/// The views that a change of the catalog makes again, of those that are there.
+fn made_again(delta: &CatalogDelta, version: &Version) -> Vec<Arc<Relation>> {
+    let views = delta.changes.iter().filter_map(|change| match change {
+        CatalogChange::Maintain { view, .. } if version.entries.contains_key(&view.id) => Some(view.clone()),
+        _ => None,
+    });
+    views.collect()
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::db::commit::Committed;
+use crate::db::pump::Pumps;
 use crate::db::read::Reader;
 use crate::db::sequencer::SequencerHandle;
 use crate::db::settings::Settings;
@@ -24,6 +25,8 @@ use crate::sql::statement::Statement;
 /// One user's session.
 pub struct Session {
     pub shared: Arc<Shared>,
+    /// Dropped before the sequencer, which its threads hold.
+    pub pumps: Arc<Pumps>,
     pub sequencer: SequencerHandle,
     /// Calls the running statement off.
     pub interrupt: Interrupt,
@@ -39,12 +42,13 @@ impl Session {
     /// A session in which nothing has happened yet.
     pub fn new(
         shared: Arc<Shared>,
-        sequencer: SequencerHandle,
+        (pumps, sequencer): (Arc<Pumps>, SequencerHandle),
         interrupt: Interrupt,
         notices: Arc<Mutex<Vec<String>>>,
     ) -> Self {
         Session {
             shared,
+            pumps,
             sequencer,
             interrupt,
             settings: Settings::default(),

@@ -11,6 +11,8 @@ use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::RelationId;
+use crate::db::connectors::Connectors;
+use crate::db::follower::Followers;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
 
@@ -26,12 +28,16 @@ pub struct Shared {
     /// Which files SQL may touch.
     pub access: FileAccess,
     pub budget: MemoryBudget,
+    /// Who is given changes until they are acknowledged.
+    pub followers: Followers,
     /// Past versions, oldest first, the current one last.
     pub history: Mutex<VecDeque<Arc<Version>>>,
     /// How long a past version is kept, in microseconds.
     pub history_us: i64,
     /// The number of the next relation; numbers given to statements that failed are not given again.
     pub next_relation: AtomicU64,
+    /// How it goes with sources.
+    pub connectors: Connectors,
 }
 
 impl Shared {

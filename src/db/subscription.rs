@@ -5,6 +5,9 @@
 //! deleted every row stands once, with its net weight. Where rows are only inserted, equal rows may stand each for
 //! itself: to find them would cost a hash of every row, and nothing could cancel.
 //! A full queue blocks the sequencer (nothing is ever dropped) until the reader takes an event or goes away.
+//!
+//! The queue of a follower ([`crate::db::follower`]) keeps its events until they are acknowledged, whoever reads them,
+//! and blocks nobody.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::deadline_after;
+use crate::operator::error::copy;
 
 /// Rows a subscription holds for a slow reader before the sequencer waits.
 const QUEUE_ROWS: usize = 4 << 20;
@@ -90,18 +94,104 @@ enum Wait {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    events: VecDeque<SubscriptionEvent>,
+    events: VecDeque<Waiting>,
     rows: usize,
+    /// Of a queue that keeps its events: how many of them the reader has had.
+    had: Option<usize>,
+    /// Of a queue that keeps its events: whether somebody reads it.
+    read: bool,
     /// The reader is gone or cancelled; nothing more is wanted.
     closed: bool,
     /// Nothing more will come, and why.
-    ended: Option<String>,
+    ended: Option<Error>,
+}
+
+/// An event that waits.
+#[derive(Debug)]
+struct Waiting {
+    event: SubscriptionEvent,
+    /// The time of its epoch; not known where it does not matter.
+    time_us: i64,
+}
+
+/// How much waits in a queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Events.
+    pub events: usize,
+    /// Their rows, each event counted as one more.
+    pub rows: usize,
+    /// The time of the oldest, in microseconds since 1970 (UTC).
+    pub oldest_us: Option<i64>,
 }
 
 impl Queue {
     /// An empty queue.
     pub fn new(epoch: u64) -> Arc<Self> {
         Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), progress: AtomicU64::new(epoch) })
+    }
+
+    /// An empty queue that keeps its events until they are acknowledged.
+    pub fn kept(epoch: u64) -> Arc<Self> {
+        let state = Mutex::new(QueueState { had: Some(0), ..QueueState::default() });
+        Arc::new(Queue { state, changed: Condvar::new(), progress: AtomicU64::new(epoch) })
+    }
+
+    /// Adds an event of that time, to be kept until it is acknowledged.
+    pub fn keep(&self, event: SubscriptionEvent, time_us: i64) {
+        let mut state = self.state.lock();
+        state.rows += event.changes.num_rows() + 1;
+        state.events.push_back(Waiting { event, time_us });
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Lets the events go up to an epoch.
+    pub fn acknowledge(&self, epoch: u64) {
+        let mut state = self.state.lock();
+        while let Some(first) = state.events.pop_front_if(|first| first.event.epoch <= epoch) {
+            state.rows -= first.event.changes.num_rows() + 1;
+            state.had = state.had.map(|had| had.saturating_sub(1));
+        }
+    }
+
+    /// How much waits.
+    pub fn waiting(&self) -> Backlog {
+        let state = self.state.lock();
+        let oldest_us = state.events.front().map(|first| first.time_us);
+        Backlog { events: state.events.len(), rows: state.rows, oldest_us }
+    }
+
+    /// All events that wait, each with its time.
+    pub fn held(&self) -> Vec<(SubscriptionEvent, i64)> {
+        self.state.lock().events.iter().map(|waiting| (waiting.event.clone(), waiting.time_us)).collect()
+    }
+
+    /// Lets everything go that waits; who reads gets the error.
+    pub fn give_up(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.events.clear();
+        (state.rows, state.had, state.ended) = (0, Some(0), Some(error));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Begins to read at the first event that waits; false if somebody reads already.
+    pub fn begin_reading(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.read {
+            return false;
+        }
+        (state.had, state.read, state.closed) = (Some(0), true, false);
+        true
+    }
+
+    /// The reader is gone.
+    fn leave(&self) {
+        let mut state = self.state.lock();
+        (state.read, state.closed) = (false, true);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Hands over an event, waiting while the queue is full; false once nobody reads any more.
@@ -114,7 +204,7 @@ impl Queue {
             return false;
         }
         state.rows += event.changes.num_rows() + 1;
-        state.events.push_back(event);
+        state.events.push_back(Waiting { event, time_us: 0 });
         drop(state);
         self.changed.notify_all();
         true
@@ -127,7 +217,8 @@ impl Queue {
 
     /// Ends the subscription after what is queued.
     pub fn end(&self, reason: &str) {
-        self.state.lock().ended = Some(reason.to_string());
+        let error = Error::new(ErrorKind::NotFound, format!("subscription ended: {reason}"));
+        self.state.lock().ended.get_or_insert(error);
         self.changed.notify_all();
     }
 
@@ -137,16 +228,16 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Whether nobody reads any more.
+    /// Whether nobody will read any more.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        let state = self.state.lock();
+        state.closed && state.had.is_none()
     }
 
     fn pop(&self, wait: Wait) -> Result<Option<SubscriptionEvent>> {
         let mut state = self.state.lock();
         loop {
-            if let Some(event) = state.events.pop_front() {
-                state.rows -= event.changes.num_rows() + 1;
+            if let Some(event) = state.next() {
                 drop(state);
                 self.changed.notify_all();
                 return Ok(Some(event));
@@ -154,19 +245,37 @@ impl Queue {
             if state.closed {
                 return Err(Error::new(ErrorKind::Cancelled, "subscription cancelled"));
             }
-            if let Some(reason) = &state.ended {
-                return Err(Error::new(ErrorKind::NotFound, format!("subscription ended: {reason}")));
+            if let Some(error) = &state.ended {
+                return Err(copy(error));
             }
             match wait {
                 Wait::No => return Ok(None),
                 Wait::Until(None) => self.changed.wait(&mut state),
                 Wait::Until(Some(until)) => {
-                    if self.changed.wait_until(&mut state, until).timed_out() && state.events.is_empty() {
+                    if self.changed.wait_until(&mut state, until).timed_out() && !state.has_next() {
                         return Ok(None);
                     }
                 }
             }
         }
+    }
+}
+
+impl QueueState {
+    fn has_next(&self) -> bool {
+        self.events.len() > self.had.unwrap_or(0)
+    }
+
+    /// The next event for the reader.
+    fn next(&mut self) -> Option<SubscriptionEvent> {
+        if let Some(had) = self.had {
+            let event = self.events.get(had).filter(|_| !self.closed)?.event.clone();
+            self.had = Some(had + 1);
+            return Some(event);
+        }
+        let event = self.events.pop_front()?.event;
+        self.rows -= event.changes.num_rows() + 1;
+        Some(event)
     }
 }
 
@@ -192,7 +301,8 @@ impl Subscription {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] after a cancel, [`ErrorKind::NotFound`] once the relation is gone.
+    /// [`ErrorKind::Cancelled`] after a cancel, [`ErrorKind::NotFound`] once the relation is gone; 72000 once a
+    /// subscription of the catalog has expired.
     pub fn recv(&self) -> Result<SubscriptionEvent> {
         self.queue.pop(Wait::Until(None))?.ok_or_else(|| Error::internal("a wait without end ended"))
     }
@@ -232,7 +342,7 @@ impl Iterator for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.close();
+        self.queue.leave();
     }
 }
 

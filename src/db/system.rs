@@ -5,10 +5,15 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::base::error::Result;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::{DEAD_LETTERS, Relation, RelationKind};
+use crate::db::connectors::Status;
+use crate::db::follower::Standing;
+use crate::db::pump::bad_records;
+use crate::db::sequencer::followers::followers;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::version::{Contents, Version};
@@ -18,13 +23,16 @@ use crate::sql::name::{CATALOG, PUBLIC};
 /// The rows of a system table; `None` if there is none of that name.
 pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Option<Arc<dyn RowSource>> {
     let batch = match (schema, name) {
-        ("eddy", "tables" | "relations") => relations(version, |_| true),
+        ("eddy", "tables" | "relations") => relations(version, |relation| !relation.kind.is_follower()),
+        ("eddy", "subscriptions") => subscriptions(shared, version, |_| true),
         ("eddy", "views") => views(version),
         ("eddy", "settings") => settings(shared, &Settings::default()),
         ("eddy", "state") => state(version),
         ("eddy", "positions") => positions(version),
+        ("eddy", "sources") => sources(shared, version, |_| true),
+        ("eddy", "dead_letters") => return dead_letters(version).ok(),
         ("information_schema", "tables") => information_tables(version),
-        ("information_schema", "columns") => columns(version, |_| true),
+        ("information_schema", "columns") => columns(version, |relation| !relation.kind.is_follower()),
         _ => return None,
     };
     batch.ok().map(|batch| Arc::new(BatchSource(batch)) as Arc<dyn RowSource>)
@@ -65,14 +73,89 @@ fn views(version: &Version) -> Result<RecordBatch> {
         .build()
 }
 
+/// The subscriptions that are wanted: what they follow, how far they have come, what waits for them.
+pub fn subscriptions(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found = followers(version).filter(|(relation, _)| relation.kind == RelationKind::Subscription);
+    let found: Vec<_> = found.filter(|(relation, _)| wanted(relation)).collect();
+    let waiting = |relation: &Relation| Some(shared.followers.get(relation.id)?.queue().waiting());
+    let followed = |relation: &Relation| relation.dependencies.first().map(|id| version.name(*id));
+    let integer = |number: u64| i64::try_from(number).ok();
+    let state = |standing: &Standing| if standing.expired.is_some() { "expired" } else { "active" };
+    let options = |relation: &Relation| {
+        let options: Vec<String> = relation.options.iter().map(|(key, value)| format!("{key} = '{value}'")).collect();
+        options.join(", ")
+    };
+    Table::new()
+        .text("name", found.iter().map(|(relation, _)| Some(&relation.name)))
+        .text("relation", found.iter().map(|(relation, _)| followed(relation)))
+        .text("state", found.iter().map(|(_, standing)| Some(state(standing))))
+        .integer("acknowledged_epoch", found.iter().map(|(_, standing)| integer(standing.acknowledged())))
+        .integer("waiting_events", found.iter().map(|(relation, _)| integer(waiting(relation)?.events as u64)))
+        .integer(
+            "waiting_rows",
+            found.iter().map(|(relation, _)| {
+                let waiting = waiting(relation)?;
+                integer((waiting.rows - waiting.events) as u64)
+            }),
+        )
+        .text("reason", found.iter().map(|(_, standing)| standing.expired.as_ref().map(|(_, reason)| reason)))
+        .text("options", found.iter().map(|(relation, _)| Some(options(relation))))
+        .build()
+}
+
 fn state(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
+    let found: Vec<_> = version.catalog.relations().filter(|relation| !relation.kind.is_follower()).collect();
     let changed = |relation: &Relation| i64::try_from(version.changed(relation.id)).ok();
     Table::new()
         .text("name", found.iter().map(|relation| Some(&relation.name)))
         .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
         .integer("changed_epoch", found.iter().map(|relation| changed(relation)))
         .build()
+}
+
+/// The sources that are wanted, and how it goes with each.
+pub fn sources(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found: Vec<_> =
+        version.catalog.relations().filter(|relation| relation.is_source() && wanted(relation)).collect();
+    let statuses: Vec<Status> = found.iter().map(|relation| shared.connectors.of(relation.id).lock().clone()).collect();
+    let state = |(relation, status): (&&Arc<Relation>, &Status)| match relation.is_paused() {
+        true => Some("paused"),
+        false => Some(status.state.name()),
+    };
+    let offsets = |relation: &Relation| {
+        let splits = version.positions.of(relation.id).filter(|(split, _)| !split.is_empty());
+        let splits: Vec<String> = splits.map(|(_, offset)| offset.to_string()).collect();
+        Some(format!("[{}]", splits.join(", ")))
+    };
+    let bad = |relation: &Relation| i64::try_from(bad_records(version.positions.get(relation.id, ""))).ok();
+    Table::new()
+        .text("name", found.iter().map(|relation| Some(&relation.name)))
+        .text("connector", found.iter().map(|relation| relation.options.get("connector")))
+        .text("state", found.iter().zip(&statuses).map(state))
+        .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
+        .integer("bad_records", found.iter().map(|relation| bad(relation)))
+        .text("offsets", found.iter().map(|relation| offsets(relation)))
+        .text("last_error", statuses.iter().map(|status| status.error.as_ref()))
+        .build()
+}
+
+/// The columns of `eddy.dead_letters`: where a record came from, what is wrong with it, and the record.
+pub fn dead_letter_columns() -> SchemaRef {
+    let names = ["source", "position", "reason", "raw"];
+    Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Utf8View, false)).to_vec()))
+}
+
+/// The records that were no rows.
+fn dead_letters(version: &Version) -> Result<Arc<dyn RowSource>> {
+    let mut batches = vec![RecordBatch::new_empty(dead_letter_columns())];
+    if let Some(stream) = version.catalog.get(DEAD_LETTERS)
+        && let Contents::Kept(rows) = &version.entry(stream.id)?.contents
+    {
+        for chunk in 0..rows.chunks() {
+            batches.extend(rows.read_chunk(chunk, None, false)?);
+        }
+    }
+    Ok(Arc::new(BatchSource(concat_batches(&dead_letter_columns(), &batches)?)))
 }
 
 fn positions(version: &Version) -> Result<RecordBatch> {
@@ -95,10 +178,10 @@ pub fn settings(shared: &Shared, settings: &Settings) -> Result<RecordBatch> {
 }
 
 fn information_tables(version: &Version) -> Result<RecordBatch> {
-    let found: Vec<_> = version.catalog.relations().collect();
+    let found: Vec<_> = version.catalog.relations().filter(|relation| !relation.kind.is_follower()).collect();
     let kind = |relation: &Relation| match relation.kind {
         RelationKind::Table | RelationKind::Stream => "BASE TABLE",
-        RelationKind::View | RelationKind::MaterializedView => "VIEW",
+        _ => "VIEW",
     };
     Table::new()
         .text("table_catalog", found.iter().map(|_| Some(CATALOG)))

@@ -97,7 +97,13 @@ pub fn decode_relation(value: &Value) -> Result<Relation> {
     let mut parts = Parts::of(value, "a definition")?;
     let schema = decode_schema(&bytes(&parts.require("schema")?)?)?;
     let kind = text(&parts.require("kind")?)?;
-    let kinds = [RelationKind::Table, RelationKind::Stream, RelationKind::View, RelationKind::MaterializedView];
+    let kinds = [
+        RelationKind::Table,
+        RelationKind::Stream,
+        RelationKind::View,
+        RelationKind::MaterializedView,
+        RelationKind::Subscription,
+    ];
     let kind = kinds.into_iter().find(|known| known.name() == kind).ok_or_else(|| damaged("a kind of relation"))?;
     let (id, name) = (RelationId(number(&parts.require("id")?)?), text(&parts.require("name")?)?);
     let columns: Arc<[ColumnId]> = parts.list("columns", &|value| number(value).map(ColumnId))?.into();

@@ -70,6 +70,19 @@ impl Directory {
     }
 }
 
+/// The identity of the database in a directory, for who only reads it.
+///
+/// # Errors
+/// There is none (58P01), or FORMAT is damaged (XX001) or not known (0A000).
+pub fn identity_of(vfs: &dyn Vfs) -> Result<[u8; 16]> {
+    match vfs.exists(Path::new(""))? && vfs.exists(Path::new(FORMAT))? {
+        true => read(vfs),
+        false => Err(Error::invalid("there is no database in the directory")
+            .with_sqlstate("58P01")
+            .with_hint("open it for writing to make one")),
+    }
+}
+
 /// Makes a database of an empty directory, whose files `fill` writes under the identity that it is given. It is one when
 /// that has succeeded; else the directory is as empty as it was.
 ///
@@ -159,7 +172,7 @@ fn text(database: [u8; 16]) -> String {
 }
 
 fn read(vfs: &dyn Vfs) -> Result<[u8; 16]> {
-    let file = vfs.open(Path::new(FORMAT))?;
+    let file = vfs.open_to_read(Path::new(FORMAT))?;
     let mut bytes = vec![0; 4096];
     let length = file.read_at(0, &mut bytes)?;
     let text = std::str::from_utf8(&bytes[..length]).map_err(|_| damaged())?;

@@ -84,7 +84,7 @@ pub fn read(vfs: &dyn Vfs, database: [u8; 16]) -> Result<Option<Manifest>> {
     let Some(number) = numbers(vfs)?.last().copied() else { return Ok(None) };
     let path = path(number);
     let read = || -> Result<Manifest> {
-        let file = vfs.open(&path)?;
+        let file = vfs.open_to_read(&path)?;
         let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| damaged())?];
         let length = file.read_at(0, &mut bytes)?;
         decode(&bytes[..length], database, number)

@@ -2,6 +2,7 @@
 
 mod api;
 mod commits;
+mod connector;
 mod durable;
 mod messages;
 mod oracle;

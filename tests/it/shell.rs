@@ -78,7 +78,7 @@ fn an_error_names_the_file_and_the_line() {
 fn wrong_usage_is_exit_code_2() {
     check(&run(&["--format", "xml"]), 2, "", "ndjson");
     check(&run(&["--readonly"]), 2, "", "--readonly");
-    check(&run(&["some.eddy", "--readonly"]), 2, "", "not there yet");
+    check(&run(&["nowhere.eddy", "--readonly"]), 1, "", "there is no database");
     check(&run(&["--salvage"]), 2, "", "--salvage");
 }
 

@@ -42,8 +42,8 @@ const RESERVED: [(&[&str], &[&str], &str); 7] = [
     ),
     (
         &["thread::spawn", "thread::Builder", "thread::scope"],
-        &["db/sequencer/", "batch/", "storage/log/", "bin/"],
-        "threads belong to the sequencer, its log and the batch runtime",
+        &["db/sequencer/", "db/pump/", "db/follow.rs", "batch/", "storage/log/", "bin/"],
+        "threads belong to the sequencer, its log, who follows one, the connectors and the batch runtime",
     ),
     (
         &["rand::", "fastrand", "getrandom", "thread_rng", "RandomState"],

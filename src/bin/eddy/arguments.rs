@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<Format>,
 
-    /// Open the directory for reading only
+    /// Open the directory for reading only, beside a process that writes it
     #[arg(long)]
     pub readonly: bool,
 
@@ -102,9 +102,6 @@ impl Arguments {
         }
         if self.readonly && self.in_memory() {
             return wrong("--readonly needs the directory of a database");
-        }
-        if self.readonly {
-            return wrong("--readonly is not there yet: one process at a time opens a directory, to write");
         }
         Ok(())
     }

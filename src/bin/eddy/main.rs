@@ -55,7 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
-    let builder = if arguments.safe { Database::builder().no_file_access() } else { Database::builder() };
+    let builder = Database::builder().read_only(arguments.readonly);
+    let builder = if arguments.safe { builder.no_file_access() } else { builder };
     let database = match arguments.database.as_deref() {
         Some(directory) if !arguments.in_memory() => builder.open(directory)?,
         _ => builder.build()?,

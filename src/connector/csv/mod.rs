@@ -26,7 +26,7 @@ use crate::connector::csv::tokens::{Dialect, Records, Tokenizer};
 use crate::connector::input::{Bytes, Input};
 use crate::connector::misfit;
 use crate::connector::options::{ColumnTypes, ReadOptions};
-use crate::connector::source::{Batches, Source, Wanted, bad_file};
+use crate::connector::reader::{Batches, FormatReader, Wanted, bad_file};
 
 /// Records looked at in one go while types are found.
 const PASS_ROWS: usize = 4096;
@@ -210,7 +210,7 @@ impl CsvSource {
     }
 }
 
-impl Source for CsvSource {
+impl FormatReader for CsvSource {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

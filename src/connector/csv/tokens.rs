@@ -7,7 +7,7 @@
 use std::io::Read;
 
 use crate::base::error::{Error, Result};
-use crate::connector::source::bad_file;
+use crate::connector::reader::bad_file;
 
 /// How fields are separated and enclosed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

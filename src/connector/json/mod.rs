@@ -27,7 +27,7 @@ use crate::connector::json::infer::Shape;
 use crate::connector::json::split::Splitter;
 use crate::connector::misfit::misfit;
 use crate::connector::options::{ColumnTypes, ReadOptions};
-use crate::connector::source::{Batches, Source, Wanted, bad_file};
+use crate::connector::reader::{Batches, FormatReader, Wanted, bad_file};
 
 /// A JSON file, looked through.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl JsonSource {
     }
 }
 
-impl Source for JsonSource {
+impl FormatReader for JsonSource {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

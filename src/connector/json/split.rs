@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use crate::base::error::{Error, Result};
-use crate::connector::source::bad_file;
+use crate::connector::reader::bad_file;
 
 /// Cuts a file into its top-level values.
 pub struct Splitter<R> {

@@ -14,8 +14,8 @@ use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
-use crate::continuous::network::{Upkeep, guarded};
-use crate::db::checkpoint::Checkpoint;
+use crate::continuous::network::{Network, Upkeep, guarded};
+use crate::db::checkpoint::{Checkpoint, held_at};
 use crate::db::sequencer::publish::Step;
 use crate::db::table::TableState;
 use crate::state::chunk::Chunk;
@@ -78,7 +78,8 @@ impl Sequencer {
             kept: self.network.in_order().map(|view| (view.relation.id, kept(&view.upkeep))).collect(),
             ..Manifest::default()
         };
-        let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new() };
+        let held = held_at(&self.shared.followers, version.epoch);
+        let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new(), held };
         for (id, table) in &mut self.tables {
             match table.arena.begin_saving() {
                 Ok(saving) => drop(checkpoint.tables.insert(*id, saving)),
@@ -103,17 +104,25 @@ impl Sequencer {
         }
     }
 
-    /// Makes what a manifest names the contents of this empty database.
+    /// Makes what a manifest names the contents of this database, in place of what it had.
     pub fn load(&mut self, manifest: &Manifest, rows: Vec<StoredRows>) -> Result<()> {
+        self.tables.clear();
+        self.network = Network::default();
+        for subscriber in self.subscribers.drain(..) {
+            subscriber.queue.end("the database was read anew");
+        }
         let mut catalog = Catalog::default();
         for relation in &manifest.relations {
             catalog.define(relation.clone());
             self.shared.take_relation_id(relation.id);
         }
         self.shared.take_relation_id(RelationId(manifest.next_relation.saturating_sub(1)));
-        for rows in rows {
+        // What waits for followers goes to them.
+        let is_stored = |id| catalog.by_id(id).is_none_or(|relation| relation.kind.is_stored());
+        for rows in rows.into_iter().filter(|rows| is_stored(rows.relation)) {
             let table = catalog.by_id(rows.relation).cloned();
             let table = table.ok_or_else(|| Error::internal("rows of no relation"))?;
+            self.republish.insert(rows.relation);
             self.tables.insert(rows.relation, TableState::stored(table, chunks(&rows)?, rows.high));
         }
         let mut group = Group::new(manifest.epoch, manifest.time_us);

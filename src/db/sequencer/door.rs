@@ -17,6 +17,7 @@ use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
 use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
+use crate::db::follower::Standing;
 use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
 use crate::db::write::Write;
@@ -48,6 +49,9 @@ impl Sequencer {
     pub(super) fn pass(&mut self, commit: Commit, group: &mut Group) -> Result<Committed> {
         if let Some(reason) = &self.poisoned {
             return Err(poisoned(reason));
+        }
+        if self.is_read_only {
+            return Err(read_only());
         }
         let admitted = guarded(|| {
             commit.interrupt.check()?;
@@ -98,7 +102,10 @@ impl Sequencer {
             let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
             self.enter(Admitted { delta, writes, positions, ddl, differences }, &mut group)?;
         }
-        self.close(&mut group)
+        self.replays = true;
+        let closed = self.close(&mut group);
+        self.replays = false;
+        closed
     }
 
     /// The commit's payload, made again if it does not hold of the version at hand.
@@ -132,7 +139,7 @@ impl Sequencer {
 
     /// Asks everything that can refuse the payload. Changes nothing.
     fn admit(&self, payload: Payload, group: &Group, interrupt: &Interrupt) -> Result<Admitted> {
-        let Payload { writes, mut ddl, positions } = payload;
+        let Payload { writes, mut ddl, mut positions } = payload;
         let mut admitted: BTreeMap<u64, RelationWrite> = BTreeMap::new();
         for write in writes {
             let new = ddl.as_ref().and_then(|ddl| {
@@ -160,6 +167,8 @@ impl Sequencer {
             None => Vec::new(),
         };
         let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
+        let new = delta.defined().filter(|relation| relation.kind.is_follower());
+        positions.extend(new.map(|follower| Standing::new_at(group.epoch, follower).position(follower.id)));
         Ok(Admitted { delta, writes, positions, ddl, differences })
     }
 
@@ -265,6 +274,11 @@ impl Sequencer {
             self.put_view(view, difference, group);
         }
         self.network.sort(&catalog);
+        let new = ddl.delta.defined().filter(|relation| relation.kind.is_follower());
+        let new = new.filter(|_| !self.recovers && !self.is_read_only);
+        for follower in new.cloned().collect::<Vec<_>>() {
+            self.attach_follower(&follower, &Standing::new_at(group.epoch, &follower), Vec::new())?;
+        }
         group.catalog = Some(Arc::new(catalog));
         Ok(())
     }
@@ -309,6 +323,7 @@ impl Sequencer {
     fn take_out(&mut self, id: RelationId) {
         self.tables.remove(&id);
         self.network.remove(id);
+        self.detach_follower(id);
         self.end_subscriptions("was dropped", |target| target.follows(id), id);
     }
 
@@ -319,13 +334,21 @@ impl Sequencer {
     }
 
     fn end_subscriptions(&mut self, reason: &str, mut ends: impl FnMut(&mut super::Target) -> bool, id: RelationId) {
-        let name = self.shared.version().name(id);
+        let (name, epoch) = (self.shared.version().name(id), self.next_epoch());
         self.subscribers.retain_mut(|subscriber| {
             let ends = ends(&mut subscriber.target);
             if ends {
-                subscriber.queue.end(&format!("\"{name}\" {reason}"));
+                subscriber.end(&format!("\"{name}\" {reason}"), epoch);
             }
-            !ends
+            // An expiry is still to be written down.
+            !ends || subscriber.follower.is_some()
         });
     }
+}
+
+/// The refusal of a commit where another process writes.
+fn read_only() -> Error {
+    Error::new(ErrorKind::Transaction, "the database is open for reading only")
+        .with_sqlstate("25006")
+        .with_hint("open it for writing, when no other process has it so")
 }

@@ -24,12 +24,13 @@
 
 pub mod checkpoint;
 pub mod door;
+pub mod followers;
 mod publish;
 pub mod subscriber;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -89,7 +90,18 @@ pub struct Asked {
 #[derive(Clone)]
 pub struct SequencerHandle(Arc<Running>);
 
+/// A handle to a sequencer that may have ended.
+pub struct WeakSequencer(Weak<Running>);
+
+impl WeakSequencer {
+    /// A handle that keeps it running, if it runs still.
+    pub fn upgrade(&self) -> Option<SequencerHandle> {
+        self.0.upgrade().map(SequencerHandle)
+    }
+}
+
 struct Running {
+    shared: Arc<Shared>,
     sequencer: Option<Arc<Mutex<Sequencer>>>,
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
@@ -112,16 +124,22 @@ impl Drop for Running {
 }
 
 impl SequencerHandle {
+    /// A handle that does not keep the sequencer running.
+    pub fn downgrade(&self) -> WeakSequencer {
+        WeakSequencer(Arc::downgrade(&self.0))
+    }
+
     /// Starts the sequencer's thread; it ends when the last handle is gone.
     pub fn start(shared: Arc<Shared>, log: Box<dyn Log>) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE_LENGTH);
-        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared, log)));
+        let sequencer = Arc::new(Mutex::new(Sequencer::new(shared.clone(), log)));
         let run = {
             let sequencer = sequencer.clone();
             move || run(sequencer, &receiver)
         };
         let thread = std::thread::Builder::new().name("eddy-sequencer".into()).stack_size(64 << 20).spawn(run)?;
         let running = Running {
+            shared,
             sequencer: Some(sequencer),
             requests: Some(sender),
             thread: Some(thread),
@@ -155,6 +173,9 @@ impl SequencerHandle {
 
     /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
     pub fn commit(&self, commit: Commit) -> Result<Committed> {
+        if !commit.payload.writes.is_empty() {
+            self.0.shared.followers.wait(&commit.interrupt)?;
+        }
         let (reply, answer) = bounded(1);
         let (fate, interrupt) = (Arc::new(Fate::default()), commit.interrupt.clone());
         let at_hand = self.at_hand(&commit);
@@ -271,8 +292,14 @@ pub struct Sequencer {
     next_epoch: u64,
     /// Whether the log has groups that are not confirmed.
     is_unconfirmed: bool,
+    /// Whether the log is being read: views and followers are put back by who reads it.
+    pub recovers: bool,
+    /// Whether the epoch being made is one of a log, which has all that was decided in it.
+    replays: bool,
     /// What saves the rows of a directory; none in memory.
     checkpoints: Option<Checkpoints>,
+    /// Whether another process writes.
+    is_read_only: bool,
 }
 
 /// The commits of one epoch.
@@ -305,7 +332,10 @@ impl Sequencer {
             rows_at_hand: None,
             next_epoch: 1,
             is_unconfirmed: false,
+            recovers: false,
+            replays: false,
             checkpoints: None,
+            is_read_only: false,
         }
     }
 
@@ -315,6 +345,7 @@ impl Sequencer {
         self.next_epoch = next_epoch;
         // What was taken over from a log that was not closed is safe, and the log does not say so yet.
         self.is_unconfirmed = true;
+        self.recovers = false;
     }
 
     /// Lets the log say that everything in it is safe.
@@ -346,18 +377,27 @@ impl Sequencer {
         self.shared.now_us()
     }
 
-    /// Publishes an epoch in which only time moves. Where the log takes nothing, time moves for whoever asks alone.
-    pub fn tick(&mut self) -> Arc<Version> {
-        let (epoch, time_us) = (self.next_epoch(), self.time_us());
-        let mut group = Group::new(epoch, time_us);
-        let staged = match self.poisoned {
-            None => self.stage(&LogRecord::Tick { epoch, time_us }, &mut group).is_ok(),
-            Some(_) => false,
-        };
-        match staged && self.close(&mut group).is_ok() {
-            true => self.shared.version(),
-            false => Arc::new(self.shared.version().at(time_us)),
+    /// Lets no commit through from here on: the directory is another process's to write.
+    pub fn refuse_commits(&mut self) {
+        self.is_read_only = true;
+    }
+
+    /// The version for a query that asks what time it is: an epoch in which only time moves. Where none can be made,
+    /// time moves for whoever asks alone.
+    pub fn moment(&mut self) -> Result<Arc<Version>> {
+        let time_us = self.time_us();
+        if self.is_read_only || self.poisoned.is_some() || self.tick(time_us).is_err() {
+            return Ok(Arc::new(self.shared.version().at(time_us)));
         }
+        Ok(self.shared.version())
+    }
+
+    /// Publishes an epoch in which only time moves.
+    fn tick(&mut self, time_us: i64) -> Result<()> {
+        let epoch = self.next_epoch();
+        let mut group = Group::new(epoch, time_us);
+        self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
+        self.close(&mut group)
     }
 
     /// How many rows an epoch may have that is made on a committer's thread, where it cannot be waited for with an eye
@@ -460,7 +500,7 @@ impl Sequencer {
             }
             let step = self.step(group);
             // A tick that is lost is lost with all that was shown at it, and its epoch is not used again.
-            if !group.is_tick() {
+            if !group.is_tick() || self.is_followed(&step) {
                 ticket.wait()?;
             }
             self.publish(group, &step);
@@ -468,7 +508,8 @@ impl Sequencer {
         });
         match published {
             Ok(step) => {
-                self.deliver(step, group.epoch);
+                self.deliver(step, group.epoch, group.time_us);
+                self.look_after_followers();
                 self.keep_house(&group.changes);
                 self.call_for_checkpoint();
                 Ok(())

@@ -81,7 +81,7 @@ impl Sequencer {
                 entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure: None }));
             }
         }
-        let moved = self.moved(changes);
+        let moved = self.moved(changes.keys().chain(&republish));
         for view in self.network.views_mut() {
             let id = &view.relation.id;
             let failure = failures.get(id).cloned();
@@ -107,11 +107,12 @@ impl Sequencer {
         let version = Arc::new(Version { epoch, time_us: group.time_us, catalog, entries, positions });
         self.remember(version.clone());
         *self.shared.current.write() = version;
+        self.acknowledge(&group.positions);
     }
 
     /// The relations that changed, the views over them, and the views that time alone changes.
-    fn moved(&self, changes: &Changes) -> BTreeSet<RelationId> {
-        let mut moved: BTreeSet<RelationId> = changes.keys().copied().collect();
+    fn moved<'a>(&self, changed: impl Iterator<Item = &'a RelationId>) -> BTreeSet<RelationId> {
+        let mut moved: BTreeSet<RelationId> = changed.copied().collect();
         for view in self.network.in_order() {
             if view.relation.uses_now || view.relation.dependencies.iter().any(|id| moved.contains(id)) {
                 moved.insert(view.relation.id);
@@ -121,10 +122,16 @@ impl Sequencer {
     }
 
     /// Tells the subscribers of the epoch.
-    pub(super) fn deliver(&self, step: Step, epoch: u64) {
+    pub(super) fn deliver(&self, step: Step, epoch: u64, time_us: i64) {
         for (subscriber, event) in self.subscribers.iter().zip(step.events) {
-            subscriber.deliver(event, epoch);
+            subscriber.deliver(event, epoch, time_us);
         }
+    }
+
+    /// Whether an event of the step is kept until it is acknowledged: then the epoch must not be lost once it is told.
+    pub(super) fn is_followed(&self, step: &Step) -> bool {
+        let followed = self.subscribers.iter().zip(&step.events);
+        followed.into_iter().any(|(subscriber, event)| subscriber.follower.is_some() && event.is_some())
     }
 
     /// Counts the bytes held and lets dead rows go, now and then: the cost must not be paid by every small epoch.

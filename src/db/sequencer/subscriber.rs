@@ -18,6 +18,7 @@ use crate::continuous::circuit::Circuit;
 use crate::continuous::network::{Changes, Failures, Network, ViewFailure, circuit_failure, guarded, inputs_of};
 use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
+use crate::db::follower::Follower;
 use crate::db::subscription::{EventKind, Queue, SubscriptionEvent, concat_changes};
 use crate::state::consolidate::consolidate;
 
@@ -25,6 +26,8 @@ use crate::state::consolidate::consolidate;
 pub struct Subscriber {
     pub queue: Arc<Queue>,
     pub target: Target,
+    /// The follower whose queue it is, where events are kept until they are acknowledged.
+    pub follower: Option<Arc<Follower>>,
     schema: SchemaRef,
     progress: bool,
     /// Changes held back while the target fails.
@@ -97,7 +100,24 @@ impl Target {
 impl Subscriber {
     /// Somebody who reads `queue`, from the next epoch on.
     pub fn new(queue: Arc<Queue>, target: Target, schema: SchemaRef, progress: bool) -> Self {
-        Subscriber { queue, target, schema, progress, held: Vec::new(), held_is_net: true, failed: false, broken: None }
+        let follower = None;
+        let (held, held_is_net) = (Vec::new(), true);
+        Subscriber { queue, target, follower, schema, progress, held, held_is_net, failed: false, broken: None }
+    }
+
+    /// A follower of a relation that is laid out like `layout` to it.
+    pub fn of_follower(follower: Arc<Follower>, layout: Layout) -> Self {
+        let (queue, schema) = (follower.queue().clone(), follower.schema().clone());
+        let target = Target::relation(follower.relation, layout);
+        Subscriber { follower: Some(follower), ..Subscriber::new(queue, target, schema, false) }
+    }
+
+    /// Nothing more will come, and why.
+    pub fn end(&self, reason: &str, epoch: u64) {
+        match &self.follower {
+            Some(follower) => follower.expire(epoch, &format!("because {reason}")),
+            None => self.queue.end(reason),
+        }
     }
 
     /// Whether it still wants to be told something.
@@ -106,13 +126,15 @@ impl Subscriber {
     }
 
     /// Hands over what is to be told of an epoch.
-    pub fn deliver(&self, event: Option<SubscriptionEvent>, epoch: u64) {
+    pub fn deliver(&self, event: Option<SubscriptionEvent>, epoch: u64, time_us: i64) {
         self.queue.advance(epoch);
-        if let Some(event) = event {
+        if let (Some(_), Some(event)) = (&self.follower, &event) {
+            self.queue.keep(event.clone(), time_us);
+        } else if let Some(event) = event {
             self.queue.push(event);
         }
         if let Some(reason) = &self.broken {
-            self.queue.end(reason);
+            self.end(reason, epoch);
         }
     }
 

@@ -9,7 +9,8 @@ use arrow::array::RecordBatch;
 use crate::base::error::Result;
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::catalog::relation::{Relation, RelationKind};
-use crate::db::checkpoint::Checkpoint;
+use crate::db::checkpoint::{Checkpoint, held_at};
+use crate::db::follower::Followers;
 use crate::db::session::Session;
 use crate::db::statement::verify::verify_relation;
 use crate::db::system::Table;
@@ -33,7 +34,7 @@ pub fn backup(session: &Session, directory: &str) -> Result<()> {
     let version = session.version();
     let path = session.shared.access.writable(Path::new(directory))?;
     let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&path));
-    let checkpoint = checkpoint_of(&version, session.shared.next_relation());
+    let checkpoint = checkpoint_of(&version, session.shared.next_relation(), &session.shared.followers);
     create_with(&vfs, &|database| {
         log::create(vfs.clone(), database, version.epoch + 1)?;
         let (store, _) = Store::open(vfs.clone(), database, CACHE_BYTES)?;
@@ -44,7 +45,7 @@ pub fn backup(session: &Session, directory: &str) -> Result<()> {
 }
 
 /// All that is there at a version.
-fn checkpoint_of(version: &Version, next_relation: u64) -> Checkpoint {
+fn checkpoint_of(version: &Version, next_relation: u64, followers: &Followers) -> Checkpoint {
     let views = version.catalog.relations().filter(|relation| relation.kind == RelationKind::MaterializedView);
     let kept = views.filter_map(|view| {
         let entry = version.entries.get(&view.id)?;
@@ -61,12 +62,12 @@ fn checkpoint_of(version: &Version, next_relation: u64) -> Checkpoint {
         ..Manifest::default()
     };
     let mut tables = BTreeMap::new();
-    for relation in version.catalog.relations().filter(|relation| !relation.kind.is_view()) {
+    for relation in version.catalog.relations().filter(|relation| relation.kind.is_stored()) {
         if let Some(Contents::Kept(rows)) = version.entries.get(&relation.id).map(|entry| &entry.contents) {
             tables.insert(relation.id, rows.saving());
         }
     }
-    Checkpoint { manifest, tables }
+    Checkpoint { manifest, tables, held: held_at(followers, version.epoch) }
 }
 
 /// Looks at everything that could be wrong: the checksums of all files, keys, NOT NULL, views against their queries. A
@@ -89,7 +90,7 @@ pub fn integrity_check(session: &Session) -> Result<RecordBatch> {
         session.interrupt.check()?;
         let result = match relation.kind {
             RelationKind::MaterializedView => verify_relation(session, &version, relation).map(drop),
-            kind if kind.is_view() => Ok(()),
+            kind if !kind.is_stored() => Ok(()),
             _ => check_rows(session, &version, relation),
         };
         note(&format!("{} {}", relation.kind.name(), relation.name), result)?;

@@ -1,11 +1,20 @@
 //! Definitions as SQL: a text that makes a relation again.
 
+use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::names::quoted;
 
 /// Statements that make the relation again, its indexes among them.
-pub fn create_text(relation: &Relation) -> String {
+pub fn create_text(catalog: &Catalog, relation: &Relation) -> String {
     let (kind, name) = (relation.kind.name().to_uppercase(), quoted(&relation.name));
+    if relation.kind.is_follower() {
+        let followed = relation.dependencies.first().and_then(|id| catalog.by_id(*id));
+        let followed = followed.map(|relation| quoted(&relation.name)).unwrap_or_default();
+        let options: Vec<_> =
+            relation.options.iter().map(|(key, value)| format!("{key} = '{}'", value.replace('\'', "''"))).collect();
+        let with = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
+        return format!("CREATE {kind} {name} ON {followed}{with};");
+    }
     if let Some(query) = &relation.query {
         let columns: Vec<_> = relation.schema.fields().iter().map(|field| quoted(field.name())).collect();
         return match relation.kind {
@@ -36,7 +45,11 @@ pub fn create_text(relation: &Relation) -> String {
         let column = relation.schema.field(watermark.column).name();
         parts.push(format!("WATERMARK FOR {} AS {}", quoted(column), watermark.expression));
     }
-    let mut text = format!("CREATE {kind} {name} ({});", parts.join(", "));
+    let (kind, options) = match relation.is_source() {
+        true => ("SOURCE".to_string(), with_options(relation)),
+        false => (kind, String::new()),
+    };
+    let mut text = format!("CREATE {kind} {name} ({}){options};", parts.join(", "));
     let index = |what: &str, (key, at): &(String, Vec<usize>)| {
         format!("\nCREATE {what} {} ON {name} ({});", quoted(key), names(relation, at))
     };
@@ -44,6 +57,11 @@ pub fn create_text(relation: &Relation) -> String {
     named.for_each(|key| text.push_str(&index("UNIQUE INDEX", key)));
     relation.indexes.iter().for_each(|key| text.push_str(&index("INDEX", key)));
     text
+}
+
+fn with_options(relation: &Relation) -> String {
+    let option = |(key, value): (&String, &String)| format!("{} = '{}'", quoted(key), value.replace('\'', "''"));
+    format!(" WITH ({})", relation.options.iter().map(option).collect::<Vec<_>>().join(", "))
 }
 
 fn names(relation: &Relation, columns: &[usize]) -> String {

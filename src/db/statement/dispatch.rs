@@ -59,7 +59,18 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         }
         S::Explain(asked) => explain::explain(session, asked, parameters).map(Outcome::one),
         S::Verify { name } => verify::verify(session, name).map(Outcome::one),
-        S::CreateRelation(_) | S::CreateView(_) | S::CreateIndex(_) | S::Drop(_) | S::Alter(_) | S::Refresh { .. } => {
+        S::Resume { name } => subscribe::resume(session, name).map(Outcome::Subscription),
+        S::Acknowledge { name, epoch } => {
+            session.refuse_in_transaction("ACKNOWLEDGE")?;
+            subscribe::acknowledge(session, name, *epoch).map(|()| Outcome::Done)
+        }
+        S::CreateRelation(_)
+        | S::CreateView(_)
+        | S::CreateIndex(_)
+        | S::CreateSubscription(_)
+        | S::Drop(_)
+        | S::Alter(_)
+        | S::Refresh { .. } => {
             session.refuse_in_transaction("a change of the catalog")?;
             ddl::run(session, statement).map(|()| Outcome::Done)
         }

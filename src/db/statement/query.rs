@@ -7,6 +7,7 @@ use crate::catalog::relation::RelationId;
 use crate::db::outcome::Outcome;
 use crate::db::read::Reader;
 use crate::db::rows::ArrowRows;
+use crate::db::sequencer::Sequencer;
 use crate::db::session::Session;
 use crate::plan::context::Parameters;
 use crate::plan::query::Query;
@@ -17,7 +18,7 @@ pub fn query(session: &mut Session, query: &ast::Query, parameters: &Parameters)
     let planned = reader.plan(query)?;
     if session.transaction.is_none() && tells_time(&reader, &planned) {
         // The clock is an input like any other: time moves by a commit that everybody sees.
-        let version = session.sequencer.task(&session.interrupt, |sequencer| Ok(sequencer.tick()))?;
+        let version = session.sequencer.task(&session.interrupt, Sequencer::moment)?;
         let batches = session.reader_of(&version, parameters).stream(&planned)?;
         return Ok(Outcome::Rows(ArrowRows::new(planned.schema, batches)));
     }

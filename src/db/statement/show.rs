@@ -16,7 +16,7 @@ use crate::db::read::Reader;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::statement::definition::create_text;
-use crate::db::system::{Table, columns, relations, settings};
+use crate::db::system::{Table, columns, relations, settings, sources, subscriptions};
 use crate::db::version::Version;
 use crate::sql;
 use crate::sql::name::{Name, SchemaName};
@@ -29,10 +29,12 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
         relations(version, |relation| kinds.contains(&relation.kind) && like(&relation.name))
     };
     match &show.what {
-        ShowWhat::Tables => relations(version, |relation| like(&relation.name)),
-        ShowWhat::Streams | ShowWhat::Sources => of(&[RelationKind::Stream]),
+        ShowWhat::Tables => relations(version, |relation| !relation.kind.is_follower() && like(&relation.name)),
+        ShowWhat::Streams => of(&[RelationKind::Stream]),
+        ShowWhat::Sources => sources(shared, version, |relation| like(&relation.name)),
         ShowWhat::Views => of(&[RelationKind::View, RelationKind::MaterializedView]),
         ShowWhat::MaterializedViews => of(&[RelationKind::MaterializedView]),
+        ShowWhat::Subscriptions => subscriptions(shared, version, |relation| like(&relation.name)),
         ShowWhat::Sinks => relations(version, |_| false),
         ShowWhat::Indexes(of) => indexes(version, of.as_ref()),
         ShowWhat::Columns(name) => {
@@ -67,7 +69,10 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
         }
         ShowWhat::Create(name) => {
             let relation = resolve(&version.catalog, name)?;
-            Table::new().text("name", [Some(&relation.name)]).text("sql", [Some(create_text(&relation))]).build()
+            Table::new()
+                .text("name", [Some(&relation.name)])
+                .text("sql", [Some(create_text(&version.catalog, &relation))])
+                .build()
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A relation that is kept is followed as it is; any other query gets a circuit of its own, filled from a version on
 //! the caller's thread and carried over on the sequencer's. `AS OF e` begins with the difference between now and the
-//! version of epoch e, both computed in batch.
+//! version of epoch e, both computed in batch. A subscription of the catalog goes on where it was acknowledged.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,11 @@ use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
 use crate::continuous::network::{Built, Moment, circuit_failure, same_columns};
 use crate::continuous::spec::CircuitSpec;
+use crate::db::commit::{Commit, Payload};
+use crate::db::follower::{Standing, not_followed};
+use crate::db::names::resolve;
 use crate::db::sequencer::Sequencer;
+use crate::db::sequencer::followers::contents;
 use crate::db::sequencer::subscriber::{Subscriber, Target};
 use crate::db::session::Session;
 use crate::db::shared::Shared;
@@ -25,6 +29,7 @@ use crate::db::statement::ddl::{build, dependencies, refuse_emit};
 use crate::db::subscription::{EventKind, Queue, Subscription, SubscriptionEvent, concat_changes};
 use crate::db::version::{Contents, Version};
 use crate::plan::context::Parameters;
+use crate::sql::name::Name;
 use crate::sql::statement::Subscribe;
 use crate::state::consolidate::consolidate;
 
@@ -84,6 +89,54 @@ pub fn subscribe(session: &Session, clause: &Subscribe, parameters: &Parameters)
         Ok(())
     })?;
     Ok(Subscription::new(queue, schema))
+}
+
+/// Runs SUBSCRIBE SUBSCRIPTION: reads from the first change on that is not acknowledged.
+pub fn resume(session: &Session, name: &Name) -> Result<Subscription> {
+    let version = session.shared.version();
+    let (relation, standing) = standing_of(&version, name)?;
+    match (standing.expired_error(&relation.name), session.shared.followers.get(relation.id)) {
+        (Some(error), _) => Err(error),
+        (None, Some(follower)) => follower.read(),
+        (None, None) => Err(not_followed(&relation.name)),
+    }
+}
+
+/// Runs ACKNOWLEDGE: returns when it is durable.
+pub fn acknowledge(session: &mut Session, name: &Name, epoch: u64) -> Result<()> {
+    let version = session.shared.version();
+    let (relation, standing) = standing_of(&version, name)?;
+    if let Some(error) = standing.expired_error(&relation.name) {
+        return Err(error);
+    }
+    if epoch > version.epoch {
+        return Err(Error::invalid(format!("epoch {epoch} has not happened yet: the last one is {}", version.epoch)));
+    }
+    let acknowledged = standing.acknowledged();
+    if epoch <= acknowledged {
+        session
+            .notice(format!("subscription \"{}\" is acknowledged up to epoch {acknowledged} already", relation.name));
+        return Ok(());
+    }
+    let payload = Payload { positions: vec![Standing::at(epoch).position(relation.id)], ..Payload::default() };
+    let (reads, interrupt) = (BTreeSet::new(), session.interrupt.clone());
+    let commit = Commit { read_epoch: version.epoch, reads, payload, again: None, interrupt };
+    let committed = session.sequencer.commit(commit)?;
+    session.tell_if_unpublished(committed);
+    Ok(())
+}
+
+/// A subscription by name, and how far it has come.
+fn standing_of(version: &Version, name: &Name) -> Result<(Arc<Relation>, Standing)> {
+    let relation = resolve(&version.catalog, name)?;
+    if relation.kind != RelationKind::Subscription {
+        return Err(Error::invalid(format!("\"{}\" is a {}", relation.name, relation.kind.name()))
+            .with_sqlstate("42809")
+            .with_hint(format!("CREATE SUBSCRIPTION .. ON {} makes a subscription that lasts", relation.name)));
+    }
+    let standing = Standing::read(version.positions.get(relation.id, ""));
+    let standing = standing.ok_or_else(|| Error::internal("a subscription that stands nowhere"))?;
+    Ok((relation, standing))
 }
 
 /// What a subscription begins with.
@@ -164,14 +217,6 @@ fn run_by(version: &Version, names: Vec<RelationId>) -> BTreeSet<RelationId> {
 fn changed_meanwhile(name: &str) -> Error {
     Error::new(ErrorKind::Conflict, format!("the definition of \"{name}\" was changed meanwhile"))
         .with_hint("subscribe again")
-}
-
-fn contents(snapshot: &crate::state::snapshot::Snapshot) -> Result<Vec<ChangeBatch>> {
-    let mut batches = Vec::new();
-    for chunk in 0..snapshot.chunks() {
-        batches.extend(snapshot.read_chunk(chunk, None, false)?.map(ChangeBatch::inserts));
-    }
-    Ok(batches)
 }
 
 fn reschema(batch: &ChangeBatch, schema: &SchemaRef) -> Result<ChangeBatch> {

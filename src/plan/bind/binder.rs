@@ -109,6 +109,12 @@ impl<'a> Binder<'a> {
             RelationKind::View => true,
             RelationKind::MaterializedView => (self.context.inline)(relation.id),
             RelationKind::Table | RelationKind::Stream => false,
+            RelationKind::Subscription => {
+                let (kind, name) = (relation.kind.name(), &relation.name);
+                return Err(Error::invalid(format!("\"{name}\" is a {kind}: it has no rows"))
+                    .with_sqlstate("42809")
+                    .with_hint(format!("SUBSCRIBE SUBSCRIPTION {name} reads its changes")));
+            }
         };
         match expand {
             true => self.view(relation),

@@ -59,6 +59,12 @@ fn action(reader: &mut Reader) -> Result<AlterAction> {
         reader.expect(&["TO"])?;
         return Ok(AlterAction::RenameColumn { column, to: reader.identifier()? });
     }
+    if reader.accept(&["PAUSE"]) {
+        return Ok(AlterAction::Pause);
+    }
+    if reader.accept(&["RESUME"]) {
+        return Ok(AlterAction::Resume);
+    }
     if reader.accept(&["ALTER"]) {
         return alter_column(reader);
     }

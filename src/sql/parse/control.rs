@@ -117,6 +117,7 @@ fn show_what(reader: &mut Reader) -> Result<ShowWhat> {
         (&["VIEWS"], ShowWhat::Views),
         (&["SOURCES"], ShowWhat::Sources),
         (&["SINKS"], ShowWhat::Sinks),
+        (&["SUBSCRIPTIONS"], ShowWhat::Subscriptions),
         (&["FUNCTIONS"], ShowWhat::Functions),
         (&["SETTINGS"], ShowWhat::Settings),
         (&["ALL"], ShowWhat::Settings),

@@ -1,4 +1,4 @@
-//! `CREATE ...`: tables, streams, sources, files, views, indexes and sinks.
+//! `CREATE ...`: tables, streams, sources, files, views, indexes, sinks and subscriptions.
 
 use sqlparser::ast::{self, ColumnOption};
 use sqlparser::tokenizer::Token;
@@ -10,8 +10,8 @@ use crate::sql::error::{syntax, too_complex, unsupported};
 use crate::sql::options::Options;
 use crate::sql::rewrite;
 use crate::sql::statement::{
-    Column, CreateExternalTable, CreateIndex, CreateKind, CreateRelation, CreateSink, CreateView, ExpressionText,
-    IndexColumn, RelationOrQuery, Statement, WatermarkClause,
+    Column, CreateExternalTable, CreateIndex, CreateKind, CreateRelation, CreateSink, CreateSubscription, CreateView,
+    ExpressionText, IndexColumn, RelationOrQuery, Statement, WatermarkClause,
 };
 use crate::sql::types::{column_domain, column_type};
 
@@ -42,6 +42,9 @@ pub(super) fn create(reader: &mut Reader) -> Result<Statement> {
     if reader.accept(&["VIEW"]) {
         return view(reader, false, or_replace);
     }
+    if reader.accept(&["SUBSCRIPTION"]) {
+        return subscription(reader, or_replace);
+    }
     if or_replace && reader.at_any(&["INDEX", "UNIQUE", "SINK"]) {
         return Err(unsupported(format!("CREATE OR REPLACE {} is not supported", reader.peek(0)), start)
             .with_hint("drop it first"));
@@ -60,7 +63,9 @@ pub(super) fn create(reader: &mut Reader) -> Result<Statement> {
         let what = reader.peek(0).to_ascii_uppercase();
         return Err(unsupported(format!("CREATE {what} is not supported"), start));
     }
-    reader.unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK or EXTERNAL TABLE after CREATE")
+    reader.unexpected(
+        "TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK, SUBSCRIPTION or EXTERNAL TABLE after CREATE",
+    )
 }
 
 /// The parts between the parentheses of `CREATE TABLE`.
@@ -401,4 +406,15 @@ fn sink(reader: &mut Reader) -> Result<Statement> {
         return reader.unexpected("WITH (connector = ...)");
     }
     Ok(Statement::CreateSink(CreateSink { name, if_not_exists, into, from, emit, options }))
+}
+
+fn subscription(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
+    let if_not_exists = reader.if_not_exists();
+    let name = reader.name()?;
+    if !reader.accept_any(&["ON", "FROM"]) {
+        return reader.unexpected("ON and a relation");
+    }
+    let relation = reader.name()?;
+    let options = reader.with_options()?;
+    Ok(Statement::CreateSubscription(CreateSubscription { name, or_replace, if_not_exists, relation, options }))
 }

@@ -18,13 +18,15 @@ pub(super) fn drop(reader: &mut Reader) -> Result<Statement> {
         (&["VIEW"], DropKind::View),
         (&["INDEX"], DropKind::Index),
         (&["SINK"], DropKind::Sink),
+        (&["SUBSCRIPTION"], DropKind::Subscription),
     ];
     let Some((_, kind)) = kinds.iter().find(|(words, _)| reader.accept(words)) else {
         if reader.at_any(&["SCHEMA", "DATABASE", "FUNCTION", "TYPE", "SEQUENCE", "ROLE", "USER", "TRIGGER"]) {
             let what = reader.peek(0).to_ascii_uppercase();
             return Err(unsupported(format!("DROP {what} is not supported"), start));
         }
-        return reader.unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX or SINK after DROP");
+        return reader
+            .unexpected("TABLE, STREAM, SOURCE, VIEW, MATERIALIZED VIEW, INDEX, SINK or SUBSCRIPTION after DROP");
     };
     let if_exists = reader.if_exists();
     let names = reader.list(|reader| reader.name())?;

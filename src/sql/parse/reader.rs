@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         if self.at(&["MATERIALIZED", "VIEW"]) && names(2) {
             self.accept(&["MATERIALIZED", "VIEW"]);
         } else if names(1) {
-            self.accept_any(&["TABLE", "STREAM", "VIEW", "SOURCE", "SINK", "INDEX"]);
+            self.accept_any(&["TABLE", "STREAM", "VIEW", "SOURCE", "SINK", "INDEX", "SUBSCRIPTION"]);
         }
     }
 

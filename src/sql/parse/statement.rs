@@ -26,6 +26,7 @@ pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
         "DELETE" => update::delete(reader),
         "COPY" => copy::copy(reader),
         "SUBSCRIBE" => subscribe::subscribe(reader),
+        "ACKNOWLEDGE" => subscribe::acknowledge(reader),
         "VERIFY" => subscribe::verify(reader),
         "REFRESH" => subscribe::refresh(reader),
         "ADVANCE" => subscribe::advance_watermark(reader),

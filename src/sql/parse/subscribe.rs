@@ -1,4 +1,4 @@
-//! The words for continuous queries: SUBSCRIBE, VERIFY, REFRESH, ADVANCE WATERMARK and FLUSH.
+//! The words for continuous queries: SUBSCRIBE, ACKNOWLEDGE, VERIFY, REFRESH, ADVANCE WATERMARK and FLUSH.
 
 use sqlparser::tokenizer::Token;
 
@@ -11,6 +11,10 @@ use crate::sql::statement::{Statement, Subscribe};
 pub(super) fn subscribe(reader: &mut Reader) -> Result<Statement> {
     reader.expect(&["SUBSCRIBE"])?;
     reader.accept(&["TO"]);
+    if names_subscription(reader) {
+        reader.expect(&["SUBSCRIPTION"])?;
+        return Ok(Statement::Resume { name: reader.name()? });
+    }
     let mut statement = target(reader)?;
     loop {
         let at = reader.position();
@@ -26,6 +30,23 @@ pub(super) fn subscribe(reader: &mut Reader) -> Result<Statement> {
             return Ok(Statement::Subscribe(statement));
         }
     }
+}
+
+/// Whether a subscription is named, rather than a relation whose name is that word.
+fn names_subscription(reader: &Reader) -> bool {
+    let next = &reader.parser.peek_nth_token_ref(1).token;
+    let clause = |word: &str| ["AS", "WITH", "EMIT"].iter().any(|known| word.eq_ignore_ascii_case(known));
+    reader.at(&["SUBSCRIPTION"])
+        && matches!(next, Token::Word(word) if word.quote_style.is_some() || !clause(&word.value))
+}
+
+/// `ACKNOWLEDGE SUBSCRIPTION name UP TO epoch`.
+pub(super) fn acknowledge(reader: &mut Reader) -> Result<Statement> {
+    reader.expect(&["ACKNOWLEDGE"])?;
+    reader.accept(&["SUBSCRIPTION"]);
+    let name = reader.name()?;
+    reader.expect(&["UP", "TO"])?;
+    Ok(Statement::Acknowledge { name, epoch: reader.unsigned("the number of an epoch")? })
 }
 
 fn target(reader: &mut Reader) -> Result<Subscribe> {

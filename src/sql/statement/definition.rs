@@ -169,6 +169,21 @@ pub struct CreateSink {
     pub options: Options,
 }
 
+/// `CREATE [OR REPLACE] SUBSCRIPTION [IF NOT EXISTS] name ON relation [WITH (...)]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSubscription {
+    /// The new subscription.
+    pub name: Name,
+    /// `OR REPLACE`: it begins anew.
+    pub or_replace: bool,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// What is followed.
+    pub relation: Name,
+    /// `WITH (...)`.
+    pub options: Options,
+}
+
 /// What `DROP` takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropKind {
@@ -186,6 +201,8 @@ pub enum DropKind {
     Index,
     /// `DROP SINK`.
     Sink,
+    /// `DROP SUBSCRIPTION`.
+    Subscription,
 }
 
 /// `DROP kind [IF EXISTS] names [CASCADE | RESTRICT]`.
@@ -238,6 +255,10 @@ pub enum AlterAction {
         /// Its new name.
         to: String,
     },
+    /// `PAUSE`, of a source.
+    Pause,
+    /// `RESUME`, of a source.
+    Resume,
     /// `RENAME TO name`.
     Rename {
         /// The relation's new name.

@@ -70,6 +70,8 @@ pub enum ShowWhat {
     Sources,
     /// `SHOW SINKS`.
     Sinks,
+    /// `SHOW SUBSCRIPTIONS`.
+    Subscriptions,
     /// `SHOW INDEXES [FROM relation]`.
     Indexes(Option<Name>),
     /// `SHOW COLUMNS FROM relation`.

@@ -37,6 +37,8 @@ pub enum Statement {
     CreateIndex(CreateIndex),
     /// `CREATE SINK`.
     CreateSink(CreateSink),
+    /// `CREATE SUBSCRIPTION`.
+    CreateSubscription(CreateSubscription),
     /// `DROP ...`.
     Drop(Drop),
     /// `ALTER TABLE | STREAM | VIEW ...`.
@@ -67,6 +69,18 @@ pub enum Statement {
     Rollback,
     /// `SUBSCRIBE`.
     Subscribe(Subscribe),
+    /// `SUBSCRIBE SUBSCRIPTION name`: go on reading where it was acknowledged.
+    Resume {
+        /// The subscription.
+        name: Name,
+    },
+    /// `ACKNOWLEDGE SUBSCRIPTION name UP TO epoch`.
+    Acknowledge {
+        /// The subscription.
+        name: Name,
+        /// The last epoch that is not wanted again.
+        epoch: u64,
+    },
     /// `VERIFY MATERIALIZED VIEW name`.
     Verify {
         /// The materialized view.

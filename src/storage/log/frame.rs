@@ -153,14 +153,18 @@ impl FrameHeader {
 
     /// The frame that stands at `position` of a file, if one does; its checksum beside it.
     fn decode(file: &[u8], position: usize, salt: u32) -> Option<(Self, u32)> {
-        let bytes = file.get(position..position.checked_add(FRAME_HEADER)?)?;
+        Self::decode_at(file.get(position..position.checked_add(FRAME_HEADER)?)?, position as u64, salt)
+    }
+
+    /// The frame whose header is `bytes`, if they are one that stands at `position`; its checksum beside it.
+    pub fn decode_at(bytes: &[u8], position: u64, salt: u32) -> Option<(Self, u32)> {
         let checksum = get_u32(bytes, 0);
-        if get_u64(bytes, 8) != position as u64 || checksum != crc32c::crc32c_append(salt, &bytes[4..]) {
+        if get_u64(bytes, 8) != position || checksum != crc32c::crc32c_append(salt, &bytes[4..]) {
             return None;
         }
         let header = FrameHeader {
             payload: get_u32(bytes, 4),
-            position: position as u64,
+            position,
             length: get_u32(bytes, 16),
             previous: get_u32(bytes, 20),
             epoch: get_u64(bytes, 24),

@@ -15,10 +15,12 @@
 //! - [`codec`]: records as bytes.
 //! - [`frame`]: bytes as frames of a file, and how its end is told from damage.
 //! - [`sync`]: when they are safe.
-//! - [`disk`]: the log that writes files; [`recovery`]: what is read of them when a database is opened.
+//! - [`disk`]: the log that writes files; [`recovery`]: what is read of them when a database is opened;
+//!   [`follow`]: while another process writes them.
 
 mod codec;
 mod disk;
+mod follow;
 mod frame;
 mod recovery;
 mod sync;
@@ -35,6 +37,7 @@ use crate::catalog::relation::RelationId;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, LogOptions, create};
+pub use follow::{Follower, Look};
 pub use recovery::{Recovered, Start, is_unused, recover, remove_before};
 pub use sync::Ticket;
 

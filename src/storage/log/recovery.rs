@@ -84,6 +84,11 @@ pub fn recover(
     Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
 }
 
+/// The number of the first file that is there.
+pub fn first_file(vfs: &dyn Vfs) -> Result<Option<u64>> {
+    Ok(files(vfs)?.first().copied())
+}
+
 /// Removes the files before `number`.
 pub fn remove_before(vfs: &dyn Vfs, number: u64) -> Result<()> {
     let before = files(vfs)?.into_iter().filter(|&other| other < number);

@@ -121,7 +121,7 @@ impl SegmentFile {
     pub fn open(vfs: &dyn Vfs, database: [u8; 16], name: FileName, cache: &Arc<Cache>) -> Result<Self> {
         let path = path(name.number);
         let open = || -> Result<Self> {
-            let file = vfs.open(&path)?;
+            let file = vfs.open_to_read(&path)?;
             let mut header = [0; HEADER];
             let mut trailer = [0; TRAILER];
             let end = name.length.checked_sub(TRAILER as u64).ok_or_else(|| damaged("is too short"))?;

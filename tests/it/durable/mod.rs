@@ -5,7 +5,9 @@ mod crash;
 mod damage;
 mod faults;
 mod kill;
+mod readers;
 mod restart;
+mod subscriptions;
 mod workloads;
 
 use std::sync::Arc;

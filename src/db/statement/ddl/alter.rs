@@ -16,7 +16,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::types::sql_type_name;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::{PAUSED, Relation, RelationKind};
 use crate::db::names::{column_of, resolve};
 use crate::db::value::{assign, assign_in};
 use crate::db::version::Version;
@@ -24,12 +24,14 @@ use crate::sql;
 use crate::sql::name::Name;
 use crate::sql::statement::{Alter, AlterAction, Column, ColumnName};
 use crate::sql::types::column_domain;
+use crate::storage::log::Position;
 
 /// What the actions of a statement come to so far.
 struct Altered {
     relation: Relation,
     conversions: Vec<CatalogChange>,
     notices: Vec<String>,
+    positions: Vec<Position>,
     /// Whether rows were looked at, or must be.
     reads: bool,
     /// Whether a view may need what is changed.
@@ -53,6 +55,7 @@ impl Definer {
             relation: old.as_ref().clone(),
             conversions: Vec::new(),
             notices: Vec::new(),
+            positions: Vec::new(),
             reads: false,
             breaking: false,
         };
@@ -67,7 +70,7 @@ impl Definer {
             self.check_readers(version, &old, &delta)?;
         }
         let reads = altered.reads.then_some(old.id).into_iter().collect();
-        Ok(Proposal { delta, reads, notices: altered.notices, ..Proposal::default() })
+        Ok(Proposal { delta, reads, notices: altered.notices, positions: altered.positions, ..Proposal::default() })
     }
 
     fn apply(&self, version: &Arc<Version>, altered: &mut Altered, action: &AlterAction) -> Result<()> {
@@ -83,6 +86,8 @@ impl Definer {
             AlterAction::DropColumn { if_exists, column } => altered.drop_column(column, *if_exists),
             AlterAction::RenameColumn { column, to } => altered.rename_column(column, to),
             AlterAction::Rename { to } => altered.rename(version, to),
+            AlterAction::Pause => altered.pause(true),
+            AlterAction::Resume => altered.pause(false),
             AlterAction::SetType { column, sql_type, data_type } => {
                 let place = altered.column(column)?;
                 altered.set_type(place, data_type, column_domain(sql_type))?;
@@ -162,6 +167,14 @@ impl Definer {
     fn check_readers(&self, version: &Arc<Version>, old: &Arc<Relation>, delta: &CatalogDelta) -> Result<()> {
         let after = Version { catalog: Arc::new(version.catalog.changed_by(delta)), ..version.as_ref().clone() };
         let after = Arc::new(after);
+        let now = after.catalog.by_id(old.id).map(|relation| relation.columns.clone()).unwrap_or_default();
+        let gone = |follower: &&Arc<Relation>| follower.columns.iter().any(|column| !now.contains(column));
+        let mut followers = version.catalog.dependents(old.id).filter(|relation| relation.kind.is_follower());
+        if let Some(follower) = followers.find(gone) {
+            let (kind, follower) = (follower.kind.name(), &follower.name);
+            let message = format!("{kind} \"{follower}\" needs the columns of \"{}\" as they are", old.name);
+            return Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"));
+        }
         for view in version.catalog.dependents(old.id).filter(|relation| relation.kind.is_view()) {
             let plan = |version| self.reader(version).plan_view(view).map(|(_, planned)| planned.text());
             let before = plan(version)?;
@@ -177,6 +190,19 @@ impl Definer {
 }
 
 impl Altered {
+    /// Lets the connector of a source rest, or go on with a clean slate.
+    fn pause(&mut self, rests: bool) -> Result<()> {
+        let Relation { id, name, .. } = &self.relation;
+        if !self.relation.is_source() {
+            let error = Error::invalid(format!("\"{name}\" has no connector that could be paused"));
+            return Err(error.with_sqlstate("42809"));
+        }
+        let position = || Position { relation: *id, split: String::new(), value: r#"{"bad":0}"#.to_string() };
+        self.positions.extend((!rests).then(position));
+        self.relation.options.insert(PAUSED.to_string(), rests.to_string());
+        Ok(())
+    }
+
     fn column(&self, column: &ColumnName) -> Result<usize> {
         column_of(&self.relation, &column.name).map_err(|error| match column.position {
             Some(position) => error.at(position),
@@ -261,7 +287,8 @@ impl Altered {
     fn rename(&mut self, version: &Version, to: &Name) -> Result<()> {
         let name = to.in_main()?;
         version.catalog.expect_free(name)?;
-        if let Some(reader) = version.catalog.dependents(self.relation.id).next() {
+        let mut readers = version.catalog.dependents(self.relation.id).filter(|reader| !reader.kind.is_follower());
+        if let Some(reader) = readers.next() {
             // Its text names the relation.
             let (kind, reader) = (reader.kind.name(), &reader.name);
             let message = format!("{kind} \"{reader}\" reads \"{}\" by its name", self.relation.name);

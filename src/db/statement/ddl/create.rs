@@ -18,14 +18,12 @@ use crate::db::names::{column_of, resolve};
 use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::Write;
-use crate::plan::query::Query;
 use crate::sql::statement::{CreateIndex, CreateKind, CreateRelation};
 
 impl Definer {
     pub(super) fn create_relation(&self, version: &Arc<Version>, create: &CreateRelation) -> Result<Proposal> {
         if create.kind == CreateKind::Source || create.options.get("connector").is_some() {
-            return Err(Error::unsupported("sources do not exist yet")
-                .with_hint("CREATE STREAM and feed it with INSERT, COPY or an Appender"));
+            return self.create_source(version, create);
         }
         let name = create.name.in_main()?;
         let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
@@ -48,7 +46,8 @@ impl Definer {
             }
             None => (None, Vec::new()),
         };
-        let relation = define_relation(create, query.as_ref(), self.shared.new_relation_id())?;
+        let relation =
+            define_relation(create, query.map(|query| (query.schema, query.domains)), self.shared.new_relation_id())?;
         for (place, column) in create.columns.iter().enumerate() {
             if let Some(default) = &column.default {
                 self.check_default(version, &relation, place, default.expression.clone())?;
@@ -62,13 +61,7 @@ impl Definer {
         }
         let mut changes = Vec::new();
         if let Some(old) = old {
-            expect_kind(old, &[relation.kind])?;
-            if let Some(reader) = version.catalog.dependents(old.id).next() {
-                let (kind, reader) = (reader.kind.name(), &reader.name);
-                let message = format!("{kind} \"{reader}\" reads \"{}\"", old.name);
-                return Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"));
-            }
-            changes.push(CatalogChange::Drop(old.id));
+            changes.push(replaced(version, old, relation.kind)?);
         }
         let zone = &self.parameters.zone;
         let rows = rows.iter().map(|batch| conform(batch, &relation, zone)).collect::<Result<Vec<_>>>()?;
@@ -106,11 +99,31 @@ impl Definer {
     }
 }
 
-fn define_relation(create: &CreateRelation, query: Option<&Query>, id: RelationId) -> Result<Relation> {
+/// What becomes of a relation in whose place another is created.
+pub(super) fn replaced(version: &Version, old: &Relation, kind: RelationKind) -> Result<CatalogChange> {
+    expect_kind(old, &[kind])?;
+    match version.catalog.dependents(old.id).next() {
+        Some(reader) => {
+            let (kind, reader) = (reader.kind.name(), &reader.name);
+            let message = format!("{kind} \"{reader}\" reads \"{}\"", old.name);
+            Err(Error::new(ErrorKind::Dependency, message).with_hint("drop it first"))
+        }
+        None => Ok(CatalogChange::Drop(old.id)),
+    }
+}
+
+/// The columns of a query and their rules.
+type QueryColumns = (SchemaRef, Vec<Option<Domain>>);
+
+pub(super) fn define_relation(
+    create: &CreateRelation,
+    query: Option<QueryColumns>,
+    id: RelationId,
+) -> Result<Relation> {
     let kind = if create.kind == CreateKind::Table { RelationKind::Table } else { RelationKind::Stream };
-    let schema = canonical_schema(&Schema::new(fields_of(create, query.map(|query| &query.schema))?));
+    let schema = canonical_schema(&Schema::new(fields_of(create, query.as_ref().map(|(schema, _)| schema))?));
     let domains: Vec<Option<Domain>> = match query {
-        Some(query) if create.columns.is_empty() => query.domains.clone(),
+        Some((_, domains)) if create.columns.is_empty() => domains,
         _ => create.columns.iter().map(|column| column.domain).collect(),
     };
     let mut relation = Relation::new(id, create.name.in_main()?, kind, schema).with_domains(domains);

@@ -7,7 +7,7 @@ use super::{Definer, Proposal, expect_kind};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
-use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::catalog::relation::{DEAD_LETTERS, Relation, RelationId, RelationKind};
 use crate::db::names::resolve;
 use crate::db::version::Version;
 use crate::sql::name::Name;
@@ -34,6 +34,14 @@ fn drop_relations(catalog: &Catalog, drop: &Drop) -> Result<Proposal> {
                 let kind = relation.kind.name();
                 expect_kind(relation, droppable(drop.kind)?)
                     .map_err(|error| error.with_hint(format!("DROP {} {name} drops it", kind.to_uppercase())))?;
+                if relation.name == DEAD_LETTERS {
+                    let error = Error::invalid(format!("\"{DEAD_LETTERS}\" keeps the bad records of sources"));
+                    return Err(error.with_sqlstate("42809"));
+                }
+                if drop.kind == DropKind::Source && !relation.is_source() {
+                    let error = Error::invalid(format!("\"{name}\" is a stream without a connector"));
+                    return Err(error.with_sqlstate("42809").with_hint(format!("DROP STREAM {name} drops it")));
+                }
                 named.push(relation.id);
             }
             None if drop.if_exists => proposal.notices.push(format!("\"{name}\" does not exist")),
@@ -91,6 +99,7 @@ fn droppable(kind: DropKind) -> Result<&'static [RelationKind]> {
         DropKind::Stream | DropKind::Source => &[RelationKind::Stream],
         DropKind::View => &[RelationKind::View, RelationKind::MaterializedView],
         DropKind::MaterializedView => &[RelationKind::MaterializedView],
+        DropKind::Subscription => &[RelationKind::Subscription],
         DropKind::Index | DropKind::Sink => return Err(Error::unsupported("sinks do not exist yet")),
     })
 }

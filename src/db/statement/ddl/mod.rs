@@ -7,8 +7,10 @@
 //! second step only.
 //!
 //! - [`create`]: tables, streams, indexes.
+//! - [`source`]: streams that a connector feeds.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
+//! - [`subscription`]: followers of relations.
 //! - [`drop`]: relations and indexes.
 //! - [`options`]: which options relations have.
 //! - [`realize`]: from a delta to state.
@@ -18,6 +20,8 @@ mod create;
 mod drop;
 mod options;
 mod realize;
+mod source;
+mod subscription;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +39,8 @@ use crate::db::transaction::Overlays;
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::plan::context::Parameters;
-use crate::sql::statement::{Emit, Statement};
+use crate::sql::statement::{AlterAction, Emit, Statement};
+use crate::storage::log::Position;
 
 pub use view::{build, dependencies};
 
@@ -51,6 +56,8 @@ pub struct Proposal {
     writes: Vec<Write>,
     /// The tables and streams whose rows were looked at.
     reads: BTreeSet<RelationId>,
+    /// How far sources are to have come with it.
+    positions: Vec<Position>,
     /// What the user is told.
     notices: Vec<String>,
 }
@@ -97,19 +104,38 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
             Err(error) => return Err(error),
             Ok(_) => notices.into_iter().for_each(|notice| session.notice(notice)),
         }
-        return Ok(());
+        release(session, &statement);
+        return session.pumps.follow(&session.shared, &session.sequencer);
     }
 }
 
-/// The definitions of a log record, made into state as they were the first time; without `with_views`, views are left
-/// out.
-pub fn realize_logged(
-    shared: &Arc<Shared>,
-    version: &Arc<Version>,
-    delta: &CatalogDelta,
-    with_views: bool,
-) -> Result<Ddl> {
-    Definer::of_log(shared).realize(version, delta.clone(), with_views)
+/// Lets a source begin that was held when the database was opened.
+fn release(session: &Session, statement: &Statement) {
+    let Statement::Alter(alter) = statement else { return };
+    let version = session.shared.version();
+    if alter.actions.contains(&AlterAction::Resume)
+        && let Some(source) = alter.relation.in_main().ok().and_then(|name| version.catalog.get(name))
+    {
+        session.pumps.release(source.id);
+    }
+}
+
+/// What becomes of the materialized views that a definition brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Views {
+    /// They are left out.
+    Left,
+    /// Those that are there already are made again as they were, others are left out.
+    There,
+    /// They are computed when they are read.
+    Read,
+    /// They are kept change by change, where the definition says so.
+    Kept,
+}
+
+/// The definitions of a log record, made into state as they were the first time.
+pub fn realize_logged(shared: &Arc<Shared>, version: &Arc<Version>, delta: &CatalogDelta, views: Views) -> Result<Ddl> {
+    Definer::of_log(shared).realize(version, delta.clone(), views)
 }
 
 /// A materialized view as it was logged, planned and filled from a version.
@@ -134,6 +160,7 @@ impl Definer {
             Statement::CreateRelation(create) => self.create_relation(version, create),
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
+            Statement::CreateSubscription(create) => self.create_subscription(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),
@@ -145,8 +172,9 @@ impl Definer {
         if proposal.delta.is_empty() {
             return Ok(Payload::default());
         }
-        let ddl = self.realize(version, proposal.delta, true)?;
-        Ok(Payload { writes: proposal.writes, ddl: Some(Box::new(ddl)), positions: Vec::new() })
+        let Proposal { delta, writes, positions, .. } = proposal;
+        let ddl = Some(Box::new(self.realize(version, delta, Views::Kept)?));
+        Ok(Payload { writes, ddl, positions })
     }
 
     /// A reader of a version, for the queries of definitions.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 
-use super::Definer;
 use super::view::{build, plan};
+use super::{Definer, Views};
 use crate::base::error::{Error, Result};
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
@@ -23,18 +23,23 @@ use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
 
 impl Definer {
-    /// The state that `delta` needs, made from `version`; that of views only `with_views`.
-    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with_views: bool) -> Result<Ddl> {
+    /// The state that `delta` needs, made from `version`; with or without that of views.
+    pub(super) fn realize(&self, version: &Arc<Version>, delta: CatalogDelta, with: Views) -> Result<Ddl> {
+        let wanted = |view: &Relation| match with {
+            Views::Left => false,
+            Views::There => version.entries.contains_key(&view.id),
+            Views::Read | Views::Kept => true,
+        };
         let after =
             Arc::new(Version { catalog: Arc::new(version.catalog.changed_by(&delta)), ..version.as_ref().clone() });
         let (mut tables, mut views) = (Vec::new(), Vec::new());
         for change in &delta.changes {
             match change {
-                CatalogChange::Define(relation) if !relation.kind.is_view() => {
+                CatalogChange::Define(relation) if relation.kind.is_stored() => {
                     tables.push(table_change(version, relation, &delta)?);
                 }
-                CatalogChange::Maintain { view, kept } if with_views => {
-                    views.push(self.new_view(&after, view, *kept)?);
+                CatalogChange::Maintain { view, kept } if wanted(view) => {
+                    views.push(self.new_view(&after, view, *kept && with != Views::Read)?);
                 }
                 _ => {}
             }

@@ -1,0 +1,134 @@
+//! A directory opened for reading while another process writes it, or none does.
+//!
+//! What its manifest names is loaded and the log behind it replayed, as when it is opened for writing; a thread looks
+//! for more twice a second. Views run their queries. Nothing in the directory is written or locked: files that the
+//! writer removes meanwhile stay readable to who has them open, and who is so far behind that the next log file is gone
+//! begins again from the manifest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
+use crate::base::vfs::Vfs;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::db::database::Database;
+use crate::db::statement::ddl::{Views, restore_view};
+use crate::storage::directory;
+use crate::storage::log::{self, Follower, LogRecord, Look, Start};
+use crate::storage::store::Store;
+
+/// How often the log is looked at.
+const PERIOD: Duration = Duration::from_millis(250);
+/// How often the manifest is read again where its files vanish meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// Where a database that is only read stands.
+struct Following {
+    vfs: Arc<dyn Vfs>,
+    database: [u8; 16],
+    follower: Follower,
+}
+
+impl Database {
+    /// Fills this empty database from a directory and follows what is written to it.
+    pub(super) fn follow(self, vfs: Arc<dyn Vfs>) -> Result<Self> {
+        let database = directory::identity_of(vfs.as_ref())?;
+        self.sequencer.task(&Interrupt::default(), |sequencer| {
+            sequencer.refuse_commits();
+            Ok(())
+        })?;
+        let mut following = self.load_newest(&vfs, database)?;
+        let known = self.downgrade();
+        let run = move || {
+            while let Some(database) = known.upgrade() {
+                // What is damaged now is so at the next look, too: the database stays at the last good epoch.
+                let _ = database.look(&mut following);
+                drop(database);
+                std::thread::sleep(PERIOD);
+            }
+        };
+        std::thread::Builder::new().name("eddy-follow".into()).stack_size(16 << 20).spawn(run)?;
+        Ok(self)
+    }
+
+    /// Shows what has become safe since.
+    fn look(&self, following: &mut Following) -> Result<()> {
+        let vfs = following.vfs.clone();
+        let apply = &mut |epoch, group: &arrow::buffer::Buffer| self.show(epoch, group);
+        if following.follower.look(vfs.as_ref(), apply)? == Look::Behind {
+            *following = self.load_newest(&vfs, following.database)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the manifest and the log behind it. The writer may replace both meanwhile: then it is tried again.
+    fn load_newest(&self, vfs: &Arc<dyn Vfs>, database: [u8; 16]) -> Result<Following> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match self.load_once(vfs, database) {
+                Ok(Some(following)) => return Ok(following),
+                Ok(None) => {}
+                Err(error) if error.sqlstate() == crate::base::access::NOT_FOUND => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Error::new(ErrorKind::Io, "the database changes faster than it can be read").with_sqlstate("55006")
+        }))
+    }
+
+    fn load_once(&self, vfs: &Arc<dyn Vfs>, database: [u8; 16]) -> Result<Option<Following>> {
+        let (_, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
+        let mut start = Start { file: 1, epoch: 0 };
+        if let Some((manifest, rows)) = found {
+            start = Start { file: manifest.first_log, epoch: manifest.epoch };
+            self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
+            let catalog = self.shared.version().catalog.clone();
+            for view in catalog.in_order().into_iter().filter_map(|id| catalog.by_id(id)) {
+                self.show_view(view)?;
+            }
+        }
+        let mut follower = Follower::new(database, start);
+        let look = follower.look(vfs.as_ref(), &mut |epoch, group| self.show(epoch, group))?;
+        Ok((look == Look::Current).then(|| Following { vfs: vfs.clone(), database, follower }))
+    }
+
+    /// Applies one group of the log.
+    fn show(&self, epoch: u64, group: &arrow::buffer::Buffer) -> Result<()> {
+        let catalog = self.shared.version().catalog.clone();
+        let columns = |id: RelationId| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
+        let records = log::decode(epoch, group, &columns)?;
+        let defined: Vec<Arc<Relation>> = records.iter().flat_map(defined).collect();
+        if self.replay_epoch(epoch, records.clone(), Views::Read).is_ok() {
+            return Ok(());
+        }
+        // A view cannot be planned here: it fails alone.
+        self.replay_epoch(epoch, records, Views::Left)?;
+        defined.iter().try_for_each(|relation| self.show_view(relation))
+    }
+
+    /// Lets a materialized view be read: its query is run.
+    fn show_view(&self, view: &Arc<Relation>) -> Result<()> {
+        if view.kind != RelationKind::MaterializedView {
+            return Ok(());
+        }
+        let restored = restore_view(&self.shared, &self.shared.version(), view, false);
+        let view = view.clone();
+        self.sequencer.task(&Interrupt::default(), move |sequencer| {
+            match restored {
+                Ok(view) => sequencer.restore(view),
+                Err(error) => sequencer.restore_failed(view, &error),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The definitions that a record brings.
+fn defined(record: &LogRecord) -> Vec<Arc<Relation>> {
+    match record {
+        LogRecord::Commit { catalog, .. } => catalog.defined().cloned().collect(),
+        LogRecord::Tick { .. } => Vec::new(),
+    }
+}
