@@ -38,6 +38,9 @@ fn main() -> Result<()> {
     if arguments.wants("checkpoint") {
         checkpoint(arguments.rows(5_000_000))?;
     }
+    if arguments.wants("scan") {
+        scan(arguments.rows(5_000_000))?;
+    }
     if arguments.wants("reopen") {
         reopen(arguments.rows(5_000_000))?;
     }
@@ -178,6 +181,67 @@ fn checkpoint(count: usize) -> Result<()> {
         at(&waits, 100),
     );
     Ok(())
+}
+
+/// Reads of rows that a checkpoint has written, against the same rows in a Parquet file; one thread.
+fn scan(count: usize) -> Result<()> {
+    let directory = directory();
+    let (path, file) = (directory.path().join("scan.eddy"), directory.path().join("scan.parquet"));
+    let open = || Database::builder().target_partitions(1).open(&path);
+    let database = open()?;
+    let connection = database.connect()?;
+    connection.execute_batch(STREAM)?;
+    let mut appender = connection.appender("s")?;
+    for start in (0..count).step_by(1 << 20) {
+        appender.append_record_batch(&rows(start as u64, (count - start).min(1 << 20)))?;
+        appender.flush()?;
+    }
+    drop(appender);
+    connection.execute_batch(&format!("COPY s TO '{}'", file.display()))?;
+    drop((connection, database));
+    let file = format!("'{}'", file.display());
+    // A hundredth of the time in the middle; where it is computed, bounds cannot tell.
+    let (low, high) = (count as i64 / 2, count as i64 / 2 + count as i64 / 100);
+    let range = |at: &str| {
+        let time = |n: i64| format!("TIMESTAMP '1970-01-01' + INTERVAL '{} milliseconds'", n);
+        format!("WHERE {at} >= {} AND {at} < {}", time(low), time(high))
+    };
+    for (what, columns, filter) in [
+        ("all", "count(*), sum(v), max(k), min(name)", String::new()),
+        ("one_column", "sum(v)", String::new()),
+        ("range", "count(*), sum(v), max(k), min(name)", range("at")),
+        ("range_unbounded", "count(*), sum(v), max(k), min(name)", range("coalesce(at, at)")),
+    ] {
+        let seconds = |from: &str, fresh: bool| -> Result<f64> {
+            let mut database = open()?;
+            let mut times = Vec::new();
+            for _ in 0..7 {
+                if fresh {
+                    database = open_again(database, &open)?;
+                }
+                let connection = database.connect()?;
+                let begun = Instant::now();
+                connection.query_row(&format!("SELECT {columns} FROM {from} {filter}"), (), |row| {
+                    row.get::<eddydb::Value>(0)
+                })?;
+                times.push(begun.elapsed().as_secs_f64());
+            }
+            times.sort_by(f64::total_cmp);
+            Ok(times[times.len() / 2])
+        };
+        let (parquet, first, again) = (seconds(&file, false)?, seconds("s", true)?, seconds("s", false)?);
+        println!(
+            "ingest     scan_{what:<17} {count} rows: Parquet {parquet:.4} s, after opening {first:.4} s (ratio {:.2}), again {again:.4} s (ratio {:.2})",
+            parquet / first,
+            parquet / again,
+        );
+    }
+    Ok(())
+}
+
+fn open_again(database: Database, open: &dyn Fn() -> Result<Database>) -> Result<Database> {
+    drop(database);
+    open()
 }
 
 /// Opening a database that was closed, and one whose log has to be replayed.

@@ -14,6 +14,7 @@
 //! - `pass_through`: the face of what hands rows on and says less of them.
 //! - [`stream`]: results as a blocking iterator that can be cancelled.
 //! - `projections`: projections that stay above what guards them.
+//! - `pruning`: chunks that a filter leaves out.
 //! - `shared`: rows that are computed once and read by several.
 //! - `unassumed`: what is known of rows, forgotten where it no longer holds.
 //! - [`scan`]: relations and other rows as DataFusion sources.
@@ -26,6 +27,7 @@ mod leaf;
 mod orders;
 mod pass_through;
 mod projections;
+mod pruning;
 mod runtime;
 pub mod scan;
 mod shared;

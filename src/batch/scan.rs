@@ -4,7 +4,8 @@
 //! transaction's own changes over it), external rows by themselves. A relation is read chunk by chunk, lazily, with
 //! only the columns asked for; its chunks are dealt out to partitions in turn. Row counts are exact, because `count(*)`
 //! may be answered from them. A filter right above a scan stays where it is, but the scan leaves out rows it will drop
-//! ([`Prefilter`]), before dead rows are sorted out and the other columns are copied.
+//! ([`Prefilter`]), before dead rows are sorted out and the other columns are copied, and chunks in which there is none
+//! that passes.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -34,6 +35,7 @@ use futures::stream::BoxStream;
 
 use crate::base::error::{Error, Result};
 use crate::batch::leaf::{Leaf, LeafExec};
+use crate::batch::pruning::chunks_that_may_pass;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
@@ -324,7 +326,11 @@ impl Scan {
                     })
                     .collect();
                 let mut prefilter = self.filter.as_ref().and_then(|filter| over_columns(filter, &order, wanted.len()));
-                let pieces = (partition..input.pieces()).step_by(self.partitions.max(1));
+                let may_pass =
+                    prefilter.as_ref().and_then(|filter| chunks_that_may_pass(filter, &wanted, &input.snapshot));
+                let is_wanted =
+                    move |piece: &usize| may_pass.as_ref().is_none_or(|may| may.get(*piece) != Some(&false));
+                let pieces = (0..input.pieces()).filter(is_wanted).skip(partition).step_by(self.partitions.max(1));
                 Ok(Box::new(pieces.filter_map(move |piece| {
                     let passed = Cell::new(false);
                     let keep = |rows: &RecordBatch| {

@@ -142,6 +142,16 @@ impl Relation {
         self.options.get(PAUSED).is_some_and(|value| words.contains(&value.to_ascii_lowercase().as_str()))
     }
 
+    /// The definition as a copy of the database has it: a connector rests there until it is told to go on, because the
+    /// original's goes on.
+    pub fn at_rest(&self) -> Self {
+        let mut relation = self.clone();
+        if self.is_source() {
+            relation.options.insert(PAUSED.to_string(), true.to_string());
+        }
+        relation
+    }
+
     /// The time zone under which the query of this view was made; UTC for what is no view.
     pub fn zone(&self) -> Zone {
         self.settings.get(TIMEZONE).and_then(|name| Zone::parse(name).ok()).unwrap_or(Zone::UTC)

@@ -11,7 +11,7 @@
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened; [`follow`]: a directory that another process writes.
+//!   shortened; [`salvage`]: one that is damaged; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod checkpoint;
@@ -32,6 +32,7 @@ mod recovery;
 mod replay;
 mod resume;
 pub mod rows;
+mod salvage;
 mod sequencer;
 mod session;
 mod settings;

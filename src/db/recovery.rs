@@ -90,7 +90,7 @@ impl Database {
 }
 
 /// The views that a record defines, and whether their rows are kept.
-fn maintained(record: &LogRecord) -> Vec<(RelationId, bool)> {
+pub fn maintained(record: &LogRecord) -> Vec<(RelationId, bool)> {
     let LogRecord::Commit { catalog, .. } = record else { return Vec::new() };
     let views = catalog.changes.iter().filter_map(|change| match change {
         CatalogChange::Maintain { view, kept } => Some((view.id, *kept)),

@@ -219,6 +219,15 @@ impl Chunk {
         }
     }
 
+    /// The least and the greatest value of a column of `layout`, dead rows among them; `None` where nothing is known.
+    pub fn bounds(&self, layout: &Layout, column: usize) -> Result<Option<(ArrayRef, ArrayRef)>> {
+        let place = layout.ids.get(column).and_then(|id| self.columns.iter().position(|other| other == id));
+        match (self.blocks().as_deref(), place) {
+            (Some([block]), Some(place)) => block.bounds(place),
+            _ => Ok(None),
+        }
+    }
+
     /// The column at `place` of those that were stored.
     fn stored_column(&self, place: usize) -> Result<ArrayRef> {
         let rows = self.rows.read();

@@ -149,6 +149,16 @@ impl Snapshot {
         Ok(Some(rows))
     }
 
+    /// The least and the greatest value of a column in one chunk, dead rows among them; `None` where nothing is known.
+    pub fn bounds(&self, chunk: usize, column: usize) -> Result<Option<(ArrayRef, ArrayRef)>> {
+        self.chunk(chunk).map_or(Ok(None), |chunk| chunk.bounds(&self.layout, column))
+    }
+
+    /// Whether bounds of any chunk are known.
+    pub fn has_bounds(&self) -> bool {
+        self.all().any(|chunk| chunk.blocks().is_some())
+    }
+
     /// What came and went between an older snapshot of the same arena and this one; equal rows are not summed.
     ///
     /// Rows with an id from the older high mark on that live now came; rows the older one sees and this one does not

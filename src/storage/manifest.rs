@@ -81,7 +81,12 @@ pub type Part = (u64, usize);
 /// # Errors
 /// It is damaged (XX001), of another database, or of a format that is not known (0A000).
 pub fn read(vfs: &dyn Vfs, database: [u8; 16]) -> Result<Option<Manifest>> {
-    let Some(number) = numbers(vfs)?.last().copied() else { return Ok(None) };
+    let number = numbers(vfs)?.last().copied();
+    number.map(|number| read_numbered(vfs, database, number)).transpose()
+}
+
+/// Reads the manifest of a number.
+pub fn read_numbered(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<Manifest> {
     let path = path(number);
     let read = || -> Result<Manifest> {
         let file = vfs.open_to_read(&path)?;
@@ -89,7 +94,7 @@ pub fn read(vfs: &dyn Vfs, database: [u8; 16]) -> Result<Option<Manifest>> {
         let length = file.read_at(0, &mut bytes)?;
         decode(&bytes[..length], database, number)
     };
-    read().map(Some).map_err(|error| {
+    read().map_err(|error| {
         Error::new(error.kind(), format!("\"{}\" {}", path.display(), error.message()))
             .with_sqlstate(error.sqlstate())
             .with_hint("restore a backup of the database, or take the directory to where the file is whole")
@@ -118,7 +123,7 @@ pub fn remove_older(vfs: &dyn Vfs, number: u64) -> Result<()> {
 }
 
 /// The numbers of the manifests, ascending.
-fn numbers(vfs: &dyn Vfs) -> Result<Vec<u64>> {
+pub fn numbers(vfs: &dyn Vfs) -> Result<Vec<u64>> {
     let directory = Path::new(DIRECTORY);
     if !vfs.exists(directory)? {
         return Ok(Vec::new());

@@ -8,5 +8,6 @@ pub mod directory;
 mod ipc;
 pub mod log;
 pub mod manifest;
+pub mod salvage;
 pub mod segment;
 pub mod store;

@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long)]
     pub keep_going: bool,
 
-    /// Save what can be read from a damaged directory (not yet)
+    /// Make a new database in DIR.salvaged of what can be read of a damaged one, and open that
     #[arg(long)]
     pub salvage: bool,
 
@@ -97,8 +97,8 @@ impl Arguments {
 
     fn check(&self) -> Result<(), clap::Error> {
         let wrong = |message: &str| Err(Self::command().error(ErrorKind::ValueValidation, message));
-        if self.salvage {
-            return wrong("--salvage is not there yet: a damaged directory is refused and left as it is");
+        if self.salvage && (self.in_memory() || self.readonly) {
+            return wrong("--salvage needs the directory of a damaged database, of which it makes a new one");
         }
         if self.readonly && self.in_memory() {
             return wrong("--readonly needs the directory of a database");

@@ -58,11 +58,24 @@ fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
     let builder = Database::builder().read_only(arguments.readonly);
     let builder = if arguments.safe { builder.no_file_access() } else { builder };
     let database = match arguments.database.as_deref() {
+        Some(directory) if arguments.salvage => builder.open(salvage(directory)?)?,
         Some(directory) if !arguments.in_memory() => builder.open(directory)?,
         _ => builder.build()?,
     };
     database.notices().iter().for_each(|notice| eprintln!("notice: {notice}"));
     database.connect()
+}
+
+/// Makes a new database of what can be read of a damaged one; its directory.
+fn salvage(directory: &str) -> eddydb::Result<String> {
+    let salvaged = format!("{}.salvaged", directory.trim_end_matches('/'));
+    let lost = Database::salvage(directory, &salvaged)?;
+    match lost.is_empty() {
+        true => eprintln!("notice: nothing is lost"),
+        false => lost.iter().for_each(|lost| eprintln!("lost: {lost}")),
+    }
+    eprintln!("notice: \"{salvaged}\" has what could be read of \"{directory}\", which is as it was");
+    Ok(salvaged)
 }
 
 /// Does what the command line asks for; only without any work is there a prompt, or standard input to read.

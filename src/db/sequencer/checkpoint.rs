@@ -104,6 +104,12 @@ impl Sequencer {
         }
     }
 
+    /// Those of the ids that are of living rows of a table or stream.
+    pub fn living(&self, relation: RelationId, mut ids: Vec<u64>) -> Vec<u64> {
+        ids.retain(|&id| self.tables.get(&relation).is_some_and(|table| table.arena.weight(id).is_some()));
+        ids
+    }
+
     /// Makes what a manifest names the contents of this database, in place of what it had.
     pub fn load(&mut self, manifest: &Manifest, rows: Vec<StoredRows>) -> Result<()> {
         self.tables.clear();

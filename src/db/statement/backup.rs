@@ -56,7 +56,7 @@ fn checkpoint_of(version: &Version, next_relation: u64, followers: &Followers) -
         time_us: version.time_us,
         first_log: 1,
         next_relation,
-        relations: version.catalog.relations().cloned().collect(),
+        relations: version.catalog.relations().map(|relation| Arc::new(relation.at_rest())).collect(),
         positions: version.positions.all().collect(),
         kept: kept.collect(),
         ..Manifest::default()

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::vfs::{RealVfs, Vfs};
-use crate::catalog::relation::{PAUSED, Relation};
+use crate::catalog::relation::Relation;
 use crate::db::names::quoted;
 use crate::db::session::Session;
 use crate::db::statement::copy::copy_to;
@@ -42,7 +42,7 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
     let (mut files, mut rows) = (Vec::new(), 0);
     let catalog = session.version().catalog.clone();
     for relation in catalog.in_order().into_iter().filter_map(|id| catalog.by_id(id)) {
-        let text = create_text(&catalog, &resting(relation));
+        let text = create_text(&catalog, &relation.at_rest());
         if !relation.kind.is_stored() {
             views.push_str(&with_settings(relation, &text));
             continue;
@@ -121,13 +121,4 @@ fn with_settings(relation: &Relation, text: &str) -> String {
     lines.push_str(&format!("{text}\n"));
     relation.settings.keys().for_each(|name| lines.push_str(&format!("RESET {name};\n")));
     lines
-}
-
-/// A source that does not begin where it is imported: its rows are there already, and how far it was is not.
-fn resting(relation: &Relation) -> Relation {
-    let mut relation = relation.clone();
-    if relation.is_source() {
-        relation.options.insert(PAUSED.to_string(), "true".to_string());
-    }
-    relation
 }

@@ -19,6 +19,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::buffer::Buffer;
+
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
 use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, LogOptions, name};
@@ -52,7 +54,7 @@ pub fn recover(
     database: [u8; 16],
     options: LogOptions,
     start: Start,
-    apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+    apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
 ) -> Result<Recovered> {
     let mut numbers = files(vfs.as_ref())?;
     numbers.retain(|&number| number >= start.file);
@@ -93,6 +95,43 @@ pub fn first_file(vfs: &dyn Vfs) -> Result<Option<u64>> {
 pub fn remove_before(vfs: &dyn Vfs, number: u64) -> Result<()> {
     let before = files(vfs)?.into_iter().filter(|&other| other < number);
     before.map(name).try_for_each(|path| vfs.remove(&path))
+}
+
+/// Groups of the log, each with its epoch.
+pub type Groups = Vec<(u64, Buffer)>;
+
+/// The groups from `start` on up to the first that is not whole, each with its epoch, and what is wrong behind them.
+pub fn read_whole_groups(vfs: &dyn Vfs, database: [u8; 16], start: Start) -> Result<(Groups, Option<String>)> {
+    let numbers = files(vfs)?;
+    let last = numbers.last().copied().unwrap_or(0);
+    let mut groups = Groups::new();
+    let mut reader = Reader { vfs, database, known: start.epoch, epoch: 0 };
+    let mut keep = |epoch: u64, group: &Buffer| {
+        groups.push((epoch, group.clone()));
+        Ok(())
+    };
+    let mut complaint = None;
+    for number in start.file..=last.max(start.file) {
+        let read = reader.read(number).and_then(|file| {
+            let successor = if number < last { Some(reader.read(number + 1)?.header) } else { None };
+            let scan = scan(&file.bytes, file.header.salt, successor.as_ref().map(|next| next.cut));
+            reader.apply(number, &scan.groups, &mut keep)?;
+            let (end, promised) = (scan.end(), successor.map_or(scan.safe, |next| next.cut));
+            match end < promised {
+                true => Err(in_file(
+                    &name(number),
+                    &damaged(&format!("it is damaged at byte {end}, and counts up to {promised}")),
+                )),
+                false => Ok(()),
+            }
+        });
+        if let Err(error) = read {
+            complaint =
+                Some(format!("what was committed after epoch {}: {}", reader.epoch.max(start.epoch), error.message()));
+            break;
+        }
+    }
+    Ok((groups, complaint))
 }
 
 /// Whether the log has no group: what a creation leaves that was cut short.
@@ -183,7 +222,7 @@ impl Reader<'_> {
         number: u64,
         file: &File,
         successor: &FileHeader,
-        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+        apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
     ) -> Result<()> {
         let scan = scan(&file.bytes, file.header.salt, Some(successor.cut));
         if scan.end() != successor.cut || scan.check_at(successor.cut) != Some(successor.check) {
@@ -197,7 +236,7 @@ impl Reader<'_> {
         &mut self,
         number: u64,
         file: &File,
-        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+        apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
     ) -> Result<End> {
         let mut scan = scan(&file.bytes, file.header.salt, None);
         let end = scan.end();
@@ -232,7 +271,7 @@ impl Reader<'_> {
         &mut self,
         number: u64,
         groups: &[Group],
-        apply: &mut dyn FnMut(u64, &arrow::buffer::Buffer) -> Result<()>,
+        apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
     ) -> Result<()> {
         for group in groups {
             if group.epoch <= self.epoch {

@@ -1,6 +1,6 @@
 //! The header, footer and trailer of a segment file as bytes, and back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -79,7 +79,7 @@ pub fn encode(blocks: &[Block], deaths: &[Deaths]) -> Result<Vec<u8>> {
 
 fn encode_block(block: &Block) -> Value {
     let parts: Vec<Value> = block.parts.iter().map(encode_extent).collect();
-    json!([block.first, block.rows, block.ids.as_ref().map(encode_extent), parts])
+    json!([block.first, block.rows, block.ids.as_ref().map(encode_extent), parts, encode_extent(&block.bounds)])
 }
 
 fn encode_extent(extent: &Extent) -> Value {
@@ -130,6 +130,8 @@ fn decode_run(run: &Value, source: &Arc<Source>, blocks: &mut Vec<Arc<Block>>) -
             rows: usize::try_from(block.get(1)?.as_u64()?).ok()?,
             ids,
             parts,
+            bounds: decode_extent(block.get(4)?)?,
+            read_bounds: OnceLock::new(),
         }));
     }
     Some(())

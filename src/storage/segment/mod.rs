@@ -10,14 +10,15 @@
 //! when nobody needs it. Who has it open reads on. Every part has its checksum, which is asked whenever the part is
 //! read: a flipped bit is an error that names the file, never a wrong row.
 
+mod bounds;
 mod cache;
 mod footer;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
 use arrow::datatypes::{Schema, SchemaRef};
 use roaring::RoaringTreemap;
@@ -91,6 +92,9 @@ pub struct Block {
     /// Where ids do not follow one another.
     ids: Option<Extent>,
     parts: Vec<Extent>,
+    /// Where the least and greatest values are.
+    bounds: Extent,
+    read_bounds: OnceLock<RecordBatch>,
 }
 
 /// Ids of dead rows of a relation.
@@ -141,7 +145,6 @@ impl SegmentFile {
     /// Reads every part; an error if one is damaged.
     pub fn check(&self) -> Result<()> {
         for block in &self.blocks {
-            block.ids()?;
             block.check()?;
         }
         self.deaths.iter().try_for_each(|deaths| deaths.read().map(drop))
@@ -181,6 +184,26 @@ impl Block {
         }
     }
 
+    /// The least and the greatest value of a column, dead rows among them; `None` where nothing is said.
+    pub fn bounds(&self, place: usize) -> Result<Option<(ArrayRef, ArrayRef)>> {
+        if self.read_bounds.get().is_none() {
+            let _ = self.read_bounds.set(self.fetch_bounds()?);
+        }
+        let two = self.read_bounds.get().and_then(|bounds| bounds.columns().get(place));
+        Ok(two.filter(|two| two.null_count() == 0).map(|two| (two.slice(0, 1), two.slice(1, 1))))
+    }
+
+    fn fetch_bounds(&self) -> Result<RecordBatch> {
+        let fetch = || -> Result<RecordBatch> {
+            let (bounds, _) = decode_rows(&self.source.fetch(self.bounds)?, 0, &bounds::schema(&self.schema))?;
+            match bounds.num_rows() {
+                2 => Ok(bounds),
+                _ => Err(damaged("has bounds that make no sense")),
+            }
+        };
+        fetch().map_err(|error| in_file(&path(self.source.number), error))
+    }
+
     /// The number of the file.
     pub fn file(&self) -> u64 {
         self.source.number
@@ -199,9 +222,17 @@ impl Block {
         fetch().map_err(|error| in_file(&path(self.source.number), error))
     }
 
-    fn check(&self) -> Result<()> {
+    /// Reads every part; an error if one is damaged.
+    pub fn check(&self) -> Result<()> {
+        self.ids()?;
         let parts = self.parts.iter().enumerate();
-        parts.map(|(place, extent)| self.fetch_column(place, *extent)).try_for_each(|column| column.map(drop))
+        let columns = parts.map(|(place, extent)| self.fetch_column(place, *extent)).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        match bounds::of(&rows)? == self.fetch_bounds()? {
+            true => Ok(()),
+            false => Err(in_file(&path(self.source.number), damaged("has bounds that its rows do not have"))),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing a segment file, part for part.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -14,7 +14,8 @@ use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::storage::ipc::encode_rows;
 use crate::storage::segment::{
-    Block, Cache, DIRECTORY, Deaths, Extent, FileName, HEADER, SegmentFile, Source, TRAILER, checksum, footer, path,
+    Block, Cache, DIRECTORY, Deaths, Extent, FileName, HEADER, SegmentFile, Source, TRAILER, bounds, checksum, footer,
+    path,
 };
 
 /// Bytes that are handed to the system at once.
@@ -69,6 +70,11 @@ impl SegmentWriter {
             encode_rows(&column, &mut self.context, &mut self.bytes)?;
             parts.push(self.part(start)?);
         }
+        let start = self.bytes.len();
+        let extremes = bounds::of(rows)?;
+        encode_rows(&extremes, &mut self.context, &mut self.bytes)?;
+        let bounds = self.part(start)?;
+        let read_bounds = OnceLock::from(extremes);
         let ids = match ids {
             None => None,
             Some(ids) => {
@@ -83,7 +89,8 @@ impl SegmentWriter {
             _ => columns.iter().copied().collect(),
         };
         let (source, number, rows) = (self.source.clone(), self.blocks.len(), rows.num_rows());
-        self.blocks.push(Block { source, number, relation, columns, schema, first, rows, ids, parts });
+        let block = Block { source, number, relation, columns, schema, first, rows, ids, parts, bounds, read_bounds };
+        self.blocks.push(block);
         Ok(())
     }
 

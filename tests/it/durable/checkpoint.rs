@@ -93,6 +93,19 @@ fn random_changes_between_checkpoints_and_restarts_are_all_there() -> Result<()>
         }
         twins.compare(SUMS, &what)?;
         twins.compare("SELECT * FROM n ORDER BY ALL", &what)?;
+        let (low, high) = (draw(next), draw(next));
+        for filter in [
+            format!("k BETWEEN {low} AND {}", low + 5000),
+            format!("k >= {low} AND v < 10"),
+            format!("k < {low} OR k > {high}"),
+            format!("k IN ({low}, {high}, -1)"),
+            format!("s = 'row {low}'"),
+            format!("s > 'row {high}' AND s <= 'row 9'"),
+            format!("{low} = k"),
+            format!("k > {low} AND k < 1000000 AND s IS NULL"),
+        ] {
+            twins.compare(&format!("{SUMS} WHERE {filter}"), &what)?;
+        }
     }
     twins.tell("DROP MATERIALIZED VIEW n")?;
     twins.tell("ALTER TABLE t ADD COLUMN w TEXT DEFAULT 'new'")?;

@@ -7,6 +7,7 @@ mod faults;
 mod kill;
 mod readers;
 mod restart;
+mod salvage;
 mod subscriptions;
 mod workloads;
 

@@ -1,0 +1,85 @@
+//! A database made of what can be read of a damaged one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::{Error, Result};
+use crate::base::limits::Interrupt;
+use crate::base::vfs::{RealVfs, Vfs};
+use crate::catalog::relation::RelationId;
+use crate::db::database::Database;
+use crate::db::recovery::maintained;
+use crate::db::resume::Resumed;
+use crate::db::sequencer::Sequencer;
+use crate::db::statement::ddl::Views;
+use crate::storage::log::{self, LogRecord};
+use crate::storage::salvage::{Salvaged, salvage};
+
+impl Database {
+    /// Makes a new database in the directory `to` of what can be read of the damaged one in `from`, which stays as it
+    /// is. What is lost is returned, a line each; nothing if everything was whole.
+    ///
+    /// Rows in damaged parts of segment files are left out, and the log ends where it is damaged: what was committed
+    /// later is lost. Views are computed anew.
+    ///
+    /// # Errors
+    /// There is no database in `from`, or nothing of it can be read; `to` is not empty or cannot be written.
+    pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<String>> {
+        let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(std::path::absolute(from.as_ref())?));
+        let to = to.as_ref().display().to_string();
+        Self::salvage_in(vfs.as_ref(), &to)
+    }
+
+    /// As [`Database::salvage`], of a directory tree that need not be one of the machine.
+    #[doc(hidden)]
+    pub fn salvage_in(vfs: &dyn Vfs, to: &str) -> Result<Vec<String>> {
+        let Salvaged { saved, groups, mut lost } = salvage(vfs)?;
+        let database = Self::builder().build()?;
+        let mut resumed = Resumed::default();
+        if let Some((manifest, rows)) = saved {
+            resumed.kept.extend(manifest.kept.iter());
+            database.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
+        }
+        for (epoch, group) in groups {
+            if let Err(error) = database.apply_salvaged(epoch, &group, &mut resumed, &mut lost) {
+                lost.push(format!("what was committed from epoch {epoch} on: {}", error.message()));
+                break;
+            }
+        }
+        let catalog = database.shared.version().catalog.clone();
+        database.fill(catalog.in_order(), &resumed)?;
+        let to = to.replace('\'', "''");
+        database.connect()?.execute_batch(&format!("BACKUP DATABASE TO '{to}'"))?;
+        Ok(lost)
+    }
+
+    fn apply_salvaged(
+        &self,
+        epoch: u64,
+        group: &arrow::buffer::Buffer,
+        resumed: &mut Resumed,
+        lost: &mut Vec<String>,
+    ) -> Result<()> {
+        let catalog = self.shared.version().catalog.clone();
+        let columns = |id: RelationId| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
+        let mut records = log::decode(epoch, group, &columns)?;
+        for record in &mut records {
+            resumed.kept.extend(maintained(record));
+            let LogRecord::Commit { writes, .. } = record else { continue };
+            for write in writes.iter_mut().filter(|write| !write.deletes.is_empty()) {
+                let (relation, deletes) = (RelationId(write.relation), std::mem::take(&mut write.deletes));
+                let count = deletes.len();
+                let there = move |sequencer: &mut Sequencer| Ok(sequencer.living(relation, deletes));
+                write.deletes = self.sequencer.task(&Interrupt::default(), there)?;
+                if write.deletes.len() < count {
+                    let name = self.shared.version().name(relation);
+                    lost.push(format!(
+                        "{} rows of \"{name}\" that epoch {epoch} deleted or changed were lost before",
+                        count - write.deletes.len()
+                    ));
+                }
+            }
+        }
+        self.replay_epoch(epoch, records, Views::Left).map_err(|error| Error::data(error.message()))
+    }
+}
