@@ -251,11 +251,11 @@ impl Drop for DiskLog {
     fn drop(&mut self) {
         // Nobody is left to be told of a failure here; the next open finds out what is there.
         if self.confirm().is_ok()
-            && let Some(file) = self.file.as_mut().filter(|file| file.is_confirmed)
-            && file.put_mark(CLOSE).is_ok()
+            && let Some(file) = self.file.as_mut()
         {
-            // Neither need be safe: without them, numbering goes on higher up.
-            let _ = file.file.set_len(file.end);
+            // Neither need be safe: without the mark, numbering goes on higher up.
+            let marked = if file.is_confirmed { file.put_mark(CLOSE) } else { Ok(()) };
+            let _ = marked.and_then(|()| file.file.set_len(file.end));
         }
         self.syncer.close();
         if let Some(thread) = self.thread.take() {
