@@ -7,7 +7,7 @@
 //! second step only.
 //!
 //! - [`create`]: tables, streams, indexes.
-//! - [`source`]: streams that a connector feeds.
+//! - [`source`], [`sink`]: streams that a connector feeds; followers that go elsewhere.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
 //! - [`subscription`]: followers of relations.
@@ -20,6 +20,7 @@ mod create;
 mod drop;
 mod options;
 mod realize;
+mod sink;
 mod source;
 mod subscription;
 mod view;
@@ -195,6 +196,7 @@ impl Definer {
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
             Statement::CreateSubscription(create) => self.create_subscription(version, create),
+            Statement::CreateSink(create) => self.create_sink(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),

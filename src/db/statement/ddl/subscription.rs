@@ -38,7 +38,11 @@ impl Definer {
 
     /// What must become of a relation so that its changes can be followed: a view that is computed when it is read must
     /// be kept.
-    fn kept_for_follower(&self, version: &Arc<Version>, followed: &Arc<Relation>) -> Result<Option<CatalogChange>> {
+    pub(super) fn kept_for_follower(
+        &self,
+        version: &Arc<Version>,
+        followed: &Arc<Relation>,
+    ) -> Result<Option<CatalogChange>> {
         match followed.kind {
             RelationKind::Table | RelationKind::Stream => Ok(None),
             RelationKind::MaterializedView => {
