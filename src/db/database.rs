@@ -23,7 +23,7 @@ use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
-use crate::storage::log::{Durability, Log, MemoryLog, NullLog};
+use crate::storage::log::{Durability, Log, LogOptions, MemoryLog, NullLog};
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -193,7 +193,7 @@ pub struct DatabaseBuilder {
     clock: Arc<dyn Clock>,
     access: FileAccess,
     record: Option<MemoryLog>,
-    durability: Durability,
+    log: LogOptions,
     hold_views: bool,
     checkpoint_every: u64,
     is_read_only: bool,
@@ -210,7 +210,7 @@ impl Default for DatabaseBuilder {
             clock: Arc::new(SystemClock),
             access: FileAccess::unrestricted(),
             record: None,
-            durability: Durability::Full,
+            log: LogOptions::default(),
             hold_views: false,
             checkpoint_every: CHECKPOINT_EVERY,
             is_read_only: false,
@@ -265,7 +265,15 @@ impl DatabaseBuilder {
 
     /// When a commit to a directory is answered; by default when the disk has it.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.log.durability = durability;
+        self
+    }
+
+    /// How the log is cut into frames and files: small ones, for tests.
+    #[doc(hidden)]
+    pub fn log_sizes(mut self, frame_bytes: usize, file_bytes: u64, file_epochs: u64) -> Self {
+        let frame_bytes = frame_bytes.next_multiple_of(8).clamp(8, self.log.frame_bytes);
+        self.log = LogOptions { frame_bytes, file_bytes, file_epochs: file_epochs.max(1), ..self.log };
         self
     }
 
@@ -316,10 +324,10 @@ impl DatabaseBuilder {
         if self.is_read_only {
             return self.build()?.follow(vfs);
         }
-        let (durability, checkpoint_every) = (self.durability, self.checkpoint_every);
+        let (options, checkpoint_every) = (self.log, self.checkpoint_every);
         let hold = self.hold_connectors;
         let hold_views = self.hold_views;
-        let mut database = self.build()?.recover(vfs, durability, checkpoint_every)?;
+        let mut database = self.build()?.recover(vfs, options, checkpoint_every)?;
         if hold_views {
             database.shared.awaited.hold();
         }

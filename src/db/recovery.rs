@@ -18,12 +18,12 @@ use crate::db::database::Database;
 use crate::db::resume::Resumed;
 use crate::db::statement::ddl::Views;
 use crate::storage::directory::Directory;
-use crate::storage::log::{self, Durability, LogRecord, Recovered, Start};
+use crate::storage::log::{self, LogOptions, LogRecord, Recovered, Start};
 use crate::storage::store::{Store, StoredRows};
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
-    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, durability: Durability, checkpoint_every: u64) -> Result<Self> {
+    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, options: LogOptions, checkpoint_every: u64) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
         let mut resumed = Resumed::default();
@@ -43,7 +43,7 @@ impl Database {
             self.resume_followers(&resumed)?;
         }
         let Recovered { mut log, next_epoch, mut notices } =
-            log::recover(vfs, database, durability, start, &mut |epoch, group| {
+            log::recover(vfs, database, options, start, &mut |epoch, group| {
                 let catalog = self.shared.version().catalog.clone();
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 self.go_through(epoch, log::decode(epoch, group, &columns)?, &mut resumed)

@@ -105,6 +105,18 @@ impl Version {
         found
     }
 
+    /// The same epoch as it looks when only time has moved on: views that depend on it are computed when they are read.
+    pub fn at(&self, time_us: i64) -> Self {
+        let mut version = Version { time_us, ..self.clone() };
+        for (id, entry) in &mut version.entries {
+            if self.catalog.by_id(*id).is_some_and(|relation| relation.uses_now) {
+                let contents = Contents::Lazy(Mutex::new(None));
+                *entry = Arc::new(Entry { contents, changed: entry.changed, failure: entry.failure.clone() });
+            }
+        }
+        version
+    }
+
     /// The entry of a relation, failed or not.
     pub fn entry(&self, id: RelationId) -> Result<&Arc<Entry>> {
         self.entries.get(&id).ok_or_else(|| {

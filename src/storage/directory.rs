@@ -45,14 +45,25 @@ impl Directory {
     /// Another process has it (55006), it holds something else, or FORMAT is damaged (XX001) or not known (0A000).
     pub fn open(vfs: Arc<dyn Vfs>) -> Result<Self> {
         let root = Path::new("");
-        let is_there = vfs.exists(root)?;
-        if is_there && !vfs.exists(Path::new(FORMAT))? {
-            check_empty(vfs.as_ref())?;
+        let is_made = || vfs.exists(Path::new(FORMAT));
+        if vfs.exists(root)? && !is_made()? {
+            match check_empty(vfs.as_ref()) {
+                // Another process has made it meanwhile.
+                Err(_) if is_made()? => {}
+                checked => checked?,
+            }
         }
-        vfs.create_directory(root)?;
+        if !is_made()? {
+            vfs.create_directory(root)?;
+        }
         let lock = vfs.lock(Path::new(LOCK))?;
-        let database = match vfs.exists(Path::new(FORMAT))? {
-            true => read(vfs.as_ref())?,
+        let database = match is_made()? {
+            true => {
+                let database = read(vfs.as_ref())?;
+                // Who made it may have been killed before its name was safe, and what is committed now must outlast that.
+                vfs.sync_directory(root)?;
+                database
+            }
             false => create(&vfs)?,
         };
         Ok(Directory { vfs, database, lock })

@@ -13,12 +13,24 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, I
 use arrow::ipc::{MetadataVersion, convert, reader, root_as_message};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::types::is_nested_deeper;
 
 /// What is before the metadata of a message.
 const PREFIX: usize = 8;
+/// How deep types may lie in one another. Who reads a message bounds its tables to 64 levels, of which each type is one.
+const TYPE_LEVELS: usize = 60;
 
 /// The message of a schema.
+///
+/// # Errors
+/// A type is nested so deep that it could not be read again (54001).
 pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
+    if let Some(field) = schema.fields().iter().find(|field| is_nested_deeper(field.data_type(), TYPE_LEVELS)) {
+        let message = format!("the type of column \"{}\" is nested deeper than {TYPE_LEVELS} levels", field.name());
+        return Err(Error::new(ErrorKind::Resource, message)
+            .with_sqlstate("54001")
+            .with_hint("a database in a directory stores no deeper types"));
+    }
     let (mut dictionaries, options) = (DictionaryTracker::new(false), options()?);
     Ok(IpcDataGenerator {}.schema_to_bytes_with_dictionary_tracker(schema, &mut dictionaries, &options).ipc_message)
 }
@@ -108,4 +120,23 @@ fn damaged(what: &str) -> Error {
 
 fn too_long() -> Error {
     Error::new(ErrorKind::Resource, "a batch of rows takes more than 4 GB").with_sqlstate("54000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Field;
+
+    #[test]
+    fn every_type_that_is_written_can_be_read() {
+        let list = |inner: DataType| DataType::List(Arc::new(Field::new("item", inner, true)));
+        let row = |inner: DataType| DataType::Struct(vec![Field::new("f", inner, true)].into());
+        for wrap in [list, row] {
+            let deep = |levels: usize| (0..levels).fold(DataType::Int32, |inner, _| wrap(inner));
+            let schema = |levels: usize| Schema::new(vec![Field::new("a", deep(levels), true)]);
+            let read = decode_schema(&encode_schema(&schema(TYPE_LEVELS)).unwrap()).unwrap();
+            assert_eq!(*read, schema(TYPE_LEVELS));
+            assert_eq!(encode_schema(&schema(TYPE_LEVELS + 1)).unwrap_err().sqlstate(), "54001");
+        }
+    }
 }

@@ -47,6 +47,10 @@ impl Vfs for RealVfs {
     fn create_directory(&self, path: &Path) -> Result<()> {
         let path = self.root.join(path);
         let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+        if missing.is_empty() {
+            // Who made it may have been killed before its name was safe. One that others made is their business.
+            let _ = path.parent().map(sync_names);
+        }
         for directory in missing.into_iter().rev() {
             let made = match private().create(directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -100,8 +104,15 @@ impl Vfs for RealVfs {
 
     fn lock(&self, path: &Path) -> Result<Box<dyn VfsLock>> {
         let path = self.root.join(path);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| io_error("lock", &path, error))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // What is in it is overwritten: it must not be a link to something else in a directory of strangers.
+        #[cfg(target_os = "linux")]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
+        );
+        let file = options.open(&path).map_err(|error| io_error("lock", &path, error))?;
         match file.try_lock() {
             Ok(()) => {
                 // Who is refused reads it. It need not be safe, and that it cannot be written is no reason to stop.

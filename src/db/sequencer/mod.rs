@@ -345,6 +345,8 @@ impl Sequencer {
     pub fn go_on(&mut self, log: Box<dyn Log>, next_epoch: u64) {
         self.log = log;
         self.next_epoch = next_epoch;
+        // What was taken over from a log that was not closed is safe, and the log does not say so yet.
+        self.is_unconfirmed = true;
         self.recovers = false;
     }
 
@@ -382,24 +384,22 @@ impl Sequencer {
         self.is_read_only = true;
     }
 
-    /// The version for a query that asks what time it is, and that time: an epoch in which only time moves, unless
-    /// epochs cannot be made.
-    pub fn moment(&mut self) -> Result<(Arc<Version>, i64)> {
-        if self.is_read_only || self.poisoned.is_some() {
-            return Ok((self.shared.version(), self.shared.now_us()));
+    /// The version for a query that asks what time it is: an epoch in which only time moves. Where none can be made,
+    /// time moves for whoever asks alone.
+    pub fn moment(&mut self) -> Result<Arc<Version>> {
+        let time_us = self.time_us();
+        if self.is_read_only || self.poisoned.is_some() || self.tick(time_us).is_err() {
+            return Ok(Arc::new(self.shared.version().at(time_us)));
         }
-        let version = self.tick()?;
-        let time_us = version.time_us;
-        Ok((version, time_us))
+        Ok(self.shared.version())
     }
 
     /// Publishes an epoch in which only time moves.
-    fn tick(&mut self) -> Result<Arc<Version>> {
-        let (epoch, time_us) = (self.next_epoch(), self.time_us());
+    fn tick(&mut self, time_us: i64) -> Result<()> {
+        let epoch = self.next_epoch();
         let mut group = Group::new(epoch, time_us);
         self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
-        self.close(&mut group)?;
-        Ok(self.shared.version())
+        self.close(&mut group)
     }
 
     /// How many rows an epoch may have that is made on a committer's thread, where it cannot be waited for with an eye

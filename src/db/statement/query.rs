@@ -18,8 +18,8 @@ pub fn query(session: &mut Session, query: &ast::Query, parameters: &Parameters)
     let planned = reader.plan(query)?;
     if session.transaction.is_none() && tells_time(&reader, &planned) {
         // The clock is an input like any other: time moves by a commit that everybody sees.
-        let (version, time_us) = session.sequencer.task(&session.interrupt, Sequencer::moment)?;
-        let batches = session.reader_of(&version, parameters).at(time_us).stream(&planned)?;
+        let version = session.sequencer.task(&session.interrupt, Sequencer::moment)?;
+        let batches = session.reader_of(&version, parameters).stream(&planned)?;
         return Ok(Outcome::Rows(ArrowRows::new(planned.schema, batches)));
     }
     let batches = reader.stream(&planned)?;

@@ -18,7 +18,7 @@ use crate::base::error::{Error, Result};
 use crate::base::vfs::{Vfs, VfsFile, VfsLock};
 use crate::storage::log::codec::Encoder;
 use crate::storage::log::frame::{
-    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
+    CLOSE, CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
 };
 use crate::storage::log::sync::{Syncer, Ticket};
 use crate::storage::log::{Log, LogRecord, Place};
@@ -26,12 +26,8 @@ use crate::storage::log::{Log, LogRecord, Place};
 /// The directory of the log's files.
 pub const DIRECTORY: &str = "wal";
 /// What a file is called while it is made.
-pub const UNFINISHED: &str = "wal/next.tmp";
+const UNFINISHED: &str = "wal/next.tmp";
 
-/// A file beyond this length is the last one's predecessor.
-const FILE_BYTES: u64 = 64 << 20;
-/// Epochs that a file may have: after a loss, numbering goes on above them.
-pub const FILE_EPOCHS: u64 = 1 << 17;
 /// The most bytes allocated ahead.
 const AHEAD: u64 = 8 << 20;
 /// The least bytes allocated ahead.
@@ -49,6 +45,26 @@ pub enum Durability {
     Off,
 }
 
+/// How the log is written.
+#[derive(Debug, Clone, Copy)]
+pub struct LogOptions {
+    /// When a commit is answered.
+    pub durability: Durability,
+    /// The most bytes that a frame carries, a multiple of 8; at most [`PAYLOAD_MAX`].
+    pub frame_bytes: usize,
+    /// A file beyond this length is the last one's predecessor.
+    pub file_bytes: u64,
+    /// Epochs that a file may have: after a loss, numbering goes on above them.
+    pub file_epochs: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        let durability = Durability::Full;
+        LogOptions { durability, frame_bytes: PAYLOAD_MAX, file_bytes: 64 << 20, file_epochs: 1 << 17 }
+    }
+}
+
 /// What the next file follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
@@ -64,7 +80,7 @@ pub struct Chain {
 pub struct DiskLog {
     vfs: Arc<dyn Vfs>,
     database: [u8; 16],
-    durability: Durability,
+    options: LogOptions,
     encoder: Encoder,
     /// The epoch of the records staged.
     epoch: u64,
@@ -87,15 +103,16 @@ struct LogFile {
     /// The checksum of the last frame.
     previous: u32,
     allocated: u64,
+    frame_bytes: usize,
     is_confirmed: bool,
 }
 
 impl DiskLog {
     /// A log that goes on behind `chain`.
-    pub fn new(vfs: Arc<dyn Vfs>, database: [u8; 16], durability: Durability, chain: Chain) -> Result<Self> {
+    pub fn new(vfs: Arc<dyn Vfs>, database: [u8; 16], options: LogOptions, chain: Chain) -> Result<Self> {
         let syncer = Arc::new(Syncer::default());
         let served = syncer.clone();
-        let interval = match durability {
+        let interval = match options.durability {
             Durability::Interval(interval) => Some(interval),
             Durability::Full | Durability::Off => None,
         };
@@ -103,7 +120,7 @@ impl DiskLog {
         Ok(DiskLog {
             vfs,
             database,
-            durability,
+            options,
             encoder: Encoder::default(),
             epoch: 0,
             syncer,
@@ -140,7 +157,7 @@ impl DiskLog {
             self.vfs.remove(path)?;
         }
         let made = self.vfs.create(path).and_then(|file| {
-            let mut file = LogFile::new(file.into(), header)?;
+            let mut file = LogFile::new(file.into(), header, self.options.frame_bytes)?;
             for group in groups {
                 file.reserve(group.payload.len())?;
                 let mut bytes = vec![0; FRAME_HEADER];
@@ -176,8 +193,8 @@ impl DiskLog {
     /// The file for a group of `epoch`; another one where this is full.
     fn file_for(&mut self, epoch: u64) -> Result<()> {
         match &self.file {
-            Some(file) if file.end < FILE_BYTES && epoch < file.header.ceiling => Ok(()),
-            _ => self.begin_file(epoch, epoch + FILE_EPOCHS, &[]),
+            Some(file) if file.end < self.options.file_bytes && epoch < file.header.ceiling => Ok(()),
+            _ => self.begin_file(epoch, epoch + self.options.file_epochs, &[]),
         }
     }
 }
@@ -194,7 +211,7 @@ impl Log for DiskLog {
         let room = self.file.as_mut().map(|file| file.reserve(self.encoder.len()));
         let reserved = room.unwrap_or_else(|| Err(Error::internal("a group without a file")));
         let ahead = reserved.inspect_err(|_| self.encoder.back_to(before))?;
-        if ahead && self.durability == Durability::Off {
+        if ahead && self.options.durability == Durability::Off {
             self.syncer.want(self.base + self.file.as_ref().map_or(0, |file| file.end));
         }
         Ok(())
@@ -209,7 +226,7 @@ impl Log for DiskLog {
         self.encoder.clear();
         let end = self.base + file.end;
         self.syncer.wrote(end);
-        Ok(Ticket::new(self.syncer.clone(), end, self.durability == Durability::Full))
+        Ok(Ticket::new(self.syncer.clone(), end, self.options.durability == Durability::Full))
     }
 
     fn place(&self) -> Place {
@@ -223,7 +240,8 @@ impl Log for DiskLog {
         let is_open = |file: &&mut LogFile| !file.is_confirmed && file.end > FILE_HEADER as u64;
         let Some(file) = self.file.as_mut().filter(is_open) else { return Ok(()) };
         self.syncer.wait(self.base + file.end)?;
-        file.put_confirmation()?;
+        file.put_mark(CONFIRM)?;
+        file.is_confirmed = true;
         self.syncer.wrote(self.base + file.end);
         self.syncer.wait(self.base + file.end)
     }
@@ -233,9 +251,11 @@ impl Drop for DiskLog {
     fn drop(&mut self) {
         // Nobody is left to be told of a failure here; the next open finds out what is there.
         if self.confirm().is_ok()
-            && let Some(file) = &self.file
+            && let Some(file) = self.file.as_mut()
         {
-            let _ = file.file.set_len(file.end);
+            // Neither need be safe: without the mark, numbering goes on higher up.
+            let marked = if file.is_confirmed { file.put_mark(CLOSE) } else { Ok(()) };
+            let _ = marked.and_then(|()| file.file.set_len(file.end));
         }
         self.syncer.close();
         if let Some(thread) = self.thread.take() {
@@ -247,16 +267,16 @@ impl Drop for DiskLog {
 
 impl LogFile {
     /// A file with a header and nothing else.
-    fn new(file: Arc<dyn VfsFile>, header: FileHeader) -> Result<Self> {
+    fn new(file: Arc<dyn VfsFile>, header: FileHeader, frame_bytes: usize) -> Result<Self> {
         file.allocate(AHEAD_MIN)?;
         file.write_at(0, &header.encode())?;
         let end = FILE_HEADER as u64;
-        Ok(LogFile { file, header, end, previous: 0, allocated: AHEAD_MIN, is_confirmed: false })
+        Ok(LogFile { file, header, end, previous: 0, allocated: AHEAD_MIN, frame_bytes, is_confirmed: false })
     }
 
-    /// Allocates blocks for a group of so many bytes and a confirmation behind it; whether any were missing.
+    /// Allocates blocks for a group of so many bytes and two frames of other kinds behind it; whether any were missing.
     fn reserve(&mut self, payload: usize) -> Result<bool> {
-        let frames = payload.div_ceil(PAYLOAD_MAX) + 1;
+        let frames = payload.div_ceil(self.frame_bytes) + 2;
         let need = self.end + (payload + frames * FRAME_HEADER) as u64;
         if need <= self.allocated {
             return Ok(false);
@@ -272,11 +292,11 @@ impl LogFile {
 
     /// Writes a group, whose payload stands in `bytes` behind room for the header of a frame.
     fn put_group(&mut self, epoch: u64, safe: u64, bytes: &mut [u8]) -> Result<()> {
-        let count = (bytes.len() - FRAME_HEADER).div_ceil(PAYLOAD_MAX).max(1);
+        let count = (bytes.len() - FRAME_HEADER).div_ceil(self.frame_bytes).max(1);
         let mut start = 0;
         for number in 0..count {
             // The header goes where the end of the frame before was, which is written already.
-            let end = (start + FRAME_HEADER + PAYLOAD_MAX).min(bytes.len());
+            let end = (start + FRAME_HEADER + self.frame_bytes).min(bytes.len());
             let payload = &bytes[start + FRAME_HEADER..end];
             let header = FrameHeader {
                 position: self.end,
@@ -299,13 +319,13 @@ impl LogFile {
         Ok(())
     }
 
-    fn put_confirmation(&mut self) -> Result<()> {
+    /// Writes a frame without payload, which says that all before it is safe.
+    fn put_mark(&mut self, kind: u8) -> Result<()> {
         let salt = self.header.salt;
-        let (bytes, check) = FrameHeader::empty(CONFIRM, self.end, self.previous, salt).encode(salt);
+        let (bytes, check) = FrameHeader::empty(kind, self.end, self.previous, salt).encode(salt);
         self.file.write_at(self.end, &bytes)?;
         self.end += bytes.len() as u64;
         self.previous = check;
-        self.is_confirmed = true;
         Ok(())
     }
 }
@@ -314,7 +334,7 @@ impl LogFile {
 /// says that the log is.
 pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16], epoch: u64) -> Result<()> {
     vfs.create_directory(Path::new(DIRECTORY))?;
-    let mut log = DiskLog::new(vfs, database, Durability::Full, Chain { number: 0, cut: 0, check: 0 })?;
+    let mut log = DiskLog::new(vfs, database, LogOptions::default(), Chain { number: 0, cut: 0, check: 0 })?;
     log.begin_file(epoch, epoch, &[])
 }
 

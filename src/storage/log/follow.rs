@@ -116,7 +116,8 @@ impl Followed {
         {
             (position, previous) = (position + (FRAME_HEADER + bytes.len()) as u64, check);
             if cut.is_none() {
-                safe = safe.max(if frame.kind == CONFIRM { position } else { frame.safe });
+                // A confirmation may yet be cut off itself: the successor of a file begins where it was safe.
+                safe = safe.max(frame.safe);
             }
             if frame.kind != GROUP && frame.kind != CONFIRM {
                 break;
@@ -150,5 +151,53 @@ impl Followed {
         let read = self.file.read_at(position + FRAME_HEADER as u64, &mut payload)?;
         let is_whole = read == payload.len() && checksum(self.salt, &payload) == frame.payload;
         Ok((is_whole && frame.previous == previous).then_some((frame, check, payload)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::vfs::MemoryVfs;
+    use crate::storage::log::disk::{Chain, DiskLog, LogOptions, create};
+    use crate::storage::log::{Log, LogRecord, recover};
+
+    /// The confirmation of a log that rests may be lost with its writer, and then the next one does not count it.
+    #[test]
+    fn a_writer_that_dies_after_a_rest_is_followed_by_the_next() {
+        let vfs: Arc<dyn Vfs> = Arc::new(MemoryVfs::default());
+        let (database, start) = ([7; 16], Start { file: 1, epoch: 0 });
+        create(vfs.clone(), database, 1).unwrap();
+        let write = |log: &mut DiskLog, epoch: u64| {
+            log.stage(&LogRecord::Tick { epoch, time_us: 0 }).unwrap();
+            log.write().unwrap().wait().unwrap();
+        };
+        let mut follower = Follower::new(database, start);
+        let mut seen = Vec::new();
+        let mut look = |seen: &mut Vec<u64>| {
+            let apply = &mut |epoch: u64, _: &Buffer| {
+                seen.push(epoch);
+                Ok(())
+            };
+            assert_eq!(follower.look(vfs.as_ref(), apply).unwrap(), Look::Current);
+        };
+        let chain = Chain { number: 1, cut: FILE_HEADER as u64, check: 0 };
+        let mut log = DiskLog::new(vfs.clone(), database, LogOptions::default(), chain).unwrap();
+        write(&mut log, 1);
+        log.confirm().unwrap();
+        look(&mut seen);
+        assert_eq!(seen, [1]);
+        // It does not come to close its log.
+        std::mem::forget(log);
+        let recovered = recover(vfs.clone(), database, LogOptions::default(), start, &mut |_, _| Ok(())).unwrap();
+        let mut log = recovered.log;
+        write(&mut log, recovered.next_epoch);
+        write(&mut log, recovered.next_epoch + 1);
+        look(&mut seen);
+        assert_eq!(seen, [1, recovered.next_epoch]);
+        drop(log);
+        look(&mut seen);
+        assert_eq!(seen, [1, recovered.next_epoch, recovered.next_epoch + 1]);
     }
 }

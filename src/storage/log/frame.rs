@@ -18,6 +18,7 @@
 //! the frame that ends there as `check`. What lies behind the cut is nobody's; what was good of it stands in the
 //! successor again. The frames of an epoch are a group, the last of them marked; a group without its last is none. A
 //! frame of kind [`CONFIRM`] has no payload and stands between groups: it says that all before it was safe. One of kind
+//! [`CLOSE`] says beside that that nothing follows: where it ends a file, no group was lost behind it. One of kind
 //! [`NEXT`] stands at the cut, from when the successor was safe, so that a file that is lost is missed.
 
 use arrow::buffer::Buffer;
@@ -36,6 +37,8 @@ pub const GROUP: u8 = 1;
 pub const CONFIRM: u8 = 2;
 /// A frame that says that there is another file behind this one.
 pub const NEXT: u8 = 3;
+/// A frame that says that all before is safe, and that the log was closed.
+pub const CLOSE: u8 = 4;
 
 const MAGIC: &[u8; 8] = b"EDDYLOG\0";
 const FORMAT: u32 = 1;
@@ -115,11 +118,11 @@ pub struct FrameHeader {
     pub payload: u32,
     /// The checksum of the frame before it; 0 for the first.
     pub previous: u32,
-    /// The epoch of its group; 0 for a confirmation.
+    /// The epoch of its group; 0 where it is of none.
     pub epoch: u64,
     /// Up to where the file was safe when it was made.
     pub safe: u64,
-    /// [`GROUP`], [`CONFIRM`] or [`NEXT`].
+    /// [`GROUP`], [`CONFIRM`], [`NEXT`] or [`CLOSE`].
     pub kind: u8,
     /// Whether its group ends with it.
     pub last: bool,
@@ -198,8 +201,8 @@ pub struct Scan {
     ends: Vec<(u64, u32)>,
     /// The highest position that any frame, also one behind a hole, says was safe.
     pub safe: u64,
-    /// Whether the file ends with a confirmation.
-    pub is_confirmed: bool,
+    /// Whether the log was closed with this file: nothing was ever written behind what is good.
+    pub is_closed: bool,
     /// Frames that stand behind the first bad place.
     pub beyond: usize,
     /// Whether the file says that there is another one.
@@ -242,7 +245,7 @@ pub fn scan(file: &[u8], salt: u32, cut: Option<u64>) -> Scan {
         scan.safe = scan.safe.max(header.safe);
         (position, previous) = (start + payload.len(), check);
         scan.has_next |= header.kind == NEXT;
-        scan.is_confirmed = header.kind == CONFIRM && header.safe == header.position;
+        scan.is_closed = header.kind == CLOSE;
         if header.kind == GROUP {
             open.push((header, payload));
         }
@@ -261,7 +264,7 @@ pub fn scan(file: &[u8], salt: u32, cut: Option<u64>) -> Scan {
         if let Some((header, _)) = FrameHeader::decode(file, place, salt) {
             scan.safe = scan.safe.max(header.safe);
             scan.beyond += 1;
-            scan.is_confirmed = false;
+            scan.is_closed = false;
         }
     }
     scan

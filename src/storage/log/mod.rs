@@ -36,7 +36,7 @@ use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 
 pub use codec::decode;
-pub use disk::{DIRECTORY, Durability, create};
+pub use disk::{DIRECTORY, Durability, LogOptions, create};
 pub use follow::{Follower, Look};
 pub use recovery::{Recovered, Start, is_unused, read_whole_groups, recover, remove_before};
 pub use sync::Ticket;

@@ -6,20 +6,24 @@
 //!                                                       └─ tail ───┘ ─▶ the next file, before anybody sees it
 //! ```
 //!
-//! Each file but the last must be good up to where its successor says. The last is read frame by frame up to the first
-//! bad place. Where a manifest counts, files before its first and epochs up to its own are passed over. Where any frame says that more than that was safe, the file is damaged, and is refused. What is good
-//! behind the last safe position was perhaps never synced, or a sync of it failed and the system shows pages that the
-//! disk does not have: it is written to the next file and synced. Files are read once: what is shown is what was
-//! written down.
+//! Where a manifest counts, files before its first and epochs up to its own are passed over. Each file but the last must
+//! be good up to where its successor says. The last is read frame by frame up to the first bad place. Where any frame
+//! says that more than that was safe, the file is damaged, and is refused. What is good behind the last safe position
+//! was perhaps never synced, or a sync of it failed and the system shows pages that the disk does not have: it is
+//! written to the next file and synced. Files are read once: what is shown is what was written down.
+//!
+//! A log that was not closed may have lost groups whose epochs somebody has seen: commits that did not wait for the
+//! disk, ticks. That it was confirmed says nothing of what came afterwards. So numbering goes on above all that the
+//! last file could have.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::buffer::Buffer;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
-use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, Durability, FILE_EPOCHS, UNFINISHED, name};
+use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, LogOptions, name};
 use crate::storage::log::frame::{FILE_HEADER, FRAME_HEADER, FileHeader, Group, damaged, scan};
 
 /// A log that was read and can go on.
@@ -48,7 +52,7 @@ pub struct Start {
 pub fn recover(
     vfs: Arc<dyn Vfs>,
     database: [u8; 16],
-    durability: Durability,
+    options: LogOptions,
     start: Start,
     apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
 ) -> Result<Recovered> {
@@ -75,9 +79,9 @@ pub fn recover(
     let mut end = reader.last_file(last, &bytes, apply)?;
     end.next_epoch = end.next_epoch.max(start.epoch + 1);
     drop(bytes);
-    let mut log = DiskLog::new(vfs, database, durability, end.chain)?;
+    let mut log = DiskLog::new(vfs, database, options, end.chain)?;
     if !end.tail.is_empty() {
-        log.begin_file(end.tail[0].epoch, end.next_epoch + FILE_EPOCHS, &end.tail)?;
+        log.begin_file(end.tail[0].epoch, end.next_epoch + options.file_epochs, &end.tail)?;
     }
     Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
 }
@@ -153,11 +157,9 @@ fn files(vfs: &dyn Vfs) -> Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for file in vfs.list(Path::new(DIRECTORY))? {
         let path = Path::new(DIRECTORY).join(&file);
-        if path == Path::new(UNFINISHED) {
-            continue;
-        }
-        let number = file.strip_suffix(".wal").and_then(|digits| digits.parse().ok());
-        let number = number.filter(|&number| name(number) == path);
+        // Systems and tools leave files of their own. One that was ours and has lost its name leaves a gap.
+        let Some(digits) = file.strip_suffix(".wal") else { continue };
+        let number = digits.parse().ok().filter(|&number| name(number) == path);
         numbers.push(number.ok_or_else(|| damaged(&format!("\"{}\" is no file of a log", path.display())))?);
     }
     numbers.sort_unstable();
@@ -178,6 +180,17 @@ struct File {
     bytes: Vec<u8>,
 }
 
+/// Zeros to read a file of that length into. It may be longer than there is memory, though no log makes it so.
+fn room(length: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = usize::try_from(length).map_err(|_| damaged("it cannot be that long"))?;
+    bytes.try_reserve_exact(length).map_err(|_| {
+        Error::new(ErrorKind::Resource, format!("there is no memory for its {length} bytes")).with_sqlstate("53200")
+    })?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
 /// How the last file ends.
 struct End {
     chain: Chain,
@@ -190,8 +203,7 @@ impl Reader<'_> {
     fn read(&self, number: u64) -> Result<File> {
         let path = name(number);
         let file = self.vfs.open(&path)?;
-        let length = usize::try_from(file.len()?).map_err(|_| in_file(&path, &damaged("it cannot be that long")))?;
-        let mut bytes = vec![0; length];
+        let mut bytes = room(file.len()?).map_err(|error| in_file(&path, &error))?;
         let read = file.read_at(0, &mut bytes)?;
         bytes.truncate(read);
         let header = FileHeader::decode(&bytes).map_err(|error| in_file(&path, &error))?;
@@ -248,7 +260,7 @@ impl Reader<'_> {
                 .push(format!("the log was cut at byte {end} of \"{}\": what follows was not whole", path.display()));
         }
         let mut next_epoch = self.epoch + 1;
-        if !scan.is_confirmed {
+        if !scan.is_closed {
             next_epoch = next_epoch.max(file.header.ceiling);
         }
         scan.groups.retain(|group| group.start >= scan.safe);
@@ -277,11 +289,10 @@ impl Reader<'_> {
 
 /// An error of a file, with its name and what can be done.
 fn in_file(path: &Path, error: &Error) -> Error {
-    let path: PathBuf = path.to_path_buf();
-    Error::new(
-        ErrorKind::Io,
-        format!("cannot open the database, because of \"{}\": {}", path.display(), error.message()),
-    )
-    .with_sqlstate("XX001")
-    .with_hint("nothing was changed; restore a backup, or take the directory to where the file is whole")
+    let hint = match error.kind() {
+        ErrorKind::Unsupported => "open it with the version that made it, or a later one",
+        _ => "nothing was changed; restore a backup, or take the directory to where the file is whole",
+    };
+    let message = format!("cannot open the database, because of \"{}\": {}", path.display(), error.message());
+    Error::new(error.kind(), message).with_sqlstate(error.sqlstate()).with_hint(hint)
 }

@@ -22,7 +22,11 @@ use crate::base::vfs::VfsFile;
 #[derive(Debug, Default)]
 pub struct Syncer {
     state: Mutex<State>,
+    /// A sync has ended.
     changed: Condvar,
+    /// There may be something to do for [`Syncer::serve`].
+    called: Condvar,
+    closed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ impl Syncer {
     /// The bytes up to `written` were handed to the file.
     pub fn wrote(&self, written: u64) {
         self.state.lock().written = written;
+        self.called.notify_one();
     }
 
     /// Up to where all is safe.
@@ -69,17 +74,17 @@ impl Syncer {
     pub fn want(&self, position: u64) {
         let mut state = self.state.lock();
         state.wanted = state.wanted.max(position);
-        self.changed.notify_all();
+        self.called.notify_one();
     }
 
     /// Returns when the bytes up to `position`, which were written, are safe.
     pub fn wait(&self, position: u64) -> Result<()> {
         let mut state = self.state.lock();
         loop {
-            state.check()?;
             if state.safe >= position {
                 return Ok(());
             }
+            state.check()?;
             if state.is_syncing {
                 self.changed.wait(&mut state);
                 continue;
@@ -102,32 +107,32 @@ impl Syncer {
         }
     }
 
-    /// Makes safe what is wanted, and with an `interval` everything so often; until the log is closed.
+    /// Makes safe what is wanted, and with an `interval` everything, so long after it was written; until the log is
+    /// closed.
     pub fn serve(&self, interval: Option<Duration>) {
         let mut state = self.state.lock();
         while !state.is_closed {
             let wanted = if interval.is_some() { state.written } else { state.wanted };
-            if wanted > state.safe && state.failure.is_none() {
-                drop(state);
-                // A failure is remembered, and told to whoever writes next.
-                let _ = self.wait(wanted);
-                state = self.state.lock();
-                if interval.is_none() {
-                    continue;
-                }
+            if wanted <= state.safe || state.failure.is_some() {
+                self.called.wait(&mut state);
+                continue;
             }
-            match interval {
-                _ if state.is_closed => {}
-                Some(interval) => drop(self.changed.wait_for(&mut state, interval)),
-                None => self.changed.wait(&mut state),
+            if let Some(interval) = interval {
+                // What is written meanwhile shares the sync.
+                self.closed.wait_for(&mut state, interval);
             }
+            drop(state);
+            // A failure is remembered, and told to whoever writes next.
+            let _ = self.wait(wanted);
+            state = self.state.lock();
         }
     }
 
     /// Ends [`Syncer::serve`].
     pub fn close(&self) {
         self.state.lock().is_closed = true;
-        self.changed.notify_all();
+        self.called.notify_one();
+        self.closed.notify_one();
     }
 }
 

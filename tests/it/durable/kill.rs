@@ -78,7 +78,8 @@ fn a_killed_process_loses_nothing_that_it_answered() -> Result<()> {
 #[test]
 fn writes_until_it_is_killed() -> Result<()> {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return Ok(()) };
-    let connection = Database::open(directory)?.connect()?;
+    // Checkpoints come so often that most kills meet one, or its end.
+    let connection = Database::builder().checkpoint_every(32 << 10).open(directory)?.connect()?;
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS a (n BIGINT, part BIGINT); CREATE TABLE IF NOT EXISTS counter (k BIGINT);
          CREATE MATERIALIZED VIEW IF NOT EXISTS per_day AS SELECT n % 7 AS day, count(*) AS c FROM a GROUP BY n % 7;

@@ -1,10 +1,11 @@
 //! Closing and opening again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::compute::kernels::numeric::add;
 use arrow::datatypes::DataType;
-use eddydb::{Database, Durability, ManualClock, Result, SimulatedVfs, UserFunction};
+use eddydb::{Database, Durability, Fault, ManualClock, Result, SimulatedVfs, UserFunction, Value};
 
 use super::{contents, lines, open, workloads};
 
@@ -108,5 +109,161 @@ fn a_clock_that_runs_behind_is_told() -> Result<()> {
     database.connect()?.execute_batch("INSERT INTO t VALUES (1)")?;
     drop(database);
     assert!(open(1_800_000_000_000_000)?.notices().is_empty());
+    Ok(())
+}
+
+/// Neither those of commits that did not wait for the disk, nor those at which somebody has only seen the time.
+#[test]
+fn epochs_that_were_lost_behind_a_rest_are_not_used_again() -> Result<()> {
+    for durability in [Durability::Off, Durability::Full] {
+        for seed in 0..6 {
+            let disk = SimulatedVfs::new(seed);
+            let open = || Database::builder().durability(durability).open_in(Arc::new(disk.clone()));
+            let database = open()?;
+            let connection = database.connect()?;
+            connection.execute_batch("CREATE TABLE t (a INT)")?;
+            // The log rests, and says that all in it is safe.
+            std::thread::sleep(Duration::from_millis(350));
+            if durability == Durability::Off {
+                connection.execute_batch("INSERT INTO t VALUES (1)")?;
+            }
+            connection.query_row("SELECT now()", (), |row| row.get::<Value>(0))?;
+            let seen = database.epoch();
+            disk.restart();
+            drop((connection, database));
+            let database = open()?;
+            database.connect()?.execute_batch("INSERT INTO t VALUES (2)")?;
+            assert!(database.epoch() > seen, "seed {seed}: {} after {seen}", database.epoch());
+        }
+    }
+    Ok(())
+}
+
+/// Whoever makes a database may be killed before its name is safe. The next one must not build on that.
+#[test]
+fn what_is_committed_to_a_database_whose_maker_was_killed_survives_a_power_cut() -> Result<()> {
+    let operations = {
+        let disk = SimulatedVfs::new(0);
+        open(&disk)?;
+        disk.operations()
+    };
+    for seed in 0..4 {
+        for operation in 0..operations {
+            let disk = SimulatedVfs::new(seed << 32 | operation);
+            disk.fail_at(operation, Fault::Crash);
+            drop(open(&disk));
+            disk.kill();
+            open(&disk)?.connect()?.execute_batch("CREATE TABLE t (a INT); INSERT INTO t VALUES (1)")?;
+            disk.restart();
+            let database = open(&disk).unwrap_or_else(|error| panic!("seed {seed} operation {operation}: {error}"));
+            assert_eq!(lines(&database.connect()?, "SELECT * FROM t")?, "Integer(1)|\n");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn files_of_others_in_the_directory_of_the_log_are_left_alone() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("shop.eddy");
+    Database::open(&path)?.connect()?.execute_batch("CREATE TABLE t (a INT)")?;
+    for name in [".nfs000000000001", ".DS_Store", "0000000000000001.wal~"] {
+        std::fs::write(path.join("wal").join(name), "not a log")?;
+    }
+    assert_eq!(lines(&Database::open(&path)?.connect()?, "SELECT count(*) FROM t")?, "Integer(0)|\n");
+    std::fs::write(path.join("wal/1.wal"), "a name that no file of a log has")?;
+    assert_eq!(Database::open(&path).unwrap_err().sqlstate(), "XX001");
+    Ok(())
+}
+
+#[test]
+fn a_log_of_a_newer_version_is_told_from_damage() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    Database::open(directory.path())?.connect()?.execute_batch("CREATE TABLE t (a INT)")?;
+    let log = std::fs::read_dir(directory.path().join("wal"))?.next().expect("a file")?.path();
+    let mut bytes = std::fs::read(&log)?;
+    bytes[8] = 9;
+    std::fs::write(&log, bytes)?;
+    let error = Database::open(directory.path()).unwrap_err();
+    assert_eq!(error.sqlstate(), "0A000", "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("later")), "{error:?}");
+    Ok(())
+}
+
+/// What is written into LOCK must not reach a file that a stranger's directory points at.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_that_is_a_link_is_refused() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (path, precious) = (directory.path().join("shop.eddy"), directory.path().join("thesis.txt"));
+    Database::open(&path)?.close()?;
+    std::fs::write(&precious, "years of work")?;
+    std::fs::remove_file(path.join("LOCK"))?;
+    std::os::unix::fs::symlink(&precious, path.join("LOCK"))?;
+    assert_eq!(Database::open(&path).unwrap_err().sqlstate(), "58030");
+    assert_eq!(std::fs::read_to_string(&precious)?, "years of work");
+    Ok(())
+}
+
+/// Deep types, wide and empty rows, values at the edges: what can be stored can be opened again.
+#[test]
+fn every_shape_of_rows_and_types_comes_back() -> Result<()> {
+    let deep = |depth: usize| format!("CREATE TABLE deep{depth} (a INT{})", "[]".repeat(depth));
+    let wide: Vec<String> = (0..200).map(|n| format!("c{n} INT")).collect();
+    let statements = [
+        deep(20),
+        deep(70),
+        deep(120),
+        format!("CREATE TABLE nested (a {}INT{})", "STRUCT(f ".repeat(60), ")".repeat(60)),
+        format!("CREATE TABLE wide ({})", wide.join(", ")),
+        "INSERT INTO wide (c7) VALUES (1)".into(),
+        "CREATE TABLE numbers AS SELECT * FROM (VALUES ('NaN'::DOUBLE), (-0.0), (0.0), ('-Infinity'), (5e-324), (NULL)) v (x)".into(),
+        "CREATE TABLE nothing AS SELECT NULL AS a, NULL AS b FROM generate_series(1, 3)".into(),
+        "CREATE TABLE empty AS SELECT 1 AS a WHERE false".into(),
+        "CREATE TABLE lists AS SELECT [1, NULL] AS a, [[], NULL, ['x']] AS b, {'k': [1.5]} AS c UNION ALL SELECT NULL, [], NULL".into(),
+        "CREATE TABLE texts AS SELECT repeat('\u{1F600}', 100000) AS a, '' AS b, NULL::TEXT AS c, 'a\u{0301}\n\t\"' AS d".into(),
+        "CREATE TABLE gone (a INT, b INT)".into(),
+        "INSERT INTO gone VALUES (1, 2), (3, 4)".into(),
+        "ALTER TABLE gone DROP COLUMN a".into(),
+        "CREATE TABLE \"odd name; -- \u{1F600}\" (\"a \"\"b\"\" 'c'\" INT DEFAULT 7, \"\" TEXT)".into(),
+        "INSERT INTO \"odd name; -- \u{1F600}\" DEFAULT VALUES".into(),
+    ];
+    let disk = SimulatedVfs::new(1);
+    let mut made = 0;
+    for statement in statements {
+        // What is not taken at all need not come back.
+        made += usize::from(open(&disk)?.connect()?.execute_batch(&statement).is_ok());
+        let before = contents(&open(&disk)?)?;
+        disk.restart();
+        assert_eq!(contents(&open(&disk)?)?, before);
+        open(&disk)?.checkpoint()?;
+        assert_eq!(contents(&open(&disk)?)?, before, "after a checkpoint");
+    }
+    assert!(made > 12, "{made}");
+    Ok(())
+}
+
+#[test]
+fn reads_that_ask_for_the_time_go_on_when_the_log_takes_nothing() -> Result<()> {
+    for fault in [Fault::Error, Fault::Full] {
+        let disk = SimulatedVfs::new(1);
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let database = Database::builder().clock(clock.clone()).open_in(Arc::new(disk.clone()))?;
+        let connection = database.connect()?;
+        connection.execute_batch(
+            "CREATE TABLE t (at TIMESTAMPTZ); INSERT INTO t VALUES ('1970-01-01 00:00:10Z'), ('1970-01-01 00:01:00Z');
+             CREATE MATERIALIZED VIEW due AS SELECT count(*) AS n FROM t WHERE at <= now();
+             CREATE VIEW seconds AS SELECT n, extract(epoch FROM now())::BIGINT AS s FROM due",
+        )?;
+        let operations = disk.operations();
+        (operations..operations + 1000).for_each(|operation| disk.fail_at(operation, fault));
+        assert!(connection.execute_batch("INSERT INTO t VALUES ('1970-01-01 00:00:00Z')").is_err());
+        for (now, expected) in [(20, 1), (70, 2)] {
+            clock.set(now * 1_000_000);
+            let rows = lines(&connection, "SELECT * FROM seconds")?;
+            assert_eq!(rows, format!("Integer({expected})|Integer({now})|\n"), "{fault:?}");
+            assert_eq!(lines(&connection, "SELECT * FROM due")?, format!("Integer({expected})|\n"));
+        }
+    }
     Ok(())
 }
