@@ -186,6 +186,43 @@ impl FileAccess {
         Ok(names)
     }
 
+    /// What lies at `path`, for who may write there.
+    pub fn kind_to_write(&self, path: &Path) -> Result<PathKind> {
+        let target = self.writable(path)?;
+        Ok(match fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => PathKind::Directory,
+            Ok(metadata) if metadata.is_file() => PathKind::File,
+            Ok(_) => PathKind::Stream,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => PathKind::Missing,
+            Err(error) => return Err(io_error("write", path, error)),
+        })
+    }
+
+    /// Makes a directory in one that is there.
+    pub fn make_directory(&self, path: &Path) -> Result<()> {
+        let target = self.writable(path)?;
+        fs::create_dir(&target).map_err(|error| io_error("make", path, error))
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, path: &Path) -> Result<()> {
+        let target = self.writable(path)?;
+        fs::remove_file(&target).map_err(|error| io_error("remove", path, error))
+    }
+
+    /// Gives a file another name; a file of that name is replaced.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let (source, target) = (self.writable(from)?, self.writable(to)?);
+        fs::rename(&source, &target).map_err(|error| io_error("rename", from, error))
+    }
+
+    /// Makes the names in a directory safe.
+    pub fn sync_directory(&self, path: &Path) -> Result<()> {
+        let target = self.writable(path)?;
+        let synced = File::open(&target).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| io_error("sync", path, error))
+    }
+
     /// Starts writing `path`; nothing is visible under that name before [`OutputFile::finish`].
     pub fn create(&self, path: &Path) -> Result<OutputFile> {
         let target = self.writable(path)?;

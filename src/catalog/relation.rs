@@ -37,6 +37,8 @@ pub enum RelationKind {
     MaterializedView,
     /// A follower of a relation whose changes wait until they are acknowledged.
     Subscription,
+    /// A follower of a relation whose changes go elsewhere.
+    Sink,
 }
 
 impl RelationKind {
@@ -47,7 +49,7 @@ impl RelationKind {
 
     /// Whether it has no rows, but is given the changes of a relation and remembers how far it has come.
     pub fn is_follower(self) -> bool {
-        self == RelationKind::Subscription
+        matches!(self, RelationKind::Subscription | RelationKind::Sink)
     }
 
     /// Whether it is a query, materialized or not.
@@ -63,6 +65,7 @@ impl RelationKind {
             RelationKind::View => "view",
             RelationKind::MaterializedView => "materialized view",
             RelationKind::Subscription => "subscription",
+            RelationKind::Sink => "sink",
         }
     }
 }
@@ -124,6 +127,8 @@ pub const DEAD_LETTERS: &str = "eddy.dead_letters";
 
 /// The option that says where the rows of a stream come from, or go to.
 const CONNECTOR: &str = "connector";
+/// The option that says that a sink writes changes, with their epoch and weight, and not rows.
+pub const CHANGES: &str = "changes";
 /// The option that says that a connector rests.
 pub const PAUSED: &str = "paused";
 
@@ -136,6 +141,11 @@ impl Relation {
         self.kind == RelationKind::Stream && self.options.contains_key(CONNECTOR)
     }
 
+    /// Whether a thread of its own feeds or drains it.
+    pub fn is_pumped(&self) -> bool {
+        self.is_source() || self.kind == RelationKind::Sink
+    }
+
     /// Whether its connector rests until it is resumed.
     pub fn is_paused(&self) -> bool {
         let words = ["true", "on", "yes", "1"];
@@ -146,7 +156,7 @@ impl Relation {
     /// original's goes on.
     pub fn at_rest(&self) -> Self {
         let mut relation = self.clone();
-        if self.is_source() {
+        if self.is_pumped() {
             relation.options.insert(PAUSED.to_string(), true.to_string());
         }
         relation

@@ -17,7 +17,7 @@
 //! | [`contain`] | keeps panics of foreign decoders in |
 //! | [`values`], [`widen`] | text to numbers, dates and timestamps; the type that holds two |
 //! | [`writer`] | rows to files in every format |
-//! | [`source`] | what a connector that goes on bringing rows in is |
+//! | [`source`], [`sink`] | what a connector is that goes on bringing rows in, or taking them out |
 //! | [`file`] | files that grow, directories that are filled |
 
 pub mod arrow_ipc;
@@ -33,6 +33,7 @@ pub mod options;
 pub mod parquet;
 pub mod reader;
 pub mod relation;
+pub mod sink;
 pub mod source;
 pub mod values;
 pub mod widen;

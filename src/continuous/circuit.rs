@@ -75,6 +75,9 @@ pub struct Circuit {
     errors: BTreeMap<(String, String), (Error, i64)>,
 }
 
+/// Who is told while a circuit is filled: rows read since the last time, bytes held now. An error breaks it off.
+pub type Progress<'a> = dyn Fn(u64, usize) -> Result<()> + 'a;
+
 impl Circuit {
     /// A circuit without rows; its first step emits what is there without any.
     pub fn new(spec: &CircuitSpec) -> Result<Self> {
@@ -129,8 +132,13 @@ impl Circuit {
         Ok(output)
     }
 
-    /// The first step, over what the relations already hold.
-    pub fn build(&mut self, snapshots: &[(RelationId, Snapshot)], cx: &StepContext) -> Result<StepOutput> {
+    /// The first step, over what the relations already hold. `progress` is asked at every chunk.
+    pub fn build(
+        &mut self,
+        snapshots: &[(RelationId, Snapshot)],
+        cx: &StepContext,
+        progress: &Progress<'_>,
+    ) -> Result<StepOutput> {
         let mut output = StepOutput { consolidated: self.consolidated, ..StepOutput::default() };
         for (relation, snapshot) in snapshots {
             self.mark_changed(*relation);
@@ -142,7 +150,9 @@ impl Circuit {
                 let snapshot = snapshot.seen_as(port.layout.clone());
                 for chunk in 0..snapshot.chunks() {
                     let Some(rows) = snapshot.read_chunk(chunk, None, false)? else { continue };
+                    let read = rows.num_rows();
                     self.feed(port.node, ChangeBatch::inserts(rows), cx, &mut output)?;
+                    progress(read as u64, self.size())?;
                 }
             }
         }

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
@@ -24,7 +25,7 @@ use crate::batch::scan::Snapshots;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::continuous::circuit::Circuit;
+use crate::continuous::circuit::{Circuit, Progress};
 use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
 use crate::plan::context::Parameters;
@@ -75,6 +76,8 @@ pub enum Upkeep {
     Maintained(Box<Maintained>),
     /// Not at all: computed when first read in a version.
     Lazy,
+    /// Not yet: it is being filled again, and computed when it is read until then.
+    Rebuilding(Arc<Rebuild>),
     /// Not any more: a step failed.
     Detached {
         /// Why.
@@ -82,6 +85,34 @@ pub enum Upkeep {
         /// What was shown last: who reads the view by change stands there still.
         last: Option<Snapshot>,
     },
+}
+
+/// A view that is being filled again: how far it has come, and what calls it off.
+#[derive(Debug, Default)]
+pub struct Rebuild {
+    done: AtomicU64,
+    total: AtomicU64,
+    /// Calls it off.
+    pub interrupt: Interrupt,
+}
+
+impl Rebuild {
+    /// Begins to read so many rows.
+    pub fn begin(&self, rows: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(rows, Ordering::Relaxed);
+    }
+
+    /// Rows were read.
+    pub fn advance(&self, rows: u64) {
+        self.done.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The share of the rows that were read, in percent.
+    pub fn percent(&self) -> u64 {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100)
+    }
 }
 
 /// A running circuit and its result.
@@ -137,6 +168,11 @@ impl Network {
     /// Whether there is a view of that identity.
     pub fn contains(&self, id: RelationId) -> bool {
         self.views.contains_key(&id)
+    }
+
+    /// Whether the rows of a view are there.
+    pub fn keeps(&self, id: RelationId) -> bool {
+        self.views.get(&id).is_some_and(|view| view.contents().is_some())
     }
 
     /// The views, each behind those it reads.
@@ -225,7 +261,7 @@ impl Network {
         let last = match &old.upkeep {
             Upkeep::Maintained(maintained) => Some(maintained.contents.arena().snapshot(epoch)),
             Upkeep::Detached { last, .. } => last.clone(),
-            Upkeep::Lazy => None,
+            Upkeep::Lazy | Upkeep::Rebuilding(_) => None,
         };
         match last {
             Some(last) if same_columns(&last.schema(), &new.contents.arena().snapshot(epoch).schema()) => {
@@ -237,7 +273,9 @@ impl Network {
 
     /// Puts a view in the place of what it was before.
     pub fn put(&mut self, view: ViewState) {
-        self.views.insert(view.relation.id, view);
+        if let Some(ViewState { upkeep: Upkeep::Rebuilding(rebuild), .. }) = self.views.insert(view.relation.id, view) {
+            rebuild.interrupt.cancel();
+        }
     }
 
     /// Gives a view another definition of the same query: another name.
@@ -249,7 +287,9 @@ impl Network {
 
     /// Takes a view out.
     pub fn remove(&mut self, id: RelationId) {
-        self.views.remove(&id);
+        if let Some(ViewState { upkeep: Upkeep::Rebuilding(rebuild), .. }) = self.views.remove(&id) {
+            rebuild.interrupt.cancel();
+        }
     }
 
     /// Lets the circuits follow a relation whose columns have changed.
@@ -273,7 +313,7 @@ impl ViewState {
     pub fn own_failure(&self) -> Option<Arc<ViewFailure>> {
         match &self.upkeep {
             Upkeep::Maintained(maintained) => circuit_failure(&maintained.circuit, &self.relation.name).map(Arc::new),
-            Upkeep::Lazy => None,
+            Upkeep::Lazy | Upkeep::Rebuilding(_) => None,
             Upkeep::Detached { failure, .. } => Some(failure.clone()),
         }
     }
@@ -312,20 +352,27 @@ impl ViewState {
 }
 
 impl Maintained {
-    /// A view over what `snapshots` hold; its rows carry `epoch`.
+    /// A view over what `snapshots` hold; its rows carry `epoch`. `progress` is told of rows read and bytes held.
     pub fn build(
         spec: &CircuitSpec,
         relation: &Relation,
         snapshots: &[(RelationId, Snapshot)],
         cx: &StepContext<'_>,
         epoch: u64,
+        progress: &Progress<'_>,
     ) -> Result<Self> {
         let mut circuit = Circuit::new(spec)?;
         let contents = RowSet::new(relation.schema.clone(), spec.unique_key().map(<[usize]>::to_vec))?;
-        let output = guarded(|| circuit.build(snapshots, cx))?;
+        let output = guarded(|| circuit.build(snapshots, cx, progress))?;
         let mut maintained = Maintained { circuit, contents, published: None };
         maintained.keep(output.changes, output.consolidated, epoch)?;
+        progress(0, maintained.size())?;
         Ok(maintained)
+    }
+
+    /// Bytes of state, as far as they are counted.
+    pub fn size(&self) -> usize {
+        self.contents.size() + self.circuit.size()
     }
 
     /// One step; returns the consolidated change.

@@ -250,7 +250,6 @@ impl CircuitSpec {
         inputs.into_iter().collect()
     }
 
-    #[cfg(test)]
     /// Whether the result only ever grows.
     pub fn append_only(&self) -> bool {
         self.nodes[self.root].append_only

@@ -14,9 +14,11 @@ use crate::base::error::Result;
 use crate::base::limits::{Interrupt, MemoryBudget};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::batch::engine::{Engine, EngineOptions};
+use crate::db::awaited::Awaited;
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
 use crate::db::pump::{Pumps, connect};
+use crate::db::rebuild::Rebuilder;
 use crate::db::sequencer::{SequencerHandle, WeakSequencer};
 use crate::db::shared::Shared;
 use crate::db::version::Version;
@@ -36,6 +38,8 @@ pub struct Database {
     pub(super) shared: Arc<Shared>,
     /// Dropped before the sequencer, which its threads hold.
     pub(super) pumps: Arc<Pumps>,
+    /// As the pumps.
+    pub(super) rebuilder: Arc<Rebuilder>,
     pub(super) sequencer: SequencerHandle,
     pub(super) notices: Arc<[String]>,
 }
@@ -94,6 +98,18 @@ impl Database {
         self.sequencer.task(&Interrupt::default(), |sequencer| sequencer.rest())
     }
 
+    /// Waits until every view whose rows are kept has them, after the database was opened. Until then reading one runs
+    /// its query.
+    ///
+    /// # Errors
+    /// One of them has failed.
+    pub fn wait_for_views(&self) -> Result<()> {
+        let version = self.shared.version();
+        let awaited = version.entries.iter().filter(|(_, entry)| entry.contents.rebuild().is_some());
+        let awaited: Vec<_> = awaited.map(|(id, _)| *id).collect();
+        self.shared.awaited.wait(&awaited, &|| self.shared.version(), &Interrupt::default())
+    }
+
     /// Saves what there is, so that the log is not replayed when the database is opened again; in memory, nothing.
     ///
     /// It is done now and then by itself, and when the database is closed.
@@ -129,7 +145,13 @@ impl Database {
     /// A handle that does not keep the database open.
     pub(super) fn downgrade(&self) -> WeakDatabase {
         let (shared, pumps, notices) = (self.shared.clone(), Arc::downgrade(&self.pumps), self.notices.clone());
-        WeakDatabase { shared, pumps, sequencer: self.sequencer.downgrade(), notices }
+        WeakDatabase {
+            shared,
+            pumps,
+            rebuilder: Arc::downgrade(&self.rebuilder),
+            sequencer: self.sequencer.downgrade(),
+            notices,
+        }
     }
 
     /// The last published epoch.
@@ -142,6 +164,7 @@ impl Database {
 pub(super) struct WeakDatabase {
     shared: Arc<Shared>,
     pumps: Weak<Pumps>,
+    rebuilder: Weak<Rebuilder>,
     sequencer: WeakSequencer,
     notices: Arc<[String]>,
 }
@@ -150,7 +173,8 @@ impl WeakDatabase {
     /// A handle that keeps the database open, if it is.
     pub(super) fn upgrade(&self) -> Option<Database> {
         let (pumps, sequencer) = (self.pumps.upgrade()?, self.sequencer.upgrade()?);
-        Some(Database { shared: self.shared.clone(), pumps, sequencer, notices: self.notices.clone() })
+        let rebuilder = self.rebuilder.upgrade()?;
+        Some(Database { shared: self.shared.clone(), pumps, rebuilder, sequencer, notices: self.notices.clone() })
     }
 }
 
@@ -170,6 +194,7 @@ pub struct DatabaseBuilder {
     access: FileAccess,
     record: Option<MemoryLog>,
     log: LogOptions,
+    hold_views: bool,
     checkpoint_every: u64,
     is_read_only: bool,
     hold_connectors: bool,
@@ -186,6 +211,7 @@ impl Default for DatabaseBuilder {
             access: FileAccess::unrestricted(),
             record: None,
             log: LogOptions::default(),
+            hold_views: false,
             checkpoint_every: CHECKPOINT_EVERY,
             is_read_only: false,
             hold_connectors: false,
@@ -278,6 +304,13 @@ impl DatabaseBuilder {
         Ok(self)
     }
 
+    /// Fills no view again until somebody waits for one.
+    #[doc(hidden)]
+    pub fn hold_views(mut self) -> Self {
+        self.hold_views = true;
+        self
+    }
+
     /// Opens the database in a directory: see [`Database::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
         let path = std::path::absolute(path.as_ref())?;
@@ -293,7 +326,12 @@ impl DatabaseBuilder {
         }
         let (options, checkpoint_every) = (self.log, self.checkpoint_every);
         let hold = self.hold_connectors;
-        let database = self.build()?.recover(vfs, options, checkpoint_every)?;
+        let hold_views = self.hold_views;
+        let mut database = self.build()?.recover(vfs, options, checkpoint_every)?;
+        if hold_views {
+            database.shared.awaited.hold();
+        }
+        database.rebuilder = Arc::new(Rebuilder::start(&database.shared, &database.sequencer)?);
         // Who opens a database at a terminal still wants to type there.
         database.pumps.hold(&database.shared, |relation| hold || connect::reads_stdin(relation));
         database.pumps.follow(&database.shared, &database.sequencer)?;
@@ -315,6 +353,7 @@ impl DatabaseBuilder {
             clock: self.clock,
             access: self.access,
             budget: MemoryBudget::new(self.memory_limit),
+            awaited: Awaited::default(),
             followers: Followers::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
@@ -326,6 +365,7 @@ impl DatabaseBuilder {
             None => Box::new(NullLog),
         };
         let sequencer = SequencerHandle::start(shared.clone(), log)?;
-        Ok(Database { shared, pumps: Arc::default(), sequencer, notices: Arc::default() })
+        let (pumps, rebuilder) = (Arc::default(), Arc::default());
+        Ok(Database { shared, pumps, rebuilder, sequencer, notices: Arc::default() })
     }
 }

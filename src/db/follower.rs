@@ -268,6 +268,11 @@ impl Followers {
         self.changed.notify_all();
     }
 
+    /// Whether these positions are those of a follower.
+    pub fn are_acknowledged_by(&self, positions: &[Position]) -> bool {
+        !positions.is_empty() && positions.iter().any(|position| self.get(position.relation).is_some())
+    }
+
     /// Waits while a follower that commits wait for has a full queue.
     pub fn wait(&self, interrupt: &Interrupt) -> Result<()> {
         let mut full = self.full.lock();

@@ -10,10 +10,12 @@
 //! - [`commit`], [`sequencer`], [`table`], [`unique_key`]: from a commit to an epoch.
 //! - [`version`], [`positions`], [`read`], [`transaction`], [`system`], [`files`], [`names`]: what is read.
 //! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
+//! - [`rebuild`], [`awaited`]: views filled again after opening. [`follower`], [`held`], [`resume`]: who is told again.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
 //!   shortened; [`salvage`]: one that is damaged; [`follow`]: a directory that another process writes.
 
 pub mod appender;
+mod awaited;
 mod checkpoint;
 mod commit;
 pub mod connection;
@@ -28,6 +30,7 @@ pub mod outcome;
 mod positions;
 mod pump;
 mod read;
+mod rebuild;
 mod recovery;
 mod replay;
 mod resume;

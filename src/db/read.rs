@@ -207,18 +207,20 @@ impl<'a> Reader<'a> {
             if let Some(failure) = &entry.failure {
                 return Err(failure.to_error(&self.version.name(id)));
             }
-            if matches!(entry.contents, Contents::Lazy(_)) {
-                computed.insert(id, self.lazy(id)?);
+            if entry.contents.computed().is_some() {
+                computed.insert(id, self.computed(id)?);
             }
         }
         Ok(Arc::new(VersionRelations { version: self.version.clone(), overlays: self.overlays.clone(), computed }))
     }
 
     /// The contents of a view that is not kept, computed at most once a version.
-    fn lazy(&self, id: RelationId) -> Result<Snapshot> {
-        let Contents::Lazy(cell) = &self.version.entry(id)?.contents else {
-            return Err(Error::internal("a kept view was to be computed"));
-        };
+    fn computed(&self, id: RelationId) -> Result<Snapshot> {
+        let contents = &self.version.entry(id)?.contents;
+        if contents.rebuild().is_some() {
+            self.shared.awaited.ask(id);
+        }
+        let cell = contents.computed().ok_or_else(|| Error::internal("a kept view was to be computed"))?;
         let mut cell = cell.lock();
         if let Some(snapshot) = cell.as_ref() {
             return Ok(snapshot.clone());
@@ -279,8 +281,8 @@ impl Relations for VersionRelations {
     fn scan(&self, id: RelationId) -> Result<ScanInput> {
         let snapshot = match (&self.version.entry(id)?.contents, self.computed.get(&id)) {
             (Contents::Kept(snapshot), _) => snapshot.clone(),
-            (Contents::Lazy(_), Some(snapshot)) => snapshot.clone(),
-            (Contents::Lazy(_), None) => return Err(Error::internal("a view was not computed before it was read")),
+            (_, Some(snapshot)) => snapshot.clone(),
+            (_, None) => return Err(Error::internal("a view was not computed before it was read")),
         };
         let overlay = self.overlays.get(&id).cloned().unwrap_or_default();
         let deleted = Some(overlay.deleted).filter(|deleted| !deleted.is_empty());

@@ -1,9 +1,10 @@
 //! Opening a directory: what its last checkpoint saved and the log behind it, read into an empty database, and the
-//! views rebuilt.
+//! views put back.
 //!
 //! Tables and streams are replayed, with the definitions that were made on the way; views are not stepped meanwhile,
-//! because what they hold at the end is their query over the tables at the end. They are filled then, each behind those
-//! it reads. A view that cannot be is failed with its reason, and the database opens all the same.
+//! because what they hold at the end is their query over the tables at the end. They are awaited then, and filled in the
+//! background ([`crate::db::rebuild`]): nobody waits for them. Only what a follower needs is filled on the way
+//! ([`crate::db::resume`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::base::error::Result;
 use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
 use crate::catalog::delta::CatalogChange;
-use crate::catalog::relation::RelationId;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::database::Database;
 use crate::db::resume::Resumed;
 use crate::db::statement::ddl::Views;
@@ -82,10 +83,19 @@ impl Database {
         if changes_catalog { self.resume_followers(resumed) } else { Ok(()) }
     }
 
-    /// Gives the materialized views their contents, each behind those it reads.
+    /// Puts back the materialized views that nobody has needed yet. Those whose rows are kept are awaited.
     fn restore_views(&self, resumed: &Resumed) -> Result<()> {
-        let catalog = self.shared.version().catalog.clone();
-        self.fill(catalog.in_order(), resumed)
+        let version = self.shared.version();
+        let is_left = |view: &&Arc<Relation>| {
+            view.kind == RelationKind::MaterializedView && !version.entries.contains_key(&view.id)
+        };
+        let left = version.catalog.relations().filter(is_left).cloned();
+        let (kept, lazy): (Vec<_>, Vec<_>) = left.partition(|view| resumed.is_kept(view.id));
+        self.sequencer.task(&Interrupt::default(), move |sequencer| {
+            sequencer.await_views(kept);
+            Ok(())
+        })?;
+        self.fill(lazy.into_iter().map(|view| view.id), resumed)
     }
 }
 

@@ -25,6 +25,13 @@ pub struct Resumed {
     pub held: HashMap<RelationId, StoredRows>,
 }
 
+impl Resumed {
+    /// Whether the rows of a materialized view are kept.
+    pub fn is_kept(&self, view: RelationId) -> bool {
+        self.kept.get(&view).copied().unwrap_or(true)
+    }
+}
+
 impl Database {
     /// Attaches the followers that the catalog has and that are not attached yet.
     pub(super) fn resume_followers(&self, resumed: &Resumed) -> Result<()> {
@@ -69,7 +76,7 @@ impl Database {
             if version.entries.contains_key(&view.id) {
                 continue;
             }
-            let kept = resumed.kept.get(&view.id).copied().unwrap_or(true);
+            let kept = resumed.is_kept(view.id);
             let restored = restore_view(&self.shared, &version, view, kept);
             let view = view.clone();
             self.sequencer.task(&Interrupt::default(), move |sequencer| {

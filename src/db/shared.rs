@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::RelationId;
+use crate::db::awaited::Awaited;
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
 use crate::db::version::Version;
@@ -28,6 +29,8 @@ pub struct Shared {
     /// Which files SQL may touch.
     pub access: FileAccess,
     pub budget: MemoryBudget,
+    /// Views that are being filled again.
+    pub awaited: Awaited,
     /// Who is given changes until they are acknowledged.
     pub followers: Followers,
     /// Past versions, oldest first, the current one last.

@@ -30,6 +30,7 @@ pub fn table(shared: &Shared, version: &Version, schema: &str, name: &str) -> Op
         ("eddy", "state") => state(version),
         ("eddy", "positions") => positions(version),
         ("eddy", "sources") => sources(shared, version, |_| true),
+        ("eddy", "sinks") => sinks(shared, version, |_| true),
         ("eddy", "dead_letters") => return dead_letters(version).ok(),
         ("information_schema", "tables") => information_tables(version),
         ("information_schema", "columns") => columns(version, |relation| !relation.kind.is_follower()),
@@ -62,11 +63,27 @@ fn views(version: &Version) -> Result<RecordBatch> {
         None => "expanded where it is read",
         Some(Contents::Kept(_)) => "maintained",
         Some(Contents::Lazy(_)) => "recomputed when read",
+        Some(Contents::Awaited { .. }) => "recomputed when read, until it is filled",
+    };
+    let state = |relation: &Relation| {
+        let entry = version.entries.get(&relation.id)?;
+        Some(match (&entry.failure, &entry.contents) {
+            (Some(_), _) => "failed",
+            (None, Contents::Kept(_)) => "maintained",
+            (None, Contents::Lazy(_)) => "lazy",
+            (None, Contents::Awaited { .. }) => "rebuilding",
+        })
+    };
+    let percent = |relation: &Relation| {
+        let rebuild = version.entries.get(&relation.id)?.contents.rebuild()?;
+        i64::try_from(rebuild.percent()).ok()
     };
     Table::new()
         .text("name", found.iter().map(|relation| Some(&relation.name)))
         .text("kind", found.iter().map(|relation| Some(relation.kind.name())))
         .text("upkeep", found.iter().map(|relation| Some(upkeep(relation))))
+        .text("state", found.iter().map(|relation| state(relation)))
+        .integer("rebuilt_percent", found.iter().map(|relation| percent(relation)))
         .integer("rows", found.iter().map(|relation| rows_of(version, relation)))
         .text("failure", found.iter().map(|relation| failure(relation)))
         .text("query", found.iter().map(|relation| relation.query.as_ref()))
@@ -136,6 +153,32 @@ pub fn sources(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) ->
         .integer("bad_records", found.iter().map(|relation| bad(relation)))
         .text("offsets", found.iter().map(|relation| offsets(relation)))
         .text("last_error", statuses.iter().map(|status| status.error.as_ref()))
+        .build()
+}
+
+/// The sinks that are wanted, how far they have come, and how it goes with each.
+pub fn sinks(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<RecordBatch> {
+    let found = followers(version).filter(|(relation, _)| relation.kind == RelationKind::Sink && wanted(relation));
+    let found: Vec<_> = found.collect();
+    let name = |relation: &Relation, place: usize| relation.dependencies.get(place).map(|id| version.name(*id));
+    let status = |relation: &Relation| shared.connectors.of(relation.id).lock().clone();
+    let state = |relation: &Relation| match relation.is_paused() {
+        true => "paused",
+        false => status(relation).state.name(),
+    };
+    let to = |relation: &Relation| relation.options.get("path").cloned().or_else(|| name(relation, 1));
+    let waiting = |relation: &Relation| {
+        let waiting = shared.followers.get(relation.id)?.queue().waiting();
+        i64::try_from(waiting.rows - waiting.events).ok()
+    };
+    Table::new()
+        .text("name", found.iter().map(|(relation, _)| Some(&relation.name)))
+        .text("relation", found.iter().map(|(relation, _)| name(relation, 0)))
+        .text("target", found.iter().map(|(relation, _)| to(relation)))
+        .text("state", found.iter().map(|(relation, _)| Some(state(relation))))
+        .integer("epoch", found.iter().map(|(_, standing)| i64::try_from(standing.acknowledged()).ok()))
+        .integer("waiting_rows", found.iter().map(|(relation, _)| waiting(relation)))
+        .text("last_error", found.iter().map(|(relation, _)| status(relation).error))
         .build()
 }
 
@@ -214,7 +257,9 @@ pub fn columns(version: &Version, wanted: impl Fn(&Relation) -> bool) -> Result<
 fn rows_of(version: &Version, relation: &Relation) -> Option<i64> {
     match &version.entries.get(&relation.id)?.contents {
         Contents::Kept(snapshot) => i64::try_from(snapshot.num_rows()).ok(),
-        Contents::Lazy(cell) => cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok()),
+        Contents::Lazy(cell) | Contents::Awaited { computed: cell, .. } => {
+            cell.lock().as_ref().and_then(|snapshot| i64::try_from(snapshot.num_rows()).ok())
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! shared with the version before. Whoever holds one reads the same contents for ever. It does not hold running
 //! circuits or indexes; those belong to the sequencer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
-use crate::continuous::network::ViewFailure;
+use crate::continuous::network::{Rebuild, ViewFailure};
 use crate::db::positions::Positions;
 use crate::state::snapshot::Snapshot;
 
@@ -22,7 +22,35 @@ pub enum Contents {
     /// Kept rows: tables, streams and maintained views.
     Kept(Snapshot),
     /// A view that is computed when it is first read in this version.
-    Lazy(Mutex<Option<Snapshot>>),
+    Lazy(Computed),
+    /// A view whose rows are kept, but are not there: computed like one that is lazy, never a part of another's plan.
+    Awaited {
+        /// Its rows, once they were read in this version.
+        computed: Computed,
+        /// How far it has come where it is being filled again; `None` where it has failed.
+        rebuild: Option<Arc<Rebuild>>,
+    },
+}
+
+/// The rows of a view in one version, once they were computed.
+pub type Computed = Mutex<Option<Snapshot>>;
+
+impl Contents {
+    /// Where the rows go that are computed when they are read; `None` where they are kept.
+    pub fn computed(&self) -> Option<&Computed> {
+        match self {
+            Contents::Kept(_) => None,
+            Contents::Lazy(computed) | Contents::Awaited { computed, .. } => Some(computed),
+        }
+    }
+
+    /// The rebuild that the view waits for, if it does.
+    pub fn rebuild(&self) -> Option<&Arc<Rebuild>> {
+        match self {
+            Contents::Awaited { rebuild, .. } => rebuild.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// One relation's entry in a version.
@@ -62,11 +90,36 @@ impl Version {
         let mut version = Version { time_us, ..self.clone() };
         for (id, entry) in &mut version.entries {
             if self.catalog.by_id(*id).is_some_and(|relation| relation.uses_now) {
-                let contents = Contents::Lazy(Mutex::new(None));
+                let contents = match &entry.contents {
+                    Contents::Awaited { rebuild, .. } => {
+                        Contents::Awaited { computed: Mutex::new(None), rebuild: rebuild.clone() }
+                    }
+                    Contents::Kept(_) | Contents::Lazy(_) => Contents::Lazy(Mutex::new(None)),
+                };
                 *entry = Arc::new(Entry { contents, changed: entry.changed, failure: entry.failure.clone() });
             }
         }
         version
+    }
+
+    /// The views whose rows are kept and are not there, of those that a continuous plan over `ids` reads by change.
+    pub fn awaited(&self, ids: impl IntoIterator<Item = RelationId>) -> Vec<RelationId> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut open: Vec<RelationId> = ids.into_iter().collect();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match self.entries.get(&id).map(|entry| &entry.contents) {
+                Some(Contents::Kept(_)) => {}
+                Some(Contents::Awaited { .. }) => found.push(id),
+                // Its query becomes a part of the plan.
+                Some(Contents::Lazy(_)) | None => {
+                    open.extend(self.catalog.by_id(id).into_iter().flat_map(|relation| &relation.dependencies));
+                }
+            }
+        }
+        found
     }
 
     /// The entry of a relation, failed or not.

@@ -103,6 +103,7 @@ pub fn decode_relation(value: &Value) -> Result<Relation> {
         RelationKind::View,
         RelationKind::MaterializedView,
         RelationKind::Subscription,
+        RelationKind::Sink,
     ];
     let kind = kinds.into_iter().find(|known| known.name() == kind).ok_or_else(|| damaged("a kind of relation"))?;
     let (id, name) = (RelationId(number(&parts.require("id")?)?), text(&parts.require("name")?)?);

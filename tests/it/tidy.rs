@@ -42,7 +42,7 @@ const RESERVED: [(&[&str], &[&str], &str); 7] = [
     ),
     (
         &["thread::spawn", "thread::Builder", "thread::scope"],
-        &["db/sequencer/", "db/pump/", "db/follow.rs", "batch/", "storage/log/", "bin/"],
+        &["db/sequencer/", "db/pump/", "db/rebuild.rs", "db/follow.rs", "batch/", "storage/log/", "bin/"],
         "threads belong to the sequencer, its log, who follows one, the connectors and the batch runtime",
     ),
     (

@@ -34,6 +34,17 @@ impl Disk {
     }
 }
 
+/// When views are filled again after the database was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Views {
+    /// In the background.
+    Soon,
+    /// Before anything else is done.
+    Waited,
+    /// When somebody waits for one.
+    Held,
+}
+
 /// A connection.
 pub struct Connection(eddydb::Connection);
 
@@ -112,8 +123,14 @@ impl Engine {
     }
 
     /// The database on a disk.
-    pub fn open_on(disk: &Disk) -> Result<Engine, Failure> {
-        let database = Database::builder().target_partitions(2).open_in(Arc::new(disk.0.clone()));
+    pub fn open_on(disk: &Disk, views: Views) -> Result<Engine, Failure> {
+        let builder = Database::builder().target_partitions(2);
+        let builder = if views == Views::Held { builder.hold_views() } else { builder };
+        let database = builder.open_in(Arc::new(disk.0.clone()));
+        if let (Views::Waited, Ok(database)) = (views, &database) {
+            // That one of them has failed is no failure here.
+            let _ = database.wait_for_views();
+        }
         database.map(Engine).map_err(|error| Failure::from(&error, ""))
     }
 

@@ -8,7 +8,7 @@ use sqllogictest::StatementExpect;
 
 use crate::arguments::Printing;
 use crate::compare;
-use crate::engine::{Answer, Connection, Disk, Engine, Event, Failure, Subscription, Table};
+use crate::engine::{Answer, Connection, Disk, Engine, Event, Failure, Subscription, Table, Views};
 use crate::printing::{self, Rows};
 use crate::record::{ColumnType, Kind, Record, Sort};
 
@@ -37,7 +37,7 @@ impl Session {
 
     /// A fresh database on a disk.
     pub fn on(disk: Disk, printing: Printing) -> Result<Session, String> {
-        Self::with(Engine::open_on(&disk), Some(disk), printing)
+        Self::with(Engine::open_on(&disk, Views::Soon), Some(disk), printing)
     }
 
     fn with(engine: Result<Engine, Failure>, disk: Option<Disk>, printing: Printing) -> Result<Session, String> {
@@ -56,8 +56,8 @@ impl Session {
     }
 
     /// Closes the database, or lets its disk lose power, and opens it again, unless a connection would notice; before
-    /// that perhaps a checkpoint is made.
-    pub fn restart(&mut self, by_power_loss: bool, checkpoint: bool) -> Result<(), String> {
+    /// that perhaps a checkpoint is made. When views are filled again is said by `views`.
+    pub fn restart(&mut self, by_power_loss: bool, checkpoint: bool, views: Views) -> Result<(), String> {
         let Some(disk) = self.disk.as_ref().filter(|_| !self.has_state && self.busy.is_empty()) else { return Ok(()) };
         if checkpoint {
             self.engine.checkpoint().map_err(|failure| failure.text)?;
@@ -67,7 +67,7 @@ impl Session {
         }
         self.connections.clear();
         self.engine = Engine::open().map_err(|failure| failure.text)?;
-        self.engine = Engine::open_on(disk).map_err(|failure| failure.text)?;
+        self.engine = Engine::open_on(disk, views).map_err(|failure| failure.text)?;
         Ok(())
     }
 

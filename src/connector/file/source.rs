@@ -5,21 +5,25 @@
 //! the path does not mean that, until it has been gone for a while and has nothing more.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::Receiver;
 
-use crate::base::access::{FileAccess, NOT_FOUND};
+use crate::base::access::{FileAccess, NOT_FOUND, PathKind};
 use crate::base::error::{Error, Result};
 use crate::connector::file::options::{FileSourceOptions, Format};
 use crate::connector::file::records::Records;
 use crate::connector::file::tail::{Offset, Tail};
 use crate::connector::file::whole::{How, Whole};
-use crate::connector::glob;
+use crate::connector::glob::{self, has_wildcard};
 use crate::connector::source::{Conform, Polled, Source};
 
-/// How often a file is looked for in vain before it is taken for gone.
+/// How often a file is looked for in vain before half a line of it is taken for a line.
 const LOOKS: u32 = 5;
+
+/// How long the offset of a file is kept that is gone: a directory may come back.
+const MEMORY: Duration = Duration::from_secs(600);
 
 /// The one split of the standard input.
 const STDIN: &str = "stdin";
@@ -43,8 +47,12 @@ pub struct FileSource {
 enum Split {
     Tail(Tail),
     Whole(Whole),
-    /// A file of which only the offset is known.
-    Gone(String),
+    /// A file of which only the offset is known, and how often it was looked for in vain.
+    Gone {
+        split: String,
+        offset: Option<String>,
+        missed: u32,
+    },
 }
 
 impl FileSource {
@@ -68,7 +76,8 @@ impl FileSource {
     fn look(&self) -> Result<Vec<(String, PathBuf)>> {
         let paths = match glob::expand(&self.options.path, &self.access) {
             Ok(paths) => paths,
-            Err(error) if error.sqlstate() == NOT_FOUND => Vec::new(),
+            // Files may be gone; a directory that is gone may come back with them.
+            Err(error) if error.sqlstate() == NOT_FOUND && self.has_directory()? => Vec::new(),
             Err(error) => return Err(error),
         };
         let mut found: Vec<(String, PathBuf)> = Vec::with_capacity(paths.len());
@@ -81,6 +90,14 @@ impl FileSource {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the directory is there in which files are looked for.
+    fn has_directory(&self) -> Result<bool> {
+        let is_plain = |ancestor: &&Path| !has_wildcard(&ancestor.to_string_lossy());
+        let directory = Path::new(&self.options.path).ancestors().skip(1).find(is_plain).unwrap_or(Path::new(""));
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        Ok(self.access.kind(directory)? == PathKind::Directory)
     }
 
     /// Where the file of that number is now: under the path, or beside where it was.
@@ -103,9 +120,10 @@ impl FileSource {
     }
 
     fn open_tail(&self, split: &str, offset: Option<&str>) -> Result<Split> {
+        let gone = || Split::Gone { split: split.to_string(), offset: offset.map(str::to_string), missed: 0 };
         let offset = offset.map(Offset::parse).transpose()?;
         let was = offset.as_ref().map(|offset| offset.path.clone()).unwrap_or_default();
-        let Some(path) = self.whereabouts(split, &was)? else { return Ok(Split::Gone(split.to_string())) };
+        let Some(path) = self.whereabouts(split, &was)? else { return Ok(gone()) };
         let tail = match offset {
             Some(offset) => Tail::resume(split, &path, &offset, &self.access)?,
             None => Tail::begin(split, &path, self.is_first_look && self.options.from_end, &self.access)?,
@@ -117,39 +135,65 @@ impl FileSource {
         let passed = offset.is_none() && self.is_first_look && self.options.from_end;
         match self.found.iter().find(|(other, _)| other == split) {
             Some((_, path)) => Ok(Split::Whole(Whole::new(split, path, offset, passed)?)),
-            None => Ok(Split::Gone(split.to_string())),
+            None => Ok(Split::Gone { split: split.to_string(), offset: offset.map(str::to_string), missed: 0 }),
+        }
+    }
+
+    fn open_file(&self, split: &str, offset: Option<&str>) -> Result<Split> {
+        match self.options.format {
+            Format::Whole(_) => self.open_whole(split, offset),
+            _ => self.open_tail(split, offset),
         }
     }
 
     /// Notes what each file is called now, and which of them is gone.
-    fn follow(&mut self) {
-        for file in &mut self.files {
-            let (split, path, missed) = match file {
-                Split::Tail(tail) => (&tail.split, &mut tail.path, &mut tail.missed),
-                Split::Whole(whole) => (&whole.split, &mut whole.path, &mut whole.missed),
-                Split::Gone(_) => continue,
-            };
-            match self.found.iter().find(|(other, _)| other == split) {
-                Some((_, now)) => (*path, *missed) = (now.clone(), 0),
-                None => *missed += 1,
-            }
-            if let Split::Tail(tail) = file
-                && tail.missed > LOOKS
-            {
-                tail.finish();
+    fn follow(&mut self) -> Result<()> {
+        for at in 0..self.files.len() {
+            let found =
+                |split: &String| self.found.iter().find(|(other, _)| other == split).map(|(_, path)| path.clone());
+            match &mut self.files[at] {
+                Split::Tail(tail) => match found(&tail.split) {
+                    Some(path) => (tail.path, tail.missed) = (path, 0),
+                    None if tail.missed > LOOKS => tail.finish(),
+                    None => tail.missed += 1,
+                },
+                Split::Whole(whole) => match found(&whole.split) {
+                    Some(path) => (whole.path, whole.missed) = (path, 0),
+                    None => whole.missed += 1,
+                },
+                Split::Gone { split, offset, missed } => match found(split) {
+                    Some(_) => {
+                        let (split, offset) = (split.clone(), offset.clone());
+                        self.files[at] = self.open_file(&split, offset.as_deref())?;
+                    }
+                    None => *missed += 1,
+                },
             }
         }
+        Ok(())
+    }
+
+    /// Whether a file that was looked for in vain so often is forgotten.
+    fn is_forgotten(&self, missed: u32) -> bool {
+        missed > LOOKS && self.options.poll_interval.saturating_mul(missed) > MEMORY
     }
 
     fn poll_file(&mut self, at: usize, max: usize) -> Result<Option<Polled>> {
         let header = self.options.read.header;
-        let forgotten = |split: &String| Some(Polled { split: split.clone(), ..Polled::default() });
+        if let Split::Whole(Whole { split, missed, .. }) | Split::Gone { split, missed, .. } = &self.files[at]
+            && self.is_forgotten(*missed)
+        {
+            return Ok(Some(Polled { split: split.clone(), ..Polled::default() }));
+        }
         match &mut self.files[at] {
-            Split::Tail(tail) => match tail.poll(&self.records, header, max)? {
-                None if tail.is_finished() && self.feed.is_none() => Ok(forgotten(&tail.split)),
-                polled => Ok(polled),
-            },
-            Split::Whole(whole) if whole.missed > LOOKS => Ok(forgotten(&whole.split)),
+            Split::Tail(tail) => {
+                let polled = tail.poll(&self.records, header, max)?;
+                if polled.is_none() && tail.is_finished() && self.feed.is_none() {
+                    let (split, offset, missed) = (tail.split.clone(), Some(tail.offset()), tail.missed);
+                    self.files[at] = Split::Gone { split, offset, missed };
+                }
+                Ok(polled)
+            }
             Split::Whole(whole) if whole.missed > 0 => Ok(None),
             Split::Whole(whole) => {
                 let Format::Whole(format) = self.options.format else {
@@ -158,7 +202,7 @@ impl FileSource {
                 let (options, schema) = (&self.options.read, &self.schema);
                 whole.poll(&How { format, options, schema, conform: &self.conform, access: &self.access }, max)
             }
-            Split::Gone(split) => Ok(forgotten(split)),
+            Split::Gone { .. } => Ok(None),
         }
     }
 }
@@ -169,7 +213,7 @@ impl Source for FileSource {
             return Ok(vec![STDIN.to_string()]);
         }
         self.found = self.look()?;
-        self.follow();
+        self.follow()?;
         Ok(self.found.iter().map(|(split, _)| split.clone()).collect())
     }
 
@@ -183,10 +227,7 @@ impl Source for FileSource {
         if self.found.is_empty() {
             self.found = self.look()?;
         }
-        let file = match self.options.format {
-            Format::Whole(_) => self.open_whole(split, offset)?,
-            _ => self.open_tail(split, offset)?,
-        };
+        let file = self.open_file(split, offset)?;
         self.files.push(file);
         Ok(())
     }

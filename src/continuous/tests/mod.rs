@@ -197,7 +197,7 @@ impl Running {
             arena.append(batch(rows), &Weights::Ones).expect("rows of the schema");
             (RelationId(index as u64), arena.snapshot(0))
         });
-        let output = self.circuit.build(&snapshots.collect::<Vec<_>>(), &context)?;
+        let output = self.circuit.build(&snapshots.collect::<Vec<_>>(), &context, &|_, _| Ok(()))?;
         output.changes.iter().for_each(|change| add(&mut self.result, change));
         self.result.retain(|_, weight| *weight != 0);
         Ok(output)

@@ -4,21 +4,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use crate::base::access::{FileAccess, PathKind};
+use crate::base::change::Weights;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::catalog::relation::Relation;
+use crate::catalog::relation::{CHANGES, Relation};
 use crate::catalog::suggest::advice;
 use crate::connector::file::options::{self as file, FileSourceOptions, Format};
+use crate::connector::file::sink::{self as file_sink, Cut, FileSink, FileSinkOptions};
 use crate::connector::file::source::FileSource;
 use crate::connector::glob::has_wildcard;
 use crate::connector::relation;
+use crate::connector::sink::Sink;
 use crate::connector::source::{Conform, Source};
+use crate::db::follower::SNAPSHOT;
 use crate::db::pump::stdin;
-use crate::db::settings::parse_duration;
+use crate::db::settings::{parse_bytes, parse_duration};
 use crate::db::shared::Shared;
+use crate::db::subscription::{SubscriptionEvent, event_schema};
 use crate::db::table::check_not_null;
 use crate::db::value::assign_in;
 use crate::sql::options::Options;
@@ -26,6 +32,12 @@ use crate::sql::type_named;
 
 /// The connectors that bring rows in.
 const SOURCES: [&str; 2] = ["file", "stdin"];
+
+/// The connectors that take results out.
+const SINKS: [&str; 1] = ["file"];
+
+/// The SQLSTATE of what is given up for good.
+pub const GIVEN_UP: &str = "72000";
 
 /// The options of every source, beside those of its connector and of streams.
 const COMMON: [&str; 3] = ["connector", "paused", "bad_record_limit"];
@@ -119,6 +131,83 @@ pub fn source(shared: &Shared, relation: &Arc<Relation>, new: bool) -> Result<(B
     let (schema, access) = (relation.schema.clone(), shared.access.clone());
     let every = options.poll_interval;
     Ok((Box::new(FileSource::new(options, schema, conform(relation), access, new, feed)), every))
+}
+
+/// The options of a sink, checked as [`checked`] does.
+pub fn checked_sink(options: &Options) -> Result<FileSinkOptions> {
+    let connector = options.get("connector").ok_or_else(|| {
+        let error = Error::invalid("a sink needs a connector, or INTO a stream").with_sqlstate("22023");
+        error.with_hint("WITH (connector = 'file', path = 'out/', format = 'parquet')")
+    })?;
+    if !SINKS.contains(&connector) {
+        let error = Error::new(ErrorKind::NotFound, format!("there is no sink connector '{connector}'"));
+        return Err(options.locate("connector", error.with_sqlstate("42704").with_hint(advice(connector, &SINKS))));
+    }
+    let known: Vec<&str> = ["connector", "paused", SNAPSHOT].iter().chain(&file_sink::KEYS).copied().collect();
+    options.expect_known(&format!("a {connector} sink"), &known)?;
+    for key in ["paused", SNAPSHOT] {
+        options.truth(key)?;
+    }
+    FileSinkOptions::parse(options.iter(), (parse_duration, parse_bytes)).map_err(|(key, error)| {
+        let is_given = options.get(key).is_some();
+        options.locate(if is_given { key } else { "connector" }, error)
+    })
+}
+
+/// An error if a file sink could never write anything.
+pub fn look_for_sink(options: &FileSinkOptions, access: &FileAccess) -> Result<()> {
+    let path = Path::new(&options.path);
+    match access.kind_to_write(path)? {
+        PathKind::Directory => Ok(()),
+        PathKind::Missing => access.make_directory(path),
+        _ => {
+            let error = Error::new(ErrorKind::Io, format!("'{}' is not a directory", options.path));
+            Err(error.with_sqlstate("58P01").with_hint("a sink writes many files: its path is their directory"))
+        }
+    }
+}
+
+/// The connector of a sink, and when a piece is full; `pending` is the token of its last piece.
+pub fn sink(shared: &Shared, relation: &Relation, pending: Option<&str>) -> Result<(Box<dyn Sink>, Cut)> {
+    let options = relation.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let options = FileSinkOptions::parse(options, (parse_duration, parse_bytes)).map_err(|(_, error)| error)?;
+    let schema = if writes_changes(relation) { event_schema(&relation.schema) } else { relation.schema.clone() };
+    let cut = options.cut;
+    Ok((Box::new(FileSink::open(options, schema, shared.access.clone(), pending)?), cut))
+}
+
+fn writes_changes(sink: &Relation) -> bool {
+    sink.options.contains_key(CHANGES)
+}
+
+/// An event as its sink writes it: rows where they are only added, else with their epoch and weight.
+pub fn as_written(sink: &Relation, event: &SubscriptionEvent) -> Result<RecordBatch> {
+    match writes_changes(sink) {
+        true => event.as_record_batch(),
+        false => added(event),
+    }
+}
+
+/// The rows that an event adds, each as often as it is added.
+///
+/// # Errors
+/// It takes rows away.
+pub fn added(event: &SubscriptionEvent) -> Result<RecordBatch> {
+    let rows = event.changes.rows();
+    let Weights::Signed(weights) = event.changes.weights() else { return Ok(rows.clone()) };
+    if weights.iter().any(|&weight| weight < 0) {
+        let what = "what is followed took rows back, which its sink cannot write";
+        return Err(Error::new(ErrorKind::Invalid, what)
+            .with_sqlstate(GIVEN_UP)
+            .with_hint("it was replaced or refreshed: drop the sink and create it again"));
+    }
+    let copies = weights.iter().enumerate().flat_map(|(row, &weight)| std::iter::repeat_n(row as u32, weight as usize));
+    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(copies))?)
+}
+
+/// Rows under the names of a relation of the same types.
+pub fn as_rows_of(relation: &Arc<Relation>, rows: &RecordBatch) -> Result<RecordBatch> {
+    conform(relation)(rows)
 }
 
 /// Whether a source reads the standard input.

@@ -1,15 +1,16 @@
 //! The threads of connectors: who runs, who is held, and how it goes with each.
 //!
-//! A source has one thread from when it is created or its database is opened until it is paused, dropped, or the database
+//! A source or sink has one thread from when it is created or its database is opened until it is paused, dropped, or the database
 //! is closed. What runs follows from the catalog: after each change of definitions, and when a database is opened,
 //! [`Pumps::follow`] starts and stops what has to be. A thread holds the sequencer but nobody holds the database through
 //! it: who drops the last handle waits for the threads, and the directory is free afterwards.
 //!
-//! - [`source`]: from a source to commits.
+//! - [`source`]: from a source to commits; [`sink`]: from a follower to where its changes go.
 //! - [`connect`]: from a definition to a connector.
 //! - [`stdin`]: the standard input, read by a thread of its own because reading it waits.
 
 pub mod connect;
+mod sink;
 mod source;
 mod stdin;
 
@@ -23,6 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::error::Result;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::db::connectors::State;
+use crate::db::pump::sink::Drainer;
 use crate::db::pump::source::Feeder;
 pub use crate::db::pump::source::count as bad_records;
 use crate::db::sequencer::SequencerHandle;
@@ -52,7 +54,7 @@ impl Pumps {
     /// Lets nothing begin that is there now, until it is resumed.
     pub fn hold(&self, shared: &Shared, which: impl Fn(&Relation) -> bool) {
         let catalog = shared.version().catalog.clone();
-        let held = catalog.relations().filter(|relation| relation.is_source() && which(relation));
+        let held = catalog.relations().filter(|relation| relation.is_pumped() && which(relation));
         for relation in held {
             self.held.lock().insert(relation.id);
             shared.connectors.of(relation.id).lock().state = State::Held;
@@ -72,7 +74,7 @@ impl Pumps {
         let catalog = shared.version().catalog.clone();
         let held = self.held.lock().clone();
         let is_wanted = |id: &RelationId| {
-            catalog.by_id(*id).is_some_and(|relation| relation.is_source() && !relation.is_paused())
+            catalog.by_id(*id).is_some_and(|relation| relation.is_pumped() && !relation.is_paused())
                 && !held.contains(id)
         };
         let mut running = self.running.lock();
@@ -84,9 +86,13 @@ impl Pumps {
         let new: Vec<_> = wanted.filter(|relation| !running.contains_key(&relation.id)).collect();
         for relation in new {
             let stop = Arc::new(Stop::default());
-            let feeder = Feeder::new(relation.id, shared.clone(), sequencer.clone(), stop.clone());
-            let name = format!("eddy-{}", relation.name);
-            let thread = std::thread::Builder::new().name(name).spawn(move || feeder.run())?;
+            let (id, shared, sequencer, asked) = (relation.id, shared.clone(), sequencer.clone(), stop.clone());
+            let feeds = relation.is_source();
+            let thread =
+                std::thread::Builder::new().name(format!("eddy-{}", relation.name)).spawn(move || match feeds {
+                    true => Feeder::new(id, shared, sequencer, asked).run(),
+                    false => Drainer::new(id, shared, sequencer, asked).run(),
+                })?;
             running.insert(relation.id, Running { stop, thread });
         }
         Ok(())

@@ -34,8 +34,8 @@ use crate::storage::log::Position;
 const POLL_RECORDS: usize = 1 << 13;
 const COMMIT_RECORDS: usize = 1 << 16;
 /// How long to wait after an error: doubled each time, up to the most.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+pub const RETRY_MIN: Duration = Duration::from_millis(50);
+pub const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The split that counts the bad records of a source: every source has it from its first commit on.
 const COUNTS: &str = "";

@@ -14,7 +14,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::Layout;
-use crate::catalog::relation::RelationId;
+use crate::catalog::relation::{Relation, RelationId};
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
 use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::follower::Standing;
@@ -167,8 +167,8 @@ impl Sequencer {
             None => Vec::new(),
         };
         let delta = ddl.as_ref().map(|ddl| ddl.delta.clone()).unwrap_or_default();
-        let new = delta.defined().filter(|relation| relation.kind.is_follower());
-        positions.extend(new.map(|follower| Standing::new_at(group.epoch, follower).position(follower.id)));
+        let new = self.new_followers(&delta);
+        positions.extend(new.iter().map(|follower| Standing::new_at(group.epoch, follower).position(follower.id)));
         Ok(Admitted { delta, writes, positions, ddl, differences })
     }
 
@@ -274,13 +274,19 @@ impl Sequencer {
             self.put_view(view, difference, group);
         }
         self.network.sort(&catalog);
-        let new = ddl.delta.defined().filter(|relation| relation.kind.is_follower());
-        let new = new.filter(|_| !self.recovers && !self.is_read_only);
-        for follower in new.cloned().collect::<Vec<_>>() {
+        let new = if self.recovers || self.is_read_only { Vec::new() } else { self.new_followers(&ddl.delta) };
+        for follower in new {
             self.attach_follower(&follower, &Standing::new_at(group.epoch, &follower), Vec::new())?;
         }
         group.catalog = Some(Arc::new(catalog));
         Ok(())
+    }
+
+    /// The followers that a change of the catalog brings, but for those that it redefines.
+    fn new_followers(&self, delta: &CatalogDelta) -> Vec<Arc<Relation>> {
+        let version = self.shared.version();
+        let is_new = |relation: &&Arc<Relation>| version.catalog.by_id(relation.id).is_none();
+        delta.defined().filter(|relation| relation.kind.is_follower()).filter(is_new).cloned().collect()
     }
 
     fn change_table(&mut self, change: TableChange) -> Result<()> {

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::continuous::network::{Changes, Failures, Moment, Upkeep, ViewFailure, ViewState, recompute};
+use crate::continuous::network::{Changes, Failures, Moment, Rebuild, Upkeep, ViewFailure, ViewState, recompute};
 use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
 use crate::db::commit::NewView;
-use crate::db::sequencer::{Group, Sequencer};
+use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::subscription::SubscriptionEvent;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Entry, Version};
@@ -95,7 +96,11 @@ impl Sequencer {
                     maintained.published = Some(snapshot.clone());
                     Contents::Kept(snapshot)
                 }
-                Upkeep::Lazy | Upkeep::Detached { .. } => Contents::Lazy(Mutex::new(None)),
+                Upkeep::Lazy => Contents::Lazy(Mutex::new(None)),
+                Upkeep::Rebuilding(rebuild) => {
+                    Contents::Awaited { computed: Mutex::new(None), rebuild: Some(rebuild.clone()) }
+                }
+                Upkeep::Detached { .. } => Contents::Awaited { computed: Mutex::new(None), rebuild: None },
             };
             entries.insert(*id, Arc::new(Entry { contents, changed: epoch, failure }));
         }
@@ -107,6 +112,9 @@ impl Sequencer {
         let version = Arc::new(Version { epoch, time_us: group.time_us, catalog, entries, positions });
         self.remember(version.clone());
         *self.shared.current.write() = version;
+        if !republish.is_empty() || group.catalog.is_some() {
+            self.shared.awaited.look_again();
+        }
         self.acknowledge(&group.positions);
     }
 
@@ -186,8 +194,65 @@ impl Sequencer {
             row: None,
             detached: true,
         };
-        let spec = Arc::new(CircuitSpec { nodes: Vec::new(), root: 0, schema: relation.schema.clone() });
+        let spec = no_circuit(&relation);
         self.show(ViewState { relation, spec, upkeep: Upkeep::Detached { failure: Arc::new(failure), last: None } });
+    }
+
+    /// Lets views be awaited whose rows are kept: their queries are run until they are filled.
+    pub fn await_views(&mut self, views: Vec<Arc<Relation>>) {
+        let version = self.shared.version();
+        for relation in views {
+            self.republish.insert(relation.id);
+            let upkeep = Upkeep::Rebuilding(Arc::default());
+            self.network.put(ViewState { spec: no_circuit(&relation), relation, upkeep });
+        }
+        self.network.sort(&version.catalog);
+        self.publish_again();
+    }
+
+    /// Attaches a view that was filled from a version with the catalog `base`; false if that must be done again,
+    /// because something that it reads was made anew. Nothing happens where nobody waits for that rebuild any more.
+    pub fn attach_view(&mut self, rebuild: &Arc<Rebuild>, base: &Catalog, mut view: NewView) -> Result<bool> {
+        if let Some(reason) = &self.poisoned {
+            return Err(poisoned(reason));
+        }
+        let Some(relation) = self.waits_for(view.relation.id, rebuild) else { return Ok(true) };
+        let version = self.shared.version();
+        let inputs = view.spec.inputs();
+        let is_kept = |id: &RelationId| self.tables.contains_key(id) || self.network.keeps(*id);
+        if !inputs.iter().all(|id| version.catalog.has_same(*id, base) && is_kept(id)) {
+            return Ok(false);
+        }
+        if let Some(built) = &mut view.built {
+            let epoch = version.epoch;
+            let (time_us, tables) = (version.time_us, || self.table_snapshots(epoch));
+            let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &tables };
+            self.network.catch_up(built, &|id| self.layout(id), &moment, &rebuild.interrupt)?;
+        }
+        self.restore(NewView { relation, ..view });
+        self.rows_at_hand = None;
+        let _ = self.compact();
+        Ok(true)
+    }
+
+    /// As [`Sequencer::attach_view`], of a view that cannot be filled.
+    pub fn fail_view(&mut self, id: RelationId, rebuild: &Arc<Rebuild>, error: &Error) -> Result<()> {
+        if let Some(reason) = &self.poisoned {
+            return Err(poisoned(reason));
+        }
+        if let Some(relation) = self.waits_for(id, rebuild) {
+            self.restore_failed(relation, error);
+        }
+        Ok(())
+    }
+
+    /// The definition of the view that waits for a rebuild, if it waits for it still.
+    fn waits_for(&self, id: RelationId, rebuild: &Arc<Rebuild>) -> Option<Arc<Relation>> {
+        let view = self.network.get(id)?;
+        match &view.upkeep {
+            Upkeep::Rebuilding(awaited) if Arc::ptr_eq(awaited, rebuild) => Some(view.relation.clone()),
+            _ => None,
+        }
     }
 
     fn show(&mut self, view: ViewState) {
@@ -195,6 +260,12 @@ impl Sequencer {
         self.republish.insert(view.relation.id);
         self.network.put(view);
         self.network.sort(&version.catalog);
+        self.publish_again();
+    }
+
+    /// Shows the same epoch with other entries.
+    fn publish_again(&mut self) {
+        let version = self.shared.version();
         let step = Step { failures: self.network.failures(), events: Vec::new() };
         self.publish(&Group::new(version.epoch, version.time_us), &step);
     }
@@ -218,6 +289,11 @@ impl Sequencer {
             history.pop_front();
         }
     }
+}
+
+/// The circuit of a view that has none.
+fn no_circuit(relation: &Relation) -> Arc<CircuitSpec> {
+    Arc::new(CircuitSpec { nodes: Vec::new(), root: 0, schema: relation.schema.clone() })
 }
 
 fn snapshots_of(tables: &HashMap<RelationId, TableState>, epoch: u64) -> HashMap<RelationId, Snapshot> {

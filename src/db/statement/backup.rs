@@ -49,7 +49,7 @@ fn checkpoint_of(version: &Version, next_relation: u64, followers: &Followers) -
     let views = version.catalog.relations().filter(|relation| relation.kind == RelationKind::MaterializedView);
     let kept = views.filter_map(|view| {
         let entry = version.entries.get(&view.id)?;
-        Some((view.id, matches!(entry.contents, Contents::Kept(_)) || entry.failure.is_some()))
+        Some((view.id, !matches!(entry.contents, Contents::Lazy(_))))
     });
     let manifest = Manifest {
         epoch: version.epoch,

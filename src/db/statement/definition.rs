@@ -1,7 +1,8 @@
 //! Definitions as SQL: a text that makes a relation again.
 
 use crate::catalog::definitions::Catalog;
-use crate::catalog::relation::{Relation, RelationKind};
+use crate::catalog::relation::{CHANGES, Relation, RelationKind};
+use crate::db::follower::ON_FULL;
 use crate::db::names::quoted;
 
 /// Statements that make the relation again, its indexes among them.
@@ -10,10 +11,23 @@ pub fn create_text(catalog: &Catalog, relation: &Relation) -> String {
     if relation.kind.is_follower() {
         let followed = relation.dependencies.first().and_then(|id| catalog.by_id(*id));
         let followed = followed.map(|relation| quoted(&relation.name)).unwrap_or_default();
-        let options: Vec<_> =
-            relation.options.iter().map(|(key, value)| format!("{key} = '{}'", value.replace('\'', "''"))).collect();
+        // What follows from what is followed is not said.
+        let decided: &[&str] = if relation.kind == RelationKind::Sink { &[CHANGES, ON_FULL] } else { &[] };
+        let options: Vec<_> = relation
+            .options
+            .iter()
+            .filter(|(key, _)| !decided.contains(&key.as_str()))
+            .map(|(key, value)| format!("{key} = '{}'", value.replace('\'', "''")))
+            .collect();
         let with = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
-        return format!("CREATE {kind} {name} ON {followed}{with};");
+        let into = relation.dependencies.get(1).and_then(|id| catalog.by_id(*id));
+        return match (relation.kind, into) {
+            (RelationKind::Sink, Some(into)) => {
+                format!("CREATE SINK {name} INTO {} FROM {followed};", quoted(&into.name))
+            }
+            (RelationKind::Sink, None) => format!("CREATE SINK {name} FROM {followed}{with};"),
+            _ => format!("CREATE {kind} {name} ON {followed}{with};"),
+        };
     }
     if let Some(query) = &relation.query {
         let columns: Vec<_> = relation.schema.fields().iter().map(|field| quoted(field.name())).collect();

@@ -68,6 +68,7 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         | S::CreateView(_)
         | S::CreateIndex(_)
         | S::CreateSubscription(_)
+        | S::CreateSink(_)
         | S::Drop(_)
         | S::Alter(_)
         | S::Refresh { .. } => {
@@ -92,8 +93,6 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         S::AdvanceWatermark { .. } | S::Flush { .. } => {
             Err(Error::unsupported("watermarks are declared but do not move yet: nothing is ever late in this version"))
         }
-        S::CreateSink(_) => Err(Error::unsupported("sinks do not exist yet")
-            .with_hint("SUBSCRIBE hands the changes of a view to the program")),
         S::CreateExternalTable(_) => Err(Error::unsupported("external tables do not exist yet").with_hint(
             "read the file in place (FROM 'file.parquet') or CREATE TABLE .. AS SELECT * FROM 'file.parquet'",
         )),

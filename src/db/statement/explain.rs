@@ -11,6 +11,7 @@ use crate::continuous::lower::lower;
 use crate::continuous::network::Upkeep;
 use crate::db::names::resolve;
 use crate::db::session::Session;
+use crate::db::statement::ddl::plan;
 use crate::plan::context::Parameters;
 use crate::sql::name::Name;
 use crate::sql::statement::{Explain, ExplainTarget, Statement};
@@ -68,6 +69,15 @@ fn explain_view(session: &Session, name: &Name, analyze: bool) -> Result<String>
             .with_hint("EXPLAIN SELECT * FROM it shows how it is read"));
     }
     let id = relation.id;
+    if let Some(rebuild) = version.entries.get(&id).and_then(|entry| entry.contents.rebuild()) {
+        let none = Parameters::default();
+        let spec = plan(session.reader_of(&version, &none), &relation)?.1;
+        let percent = rebuild.percent();
+        return Ok(format!(
+            "{}\nbeing filled again, {percent} % read: computed when it is read until then",
+            spec.explain()
+        ));
+    }
     session.sequencer.task(&session.interrupt, move |sequencer| {
         let view = sequencer.network.get(id).ok_or_else(|| Error::internal("a view without state"))?;
         let mut text = match (&view.upkeep, analyze) {

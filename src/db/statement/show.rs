@@ -16,7 +16,7 @@ use crate::db::read::Reader;
 use crate::db::settings::Settings;
 use crate::db::shared::Shared;
 use crate::db::statement::definition::create_text;
-use crate::db::system::{Table, columns, relations, settings, sources, subscriptions};
+use crate::db::system::{Table, columns, relations, settings, sinks, sources, subscriptions};
 use crate::db::version::Version;
 use crate::sql;
 use crate::sql::name::{Name, SchemaName};
@@ -35,7 +35,7 @@ pub fn show(shared: &Arc<Shared>, version: &Version, settings_of: &Settings, sho
         ShowWhat::Views => of(&[RelationKind::View, RelationKind::MaterializedView]),
         ShowWhat::MaterializedViews => of(&[RelationKind::MaterializedView]),
         ShowWhat::Subscriptions => subscriptions(shared, version, |relation| like(&relation.name)),
-        ShowWhat::Sinks => relations(version, |_| false),
+        ShowWhat::Sinks => sinks(shared, version, |relation| like(&relation.name)),
         ShowWhat::Indexes(of) => indexes(version, of.as_ref()),
         ShowWhat::Columns(name) => {
             let relation = resolve(&version.catalog, name)?;

@@ -36,7 +36,7 @@ use crate::state::consolidate::consolidate;
 /// Runs a SUBSCRIBE statement.
 pub fn subscribe(session: &Session, clause: &Subscribe, parameters: &Parameters) -> Result<Subscription> {
     refuse_emit(clause.emit)?;
-    let version = session.shared.version();
+    let version = with_rows(session, clause, parameters)?;
     let reader = session.reader_of(&version, parameters).continuous();
     let planned = reader.plan(&clause.query)?;
     if let Some(function) = &planned.volatile {
@@ -56,7 +56,7 @@ pub fn subscribe(session: &Session, clause: &Subscribe, parameters: &Parameters)
         Some(relation) => Plan::Relation(relation.clone()),
         None => {
             let spec = Arc::new(lower(&planned)?);
-            let built = build(&session.shared, &session.interrupt, &version, &unnamed(&schema), &spec)?;
+            let built = build(&session.shared, &session.interrupt, &version, &unnamed(&schema), &spec, None)?;
             let named = run_by(&version, dependencies(&reader, &clause.query, &planned));
             Plan::Query { spec, built: Box::new(built), named, base: version.catalog.clone() }
         }
@@ -89,6 +89,24 @@ pub fn subscribe(session: &Session, clause: &Subscribe, parameters: &Parameters)
         Ok(())
     })?;
     Ok(Subscription::new(queue, schema))
+}
+
+/// A version in which the rows are there of every kept view that the query reads: those that are being filled again
+/// are waited for.
+fn with_rows(session: &Session, clause: &Subscribe, parameters: &Parameters) -> Result<Arc<Version>> {
+    loop {
+        let version = session.shared.version();
+        if !version.entries.values().any(|entry| matches!(entry.contents, Contents::Awaited { .. })) {
+            return Ok(version);
+        }
+        let reader = session.reader_of(&version, parameters).continuous();
+        let planned = reader.plan(&clause.query)?;
+        let awaited = version.awaited(dependencies(&reader, &clause.query, &planned));
+        if awaited.is_empty() {
+            return Ok(version);
+        }
+        session.shared.awaited.wait(&awaited, &|| session.shared.version(), &session.interrupt)?;
+    }
 }
 
 /// Runs SUBSCRIBE SUBSCRIPTION: reads from the first change on that is not acknowledged.

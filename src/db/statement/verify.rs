@@ -62,7 +62,7 @@ pub fn verify_relation(session: &Session, version: &Arc<Version>, relation: &Arc
     let reader = || session.reader_of(version, &none);
     let held = match &entry.contents {
         Contents::Kept(snapshot) => snapshot.clone(),
-        Contents::Lazy(_) => reader().materialize(relation)?,
+        Contents::Lazy(_) | Contents::Awaited { .. } => reader().materialize(relation)?,
     };
     let mut changes = Vec::new();
     for chunk in 0..held.chunks() {

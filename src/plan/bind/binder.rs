@@ -109,6 +109,10 @@ impl<'a> Binder<'a> {
             RelationKind::View => true,
             RelationKind::MaterializedView => (self.context.inline)(relation.id),
             RelationKind::Table | RelationKind::Stream => false,
+            RelationKind::Sink => {
+                let error = Error::invalid(format!("\"{}\" is a sink: it has no rows", relation.name));
+                return Err(error.with_sqlstate("42809").with_hint("SHOW SINKS tells how far it has come"));
+            }
             RelationKind::Subscription => {
                 let (kind, name) = (relation.kind.name(), &relation.name);
                 return Err(Error::invalid(format!("\"{name}\" is a {kind}: it has no rows"))

@@ -14,8 +14,8 @@ pub(super) fn alter(reader: &mut Reader) -> Result<Statement> {
     let start = reader.position();
     reader.expect(&["ALTER"])?;
     let view = reader.accept(&["MATERIALIZED", "VIEW"]) || reader.accept(&["VIEW"]);
-    if !view && !reader.accept_any(&["TABLE", "STREAM", "SOURCE"]) {
-        if reader.at_any(&["INDEX", "SINK", "TASK"]) {
+    if !view && !reader.accept_any(&["TABLE", "STREAM", "SOURCE", "SINK"]) {
+        if reader.at_any(&["INDEX", "TASK"]) {
             return Err(unsupported("only tables, streams and views can be altered", start)
                 .with_hint("drop it and create it again"));
         }

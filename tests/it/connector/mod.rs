@@ -1,6 +1,11 @@
 //! Connectors: rows that come from elsewhere, once each.
 
+mod file_rigs;
+mod file_sink;
 mod file_source;
+mod kill;
+mod kit;
+mod sink_kit;
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};

@@ -1,5 +1,6 @@
 //! Databases in a directory: what is there again after a restart, a kill, a power cut, a failing or damaged disk.
 
+mod awaited;
 mod checkpoint;
 mod crash;
 mod damage;

@@ -49,7 +49,7 @@ impl Definer {
         };
         match alter.view {
             true => expect_kind(&old, &[RelationKind::View, RelationKind::MaterializedView])?,
-            false => expect_kind(&old, &[RelationKind::Table, RelationKind::Stream])?,
+            false => expect_kind(&old, &[RelationKind::Table, RelationKind::Stream, RelationKind::Sink])?,
         }
         let mut altered = Altered {
             relation: old.as_ref().clone(),
@@ -78,6 +78,11 @@ impl Definer {
             return Err(
                 Error::unsupported("a view can only be renamed").with_hint("CREATE OR REPLACE gives it another query")
             );
+        }
+        let is_of_sinks = matches!(action, AlterAction::Pause | AlterAction::Resume | AlterAction::Rename { .. });
+        if altered.relation.kind == RelationKind::Sink && !is_of_sinks {
+            return Err(Error::unsupported("a sink can only be paused, resumed and renamed")
+                .with_hint("drop it and create it again"));
         }
         match action {
             AlterAction::AddColumn { if_not_exists, column } => {
@@ -193,12 +198,12 @@ impl Altered {
     /// Lets the connector of a source rest, or go on with a clean slate.
     fn pause(&mut self, rests: bool) -> Result<()> {
         let Relation { id, name, .. } = &self.relation;
-        if !self.relation.is_source() {
+        if !self.relation.is_pumped() {
             let error = Error::invalid(format!("\"{name}\" has no connector that could be paused"));
             return Err(error.with_sqlstate("42809"));
         }
         let position = || Position { relation: *id, split: String::new(), value: r#"{"bad":0}"#.to_string() };
-        self.positions.extend((!rests).then(position));
+        self.positions.extend((!rests && self.relation.is_source()).then(position));
         self.relation.options.insert(PAUSED.to_string(), rests.to_string());
         Ok(())
     }

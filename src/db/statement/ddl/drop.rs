@@ -100,7 +100,8 @@ fn droppable(kind: DropKind) -> Result<&'static [RelationKind]> {
         DropKind::View => &[RelationKind::View, RelationKind::MaterializedView],
         DropKind::MaterializedView => &[RelationKind::MaterializedView],
         DropKind::Subscription => &[RelationKind::Subscription],
-        DropKind::Index | DropKind::Sink => return Err(Error::unsupported("sinks do not exist yet")),
+        DropKind::Sink => &[RelationKind::Sink],
+        DropKind::Index => return Err(Error::internal("an index is dropped from its relation")),
     })
 }
 

@@ -7,7 +7,7 @@
 //! second step only.
 //!
 //! - [`create`]: tables, streams, indexes.
-//! - [`source`]: streams that a connector feeds.
+//! - [`source`], [`sink`]: streams that a connector feeds; followers that go elsewhere.
 //! - [`view`]: views and materialized views, replaced and refreshed.
 //! - [`alter`]: columns and names.
 //! - [`subscription`]: followers of relations.
@@ -20,6 +20,7 @@ mod create;
 mod drop;
 mod options;
 mod realize;
+mod sink;
 mod source;
 mod subscription;
 mod view;
@@ -31,6 +32,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::continuous::network::Rebuild;
 use crate::db::commit::{Again, Commit, Ddl, NewView, Payload};
 use crate::db::read::Reader;
 use crate::db::session::Session;
@@ -42,7 +44,7 @@ use crate::plan::context::Parameters;
 use crate::sql::statement::{AlterAction, Emit, Statement};
 use crate::storage::log::Position;
 
-pub use view::{build, dependencies};
+pub use view::{build, carry_on, dependencies, plan};
 
 /// How often a statement is computed again on its own thread before it is computed at the door, where others wait.
 const ATTEMPTS: usize = 4;
@@ -70,6 +72,8 @@ pub struct Definer {
     parameters: Parameters,
     /// The settings that views are bound under.
     settings: BTreeMap<String, String>,
+    /// Who is told how far a view has come that is filled again.
+    rebuild: Option<Arc<Rebuild>>,
 }
 
 /// Runs a DDL statement.
@@ -79,6 +83,7 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         interrupt: session.interrupt.clone(),
         parameters: session.no_parameters(),
         settings: session.settings.binding(),
+        rebuild: None,
     };
     let statement = Arc::new(statement.clone());
     let mut attempt = 0;
@@ -90,6 +95,13 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         if proposal.delta.is_empty() {
             notices.into_iter().for_each(|notice| session.notice(notice));
             return Ok(());
+        }
+        let awaited = awaited(&version, &proposal.delta);
+        if !awaited.is_empty() {
+            let shared = &session.shared;
+            shared.awaited.wait(&awaited, &|| shared.version(), &session.interrupt)?;
+            attempt -= 1;
+            continue;
         }
         let (reads, read_epoch) = (proposal.reads.clone(), version.epoch);
         let payload = definer.payload(&version, proposal)?;
@@ -107,6 +119,17 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<()> {
         release(session, &statement);
         return session.pumps.follow(&session.shared, &session.sequencer);
     }
+}
+
+/// The views that must have their rows before a change of the catalog can be realized: those read by change by who is
+/// filled or follows.
+fn awaited(version: &Version, delta: &CatalogDelta) -> Vec<RelationId> {
+    let reads = delta.changes.iter().filter_map(|change| match change {
+        CatalogChange::Maintain { view, kept: true } => Some(&view.dependencies),
+        CatalogChange::Define(relation) if relation.kind.is_follower() => Some(&relation.dependencies),
+        _ => None,
+    });
+    version.awaited(reads.flatten().copied())
 }
 
 /// Lets a source begin that was held when the database was opened.
@@ -143,6 +166,17 @@ pub fn restore_view(shared: &Arc<Shared>, version: &Arc<Version>, view: &Arc<Rel
     Definer::of_log(shared).new_view(version, view, kept)
 }
 
+/// A materialized view of the catalog filled again, unless its rebuild is called off.
+pub fn rebuild_view(
+    shared: &Arc<Shared>,
+    version: &Arc<Version>,
+    view: &Arc<Relation>,
+    rebuild: &Arc<Rebuild>,
+) -> Result<NewView> {
+    let interrupt = rebuild.interrupt.clone();
+    Definer { interrupt, rebuild: Some(rebuild.clone()), ..Definer::of_log(shared) }.new_view(version, view, true)
+}
+
 impl Definer {
     /// Who makes state of what a log says.
     fn of_log(shared: &Arc<Shared>) -> Self {
@@ -151,6 +185,7 @@ impl Definer {
             interrupt: Interrupt::default(),
             parameters: Parameters::default(),
             settings: BTreeMap::new(),
+            rebuild: None,
         }
     }
 
@@ -161,6 +196,7 @@ impl Definer {
             Statement::CreateView(create) => self.create_view(version, create),
             Statement::CreateIndex(create) => self.create_index(version, create),
             Statement::CreateSubscription(create) => self.create_subscription(version, create),
+            Statement::CreateSink(create) => self.create_sink(version, create),
             Statement::Drop(drop) => self.drop(version, drop),
             Statement::Alter(alter) => self.alter(version, alter),
             Statement::Refresh { name } => self.refresh(version, name),

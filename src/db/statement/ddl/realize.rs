@@ -50,7 +50,7 @@ impl Definer {
     pub(super) fn new_view(&self, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<NewView> {
         let spec = Arc::new(plan(self.reader(version), view)?.1);
         let built = match kept {
-            true => Some(build(&self.shared, &self.interrupt, version, view, &spec)?),
+            true => Some(build(&self.shared, &self.interrupt, version, view, &spec, self.rebuild.as_deref())?),
             false => None,
         };
         Ok(NewView { relation: view.clone(), spec, built })

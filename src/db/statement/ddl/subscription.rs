@@ -38,7 +38,11 @@ impl Definer {
 
     /// What must become of a relation so that its changes can be followed: a view that is computed when it is read must
     /// be kept.
-    fn kept_for_follower(&self, version: &Arc<Version>, followed: &Arc<Relation>) -> Result<Option<CatalogChange>> {
+    pub(super) fn kept_for_follower(
+        &self,
+        version: &Arc<Version>,
+        followed: &Arc<Relation>,
+    ) -> Result<Option<CatalogChange>> {
         match followed.kind {
             RelationKind::Table | RelationKind::Stream => Ok(None),
             RelationKind::MaterializedView => {
@@ -49,7 +53,7 @@ impl Definer {
                         let view = Arc::new(followed.as_ref().clone());
                         Ok(Some(CatalogChange::Maintain { view, kept: true }))
                     }
-                    (None, Contents::Kept(_)) => Ok(None),
+                    (None, Contents::Kept(_) | Contents::Awaited { .. }) => Ok(None),
                 }
             }
             kind => Err(Error::invalid(format!("\"{}\" is a {}: it cannot be followed", followed.name, kind.name()))

@@ -17,9 +17,10 @@ use crate::catalog::definitions::Catalog;
 use crate::catalog::delta::CatalogChange;
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::continuous::lower::lower;
-use crate::continuous::network::{Built, Maintained, recompute, same_columns};
+use crate::continuous::network::{Built, Maintained, Rebuild, guarded, recompute, same_columns};
 use crate::continuous::spec::CircuitSpec;
 use crate::continuous::step::StepContext;
+use crate::db::commit::NewView;
 use crate::db::names::resolve;
 use crate::db::read::Reader;
 use crate::db::shared::Shared;
@@ -62,7 +63,9 @@ impl Definer {
         }];
         if let Some(old) = old {
             changes.extend(
-                inliners(version, old.id).into_iter().map(|(view, kept)| CatalogChange::Maintain { view, kept }),
+                inliners(version, old.id)
+                    .into_iter()
+                    .map(|(view, kept)| CatalogChange::Maintain { view: anew(&view), kept }),
             );
         }
         Ok(Proposal::of(changes))
@@ -75,7 +78,7 @@ impl Definer {
         let entry = version.entry(view.id)?;
         match (&entry.contents, &entry.failure) {
             (Contents::Lazy(_), None) => Ok(Proposal::default()),
-            _ => Ok(Proposal::of(vec![CatalogChange::Maintain { view, kept: true }])),
+            _ => Ok(Proposal::of(vec![CatalogChange::Maintain { view: anew(&view), kept: true }])),
         }
     }
 
@@ -122,27 +125,67 @@ impl Definer {
     }
 }
 
+/// The definition of a view whose rows are made anew: whoever was filled from the old ones must see that it is another.
+fn anew(view: &Arc<Relation>) -> Arc<Relation> {
+    Arc::new(view.as_ref().clone())
+}
+
 /// The continuous plan of a view as a circuit.
-pub(super) fn plan(reader: Reader<'_>, view: &Arc<Relation>) -> Result<(Query, CircuitSpec)> {
+pub fn plan(reader: Reader<'_>, view: &Arc<Relation>) -> Result<(Query, CircuitSpec)> {
     let planned = reader.continuous().plan_view(view)?.1;
     let spec = lower(&planned)?;
     Ok((planned, spec))
 }
 
 /// Fills a circuit from a version, on this thread, while commits go on.
+///
+/// # Errors
+/// It would hold more memory than there is, or was called off.
 pub fn build(
     shared: &Shared,
     interrupt: &Interrupt,
     version: &Arc<Version>,
     relation: &Relation,
     spec: &CircuitSpec,
+    rebuild: Option<&Rebuild>,
 ) -> Result<Built> {
     let from = snapshots_of(version, spec)?;
+    if let Some(rebuild) = rebuild {
+        rebuild.begin(from.iter().map(|(_, snapshot)| snapshot.num_rows()).sum());
+    }
+    let owner = format!("view \"{}\"", relation.name);
+    let progress = |rows: u64, bytes: usize| {
+        if let Some(rebuild) = rebuild {
+            rebuild.advance(rows);
+        }
+        let used = shared.budget.used();
+        shared.budget.resize(&owner, used, used.saturating_add(bytes))?;
+        shared.budget.resize(&owner, used.saturating_add(bytes), used)
+    };
     let kept = || Snapshots { kept: from.iter().cloned().collect() };
     let run = |plan: &_| recompute(&shared.engine, kept(), version.time_us, plan, interrupt);
     let cx = StepContext { now_us: version.time_us, interrupt, recompute: &run };
-    let maintained = Maintained::build(spec, relation, &from, &cx, version.epoch)?;
+    let maintained = Maintained::build(spec, relation, &from, &cx, version.epoch, &progress)?;
     Ok(Built { maintained, from })
+}
+
+/// Carries a circuit on from the version that it was filled from to a later one.
+pub fn carry_on(shared: &Shared, interrupt: &Interrupt, version: &Arc<Version>, view: &mut NewView) -> Result<()> {
+    let Some(built) = &mut view.built else { return Ok(()) };
+    let now = snapshots_of(version, &view.spec)?;
+    let mut inputs = Vec::new();
+    for ((id, before), (_, after)) in built.from.iter().zip(&now) {
+        let changes = after.changes_since(before)?;
+        if !changes.is_empty() {
+            inputs.push((*id, changes));
+        }
+    }
+    let kept = || Snapshots { kept: now.iter().cloned().collect() };
+    let run = |plan: &_| recompute(&shared.engine, kept(), version.time_us, plan, interrupt);
+    let cx = StepContext { now_us: version.time_us, interrupt, recompute: &run };
+    guarded(|| built.maintained.step(&inputs, &cx, version.epoch))?;
+    built.from = now;
+    Ok(())
 }
 
 /// What a circuit reads, as of a version.
@@ -152,6 +195,10 @@ fn snapshots_of(version: &Version, spec: &CircuitSpec) -> Result<Vec<(RelationId
         .map(|id| match &version.entry(id)?.contents {
             Contents::Kept(snapshot) => Ok((id, snapshot.clone())),
             Contents::Lazy(_) => Err(Error::internal("a continuous plan reads a view that is not kept")),
+            Contents::Awaited { .. } => {
+                let message = format!("view \"{}\" is being filled again", version.name(id));
+                Err(Error::new(ErrorKind::Conflict, message).with_hint("run the statement again"))
+            }
         })
         .collect()
 }
@@ -210,12 +257,8 @@ fn check_replacement(catalog: &Catalog, old: &Relation, new: &Relation) -> Resul
 /// The materialized views that run the query of `id` as a part of their own, each behind those it reads, and whether
 /// they are kept. Views that read it by change get its difference and are not among them.
 fn inliners(version: &Version, id: RelationId) -> Vec<(Arc<Relation>, bool)> {
-    let is_kept = |id: RelationId| {
-        version
-            .entries
-            .get(&id)
-            .is_some_and(|entry| matches!(entry.contents, Contents::Kept(_)) || entry.failure.is_some())
-    };
+    let is_kept =
+        |id: RelationId| version.entries.get(&id).is_some_and(|entry| !matches!(entry.contents, Contents::Lazy(_)));
     let mut found = Vec::new();
     let mut open = if is_kept(id) { Vec::new() } else { vec![id] };
     let mut seen = BTreeSet::new();
