@@ -36,7 +36,7 @@ pub const ON_FULL: &str = "on_full";
 /// The option that says whether the rows of the beginning are the first event.
 pub const SNAPSHOT: &str = "snapshot";
 
-/// Rows that wait for a follower before its queue is full.
+/// Rows that wait for a follower before its queue is full; those it begins with are there whether it reads or not.
 const QUEUE_ROWS: usize = 4 << 20;
 /// How long a commit that waits for a follower goes without a look at its interrupt.
 const LOOK: Duration = Duration::from_millis(20);
@@ -194,7 +194,7 @@ impl Follower {
         let waiting = self.queue.waiting();
         let is_old =
             |retention: i64| waiting.oldest_us.is_some_and(|oldest| oldest < time_us.saturating_sub(retention));
-        if self.on_full == OnFull::Expire && waiting.rows >= QUEUE_ROWS {
+        if self.on_full == OnFull::Expire && waiting.counted >= QUEUE_ROWS {
             self.expire(epoch, "when too many rows waited to be acknowledged");
         } else if self.retention_us.is_some_and(is_old) {
             self.expire(epoch, "when its retention had passed");
@@ -223,7 +223,7 @@ impl Follower {
 
     /// Whether commits must wait for it.
     pub fn holds_up(&self) -> bool {
-        self.on_full == OnFull::Block && self.queue.waiting().rows >= QUEUE_ROWS
+        self.on_full == OnFull::Block && self.queue.waiting().counted >= QUEUE_ROWS
     }
 
     fn expired_error(&self) -> Option<Error> {

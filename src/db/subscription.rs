@@ -119,8 +119,10 @@ struct Waiting {
 pub struct Backlog {
     /// Events.
     pub events: usize,
-    /// Their rows, each event counted as one more.
+    /// Their rows.
     pub rows: usize,
+    /// Their rows but those of the beginning, each event counted as one more: what the bound of the queue is for.
+    pub counted: usize,
     /// The time of the oldest, in microseconds since 1970 (UTC).
     pub oldest_us: Option<i64>,
 }
@@ -159,7 +161,10 @@ impl Queue {
     pub fn waiting(&self) -> Backlog {
         let state = self.state.lock();
         let oldest_us = state.events.front().map(|first| first.time_us);
-        Backlog { events: state.events.len(), rows: state.rows, oldest_us }
+        let first = state.events.front().map(|first| &first.event);
+        let first = first.filter(|first| first.kind == EventKind::Snapshot).map_or(0, |first| first.changes.num_rows());
+        let (events, rows) = (state.events.len(), state.rows - state.events.len());
+        Backlog { events, rows, counted: state.rows - first, oldest_us }
     }
 
     /// All events that wait, each with its time.

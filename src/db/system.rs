@@ -108,13 +108,7 @@ pub fn subscriptions(shared: &Shared, version: &Version, wanted: impl Fn(&Relati
         .text("state", found.iter().map(|(_, standing)| Some(state(standing))))
         .integer("acknowledged_epoch", found.iter().map(|(_, standing)| integer(standing.acknowledged())))
         .integer("waiting_events", found.iter().map(|(relation, _)| integer(waiting(relation)?.events as u64)))
-        .integer(
-            "waiting_rows",
-            found.iter().map(|(relation, _)| {
-                let waiting = waiting(relation)?;
-                integer((waiting.rows - waiting.events) as u64)
-            }),
-        )
+        .integer("waiting_rows", found.iter().map(|(relation, _)| integer(waiting(relation)?.rows as u64)))
         .text("reason", found.iter().map(|(_, standing)| standing.expired.as_ref().map(|(_, reason)| reason)))
         .text("options", found.iter().map(|(relation, _)| Some(options(relation))))
         .build()

@@ -192,3 +192,25 @@ fn the_demo_ends_well() {
     assert_eq!(text.matches("VERIFY: no difference").count(), 5, "{text}");
     assert!(!text.contains('\u{1b}'), "no terminal, no colours");
 }
+
+#[test]
+fn a_session_moves_between_directories_and_survives() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let (shop, copy) = (at("shop.eddy"), at("it's a copy.eddy"));
+    let script = format!(
+        "CREATE TABLE t (k INT); INSERT INTO t VALUES (1), (2);\n.backup {copy}\nINSERT INTO t VALUES (3);\n\
+         .open {copy}\nSELECT count(*) AS copied FROM t;\n.open {shop}\n.open\nSHOW TABLES;\n"
+    );
+    check(&piped(&[&shop, "--format", "csv"], &script), 0, "copied\n2\nname,kind,rows,columns\n", "");
+    check(&run(&[&shop, "--format", "csv", "-c", "SELECT count(*) AS n FROM t"]), 0, "n\n3\n", "");
+    let both = ["--readonly", &copy, "--format", "csv", "-c", "SELECT count(*) AS n FROM t", "-c", "DELETE FROM t"];
+    check(&run(&both), 1, "n\n2\n", "reading only");
+    check(&piped(&[&shop], ".open /dev/null/x\n"), 1, "", "/dev/null/x");
+    check(
+        &run(&["--salvage", &copy, "--format", "csv", "-c", "SELECT count(*) AS n FROM t"]),
+        0,
+        "n\n2\n",
+        "nothing is lost",
+    );
+}

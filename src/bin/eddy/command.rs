@@ -24,6 +24,8 @@ enum Action {
     Read,
     Timer,
     Watch,
+    Open,
+    Backup,
     Quit,
 }
 
@@ -69,6 +71,18 @@ const COMMANDS: &[Command] = &[
         help: "tell after each statement what it changed in VIEW",
         action: Action::Watch,
     },
+    Command {
+        names: &[".open"],
+        argument: "[DIR]",
+        help: "go on with the database in DIR, or with a new one in memory",
+        action: Action::Open,
+    },
+    Command {
+        names: &[".backup"],
+        argument: "DIR",
+        help: "copy the database to DIR, a new directory",
+        action: Action::Backup,
+    },
     Command { names: &[".quit", ".exit", "\\q"], argument: "", help: "leave (also Ctrl-D)", action: Action::Quit },
 ];
 
@@ -102,6 +116,9 @@ pub fn run(shell: &mut Shell, line: &str) -> Flow {
         Action::Read => shell.run_file(Path::new(argument)),
         Action::Timer => timer(shell, argument),
         Action::Watch => watch(shell, argument),
+        Action::Open => shell.open(argument),
+        Action::Backup if argument.is_empty() => shell.fail(&format!("{name} needs a directory")),
+        Action::Backup => shell.run_statement(&format!("BACKUP DATABASE TO '{}'", argument.replace('\'', "''"))),
         Action::Quit => Err(Stop::Quit),
     }
 }

@@ -31,11 +31,12 @@ pub fn run(shell: &mut Shell) -> Flow {
         Ok(editor) => editor,
         Err(error) => return shell.fail(&format!("the terminal cannot be used: {error}")),
     };
-    // Tab asks on a connection of its own, so that nothing it does can touch an open transaction.
-    let side = shell.connection().database().connect().ok();
     shell.set_interactive();
     loop {
+        // Tab asks on a connection of its own, so that nothing it does can touch an open transaction.
+        let side = shell.connection().database().connect().ok();
         editor.set_names(side.as_ref().map(catalog::names).unwrap_or_default());
+        drop(side);
         let text = match editor.read() {
             Ok(Typed::Text(text)) => text,
             Ok(Typed::Cleared) => continue,

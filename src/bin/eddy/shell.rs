@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use eddydb::{ArrowRows, Connection, Error, ErrorKind, EventKind, Outcome, Subscription, SubscriptionEvent};
+use eddydb::{ArrowRows, Connection, Database, Error, ErrorKind, EventKind, Outcome, Subscription, SubscriptionEvent};
 
 use crate::command;
 use crate::input::{Piece, Pieces, read_pieces};
@@ -109,6 +109,26 @@ impl Shell {
     /// The connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Goes on with the database in a directory, or with a new one in memory. If it cannot be opened, with the one there is.
+    pub fn open(&mut self, directory: &str) -> Flow {
+        let builder = Database::builder();
+        let builder = if self.settings.safe { builder.no_file_access() } else { builder };
+        let opened = match directory {
+            "" | ":memory:" => builder.build(),
+            directory => builder.open(directory),
+        };
+        match opened.and_then(|database| database.connect()) {
+            Ok(connection) => {
+                let notices = connection.database().notices();
+                notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
+                self.watches = Watches::default();
+                self.connection = connection;
+                Ok(())
+            }
+            Err(error) => self.fail(&error.to_string()),
+        }
     }
 
     /// What Ctrl-C does.

@@ -211,7 +211,7 @@ impl Sequencer {
             let difference = match &mut view.built {
                 None => None,
                 Some(built) => {
-                    self.network.catch_up(built, &|id| self.layout(id), &moment, interrupt)?;
+                    self.network.catch_up(&view.spec, built, &|id| self.layout(id), &moment, interrupt)?;
                     self.network.difference(id, &built.maintained, epoch)?
                 }
             };

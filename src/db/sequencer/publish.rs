@@ -227,7 +227,7 @@ impl Sequencer {
             let epoch = version.epoch;
             let (time_us, tables) = (version.time_us, || self.table_snapshots(epoch));
             let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &tables };
-            self.network.catch_up(built, &|id| self.layout(id), &moment, &rebuild.interrupt)?;
+            self.network.catch_up(&view.spec, built, &|id| self.layout(id), &moment, &rebuild.interrupt)?;
         }
         self.restore(NewView { relation, ..view });
         self.rows_at_hand = None;

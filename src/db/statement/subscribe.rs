@@ -203,7 +203,7 @@ impl Sequencer {
                 }
                 let (time_us, tables) = (self.time_us(), || self.table_snapshots(epoch));
                 let moment = Moment { engine: &self.shared.engine, epoch, time_us, tables: &tables };
-                self.network.catch_up(&mut built, &|id| self.layout(id), &moment, &Interrupt::default())?;
+                self.network.catch_up(&spec, &mut built, &|id| self.layout(id), &moment, &Interrupt::default())?;
                 let failures = self.network.failures();
                 let below = spec.inputs().into_iter().find_map(|id| failures.get(&id).cloned());
                 let own = circuit_failure(&built.maintained.circuit, "subscription").map(Arc::new);
@@ -253,7 +253,10 @@ fn past_version(shared: &Shared, epoch: u64) -> Result<Arc<Version>> {
     history.iter().rev().find(|version| version.epoch == epoch).cloned().ok_or_else(|| {
         Error::invalid(format!("epoch {epoch} is no longer kept: the oldest is {oldest}"))
             .with_sqlstate("72000")
-            .with_hint("SUBSCRIBE without AS OF begins with a snapshot")
+            .with_hint(
+                "SUBSCRIBE without AS OF begins with a snapshot; past versions go when the database is closed, while \
+                 CREATE SUBSCRIPTION makes changes wait until they are acknowledged",
+            )
     })
 }
 

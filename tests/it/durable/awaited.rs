@@ -202,3 +202,25 @@ fn rebuilds_race_with_everything() -> Result<()> {
     }
     Ok(())
 }
+
+/// A view of time that is attached shows the time of now, not that at which it was filled.
+#[test]
+fn a_view_of_time_is_attached_at_the_time_of_now() -> Result<()> {
+    let disk = SimulatedVfs::new(1);
+    let clock = Arc::new(eddydb::ManualClock::new(1_000_000));
+    let open = || Database::builder().hold_views().clock(clock.clone()).open_in(Arc::new(disk.clone()));
+    open()?.connect()?.execute_batch(
+        "CREATE TABLE t (at TIMESTAMP); INSERT INTO t VALUES ('1970-01-01 00:00:05'), ('1970-01-01 00:00:50');
+         CREATE MATERIALIZED VIEW past AS SELECT at FROM t WHERE at <= now()::TIMESTAMP;
+         CREATE SUBSCRIPTION f ON past; DROP SUBSCRIPTION f; CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM past",
+    )?;
+    let database = open()?;
+    clock.set(10_000_000);
+    let connection = database.connect()?;
+    assert_eq!(lines(&connection, "SELECT count(*) FROM past WHERE now() > '1970-01-01'")?, "Integer(1)|\n");
+    database.wait_for_views()?;
+    assert_eq!(lines(&connection, "SELECT n FROM n")?, "Integer(1)|\n");
+    clock.set(60_000_000);
+    assert_eq!(lines(&connection, "SELECT n FROM n WHERE now() > '1970-01-01'")?, "Integer(2)|\n");
+    connection.execute_batch("VERIFY MATERIALIZED VIEW n; VERIFY MATERIALIZED VIEW past")
+}

@@ -14,18 +14,18 @@ use super::{lines, open};
 use crate::random::Random;
 
 /// Rows with their weights, as text.
-type Rows = BTreeMap<String, i64>;
+pub type Rows = BTreeMap<String, i64>;
 
 /// Somebody outside who applies what it is told, once, and remembers all of it.
 #[derive(Default)]
-struct Consumer {
-    told: BTreeMap<u64, Rows>,
-    acknowledged: u64,
+pub struct Consumer {
+    pub told: BTreeMap<u64, Rows>,
+    pub acknowledged: u64,
 }
 
 impl Consumer {
     /// Reads what there is; an epoch that was told before must be told the same.
-    fn read(&mut self, subscription: &Subscription, what: &str) -> Result<()> {
+    pub fn read(&mut self, subscription: &Subscription, what: &str) -> Result<()> {
         let mut last = 0;
         while let Some(event) = subscription.try_recv()? {
             assert!(event.epoch > self.acknowledged, "{what}: epoch {} was acknowledged", event.epoch);
@@ -47,7 +47,7 @@ impl Consumer {
     }
 
     /// What all that was told comes to.
-    fn contents(&self) -> Rows {
+    pub fn contents(&self) -> Rows {
         let mut contents = Rows::new();
         for (row, weight) in self.told.values().flatten() {
             *contents.entry(row.clone()).or_default() += weight;
@@ -72,7 +72,7 @@ fn rows_of(event: &SubscriptionEvent) -> Result<Rows> {
 }
 
 /// The rows of a relation, as a consumer of it has them.
-fn rows_in(connection: &Connection, relation: &str) -> Result<Rows> {
+pub fn rows_in(connection: &Connection, relation: &str) -> Result<Rows> {
     let mut rows = Rows::new();
     for batch in connection.query_arrow(&format!("SELECT * FROM {relation}"), ())? {
         let batch = batch?;
@@ -176,7 +176,7 @@ fn a_power_cut_repeats_and_loses_no_change() -> Result<()> {
     Ok(())
 }
 
-fn acknowledged(connection: &Connection, name: &str) -> Result<u64> {
+pub fn acknowledged(connection: &Connection, name: &str) -> Result<u64> {
     let sql = format!("SELECT acknowledged_epoch FROM eddy.subscriptions WHERE name = '{name}'");
     connection.query_row(&sql, (), |row| row.get::<i64>(0)).map(|epoch| epoch as u64)
 }
@@ -303,10 +303,13 @@ fn a_subscription_that_is_full_holds_writers_up_or_expires() -> Result<()> {
     let database = Database::in_memory()?;
     let connection = database.connect()?;
     connection.execute_batch(
-        "CREATE TABLE t (a BIGINT); CREATE SUBSCRIPTION e ON t WITH (snapshot = false);
-         CREATE SUBSCRIPTION b ON t WITH (snapshot = false, on_full = 'block');
-         INSERT INTO t SELECT * FROM generate_series(1, 5000000)",
+        "CREATE TABLE t (a BIGINT); INSERT INTO t SELECT * FROM generate_series(1, 5000000);
+         CREATE SUBSCRIPTION e ON t; CREATE SUBSCRIPTION b ON t WITH (snapshot = false, on_full = 'block');
+         INSERT INTO t VALUES (-1)",
     )?;
+    // The rows of the beginning do not count.
+    assert_eq!(lines(&connection, "SELECT DISTINCT state FROM eddy.subscriptions")?, "Text(\"active\")|\n");
+    connection.execute_batch("INSERT INTO t SELECT * FROM generate_series(1, 5000000)")?;
     assert_eq!(connection.subscribe("SUBSCRIBE SUBSCRIPTION e").unwrap_err().sqlstate(), "72000");
     connection.execute_batch("SET statement_timeout = '200 ms'")?;
     let error = connection.execute_batch("INSERT INTO t VALUES (1)").unwrap_err();
@@ -317,6 +320,7 @@ fn a_subscription_that_is_full_holds_writers_up_or_expires() -> Result<()> {
     };
     std::thread::sleep(Duration::from_millis(50));
     let subscription = connection.subscribe("SUBSCRIBE SUBSCRIPTION b")?;
+    assert_eq!(subscription.recv()?.changes.num_rows(), 1);
     let first = subscription.recv()?;
     assert_eq!(first.changes.num_rows(), 5_000_000);
     assert!(!writer.is_finished());
@@ -342,5 +346,24 @@ fn a_database_that_is_only_read_has_subscriptions_but_does_not_follow() -> Resul
     assert_eq!(lines(&reader, "SELECT s FROM v")?, "Integer(3)|\n");
     assert_eq!(reader.subscribe("SUBSCRIBE SUBSCRIPTION f").unwrap_err().sqlstate(), "25006");
     assert_eq!(reader.execute_batch("ACKNOWLEDGE SUBSCRIPTION f UP TO 4").unwrap_err().sqlstate(), "25006");
+    Ok(())
+}
+
+#[test]
+fn as_of_an_epoch_before_the_restart_names_what_outlives_it() -> Result<()> {
+    let disk = SimulatedVfs::new(1);
+    let database = open(&disk)?;
+    database
+        .connect()?
+        .execute_batch("CREATE TABLE t (a BIGINT); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")?;
+    let epoch = database.epoch();
+    drop(database);
+    let connection = open(&disk)?.connect()?;
+    connection.execute_batch("INSERT INTO t VALUES (3)")?;
+    assert_eq!(connection.subscribe(&format!("SUBSCRIBE t AS OF {epoch}"))?.recv()?.changes.num_rows(), 1);
+    let error = connection.subscribe(&format!("SUBSCRIBE t AS OF {}", epoch - 1)).unwrap_err();
+    assert_eq!(error.sqlstate(), "72000", "{error}");
+    assert!(error.message().contains(&format!("the oldest is {epoch}")), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("CREATE SUBSCRIPTION")), "{error:?}");
     Ok(())
 }
