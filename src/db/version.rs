@@ -85,6 +85,23 @@ impl Version {
         Version { epoch: 0, time_us, catalog: Arc::default(), entries: HashMap::new(), positions: Arc::default() }
     }
 
+    /// The same epoch as it looks when only time has moved on: views that depend on it are computed when they are read.
+    pub fn at(&self, time_us: i64) -> Self {
+        let mut version = Version { time_us, ..self.clone() };
+        for (id, entry) in &mut version.entries {
+            if self.catalog.by_id(*id).is_some_and(|relation| relation.uses_now) {
+                let contents = match &entry.contents {
+                    Contents::Awaited { rebuild, .. } => {
+                        Contents::Awaited { computed: Mutex::new(None), rebuild: rebuild.clone() }
+                    }
+                    Contents::Kept(_) | Contents::Lazy(_) => Contents::Lazy(Mutex::new(None)),
+                };
+                *entry = Arc::new(Entry { contents, changed: entry.changed, failure: entry.failure.clone() });
+            }
+        }
+        version
+    }
+
     /// The views whose rows are kept and are not there, of those that a continuous plan over `ids` reads by change.
     pub fn awaited(&self, ids: impl IntoIterator<Item = RelationId>) -> Vec<RelationId> {
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
@@ -103,18 +120,6 @@ impl Version {
             }
         }
         found
-    }
-
-    /// The same epoch as it looks when only time has moved on: views that depend on it are computed when they are read.
-    pub fn at(&self, time_us: i64) -> Self {
-        let mut version = Version { time_us, ..self.clone() };
-        for (id, entry) in &mut version.entries {
-            if self.catalog.by_id(*id).is_some_and(|relation| relation.uses_now) {
-                let contents = Contents::Lazy(Mutex::new(None));
-                *entry = Arc::new(Entry { contents, changed: entry.changed, failure: entry.failure.clone() });
-            }
-        }
-        version
     }
 
     /// The entry of a relation, failed or not.

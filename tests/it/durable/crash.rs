@@ -3,35 +3,30 @@
 use eddydb::{Fault, Result, SimulatedVfs};
 
 use super::workloads::{self, Workload};
-use super::{contents, open};
-
-/// What survives a power cut is drawn anew for each of these seeds, `EDDY_CRASH_SEEDS` of them (1 if not said).
-fn seeds() -> u64 {
-    std::env::var("EDDY_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
+use super::{contents, seeds, step};
+use crate::random::Random;
 
 #[test]
 fn what_was_answered_survives_a_power_cut_at_any_operation() -> Result<()> {
     let mut recoveries = 0;
-    for workload in workloads::all()? {
+    for (n, workload) in workloads::all()?.into_iter().enumerate() {
         for seed in 0..seeds() {
             let operations = run(&SimulatedVfs::new(seed), &workload).1;
-            let step = if workload.is_checkpointed && seeds() == 1 { 3 } else { 1 };
-            for operation in (0..operations).step_by(step) {
+            let step = step(operations, OPERATIONS);
+            for operation in (n as u64 % step..operations).step_by(step as usize) {
                 let disk = SimulatedVfs::new(seed << 32 | operation);
                 disk.fail_at(operation, Fault::Crash);
                 let (answered, _) = run(&disk, &workload);
-                disk.restart();
-                let kind = if workload.is_checkpointed { " with checkpoints" } else { "" };
-                let what = format!("{}{kind} seed {seed} operation {operation}", workload.name);
-                // Recovery is cut short once, at an operation that moves with the crash.
-                disk.fail_at(disk.operations() + operation % 17, Fault::Crash);
-                if let Ok(database) = open(&disk) {
-                    drop(database);
+                let mut luck = Random::new(seed << 32 | operation, workload.name);
+                end(&disk, &mut luck);
+                // What is left is opened, and that is cut short, twice.
+                for _ in 0..2 {
+                    disk.fail_at(disk.operations() + luck.next() % 40, Fault::Crash);
+                    drop(workload.open(&disk));
+                    end(&disk, &mut luck);
                 }
-                disk.restart();
-                check(&disk, &workload, answered, &what)?;
-                recoveries += 1;
+                check(&disk, &workload, answered, &workload.what(seed, operation))?;
+                recoveries += 3;
             }
         }
     }
@@ -39,10 +34,18 @@ fn what_was_answered_survives_a_power_cut_at_any_operation() -> Result<()> {
     Ok(())
 }
 
+/// How many operations of a workload are struck, about, unless all are.
+const OPERATIONS: u64 = 35;
+
+/// Power is lost, or the process is killed alone and power is lost later.
+fn end(disk: &SimulatedVfs, luck: &mut Random) {
+    if luck.one_in(3) { disk.kill() } else { disk.restart() }
+}
+
 /// Runs a workload until the disk fails; how many statements were answered, and how many operations it took.
 fn run(disk: &SimulatedVfs, workload: &Workload) -> (usize, u64) {
     let mut answered = 0;
-    if let Ok(database) = open(disk)
+    if let Ok(database) = workload.open(disk)
         && let Ok(connection) = database.connect()
     {
         for statement in &workload.statements {
@@ -57,7 +60,7 @@ fn run(disk: &SimulatedVfs, workload: &Workload) -> (usize, u64) {
 
 /// After a crash there is what was answered, or that and the statement that was being run; and one can go on.
 fn check(disk: &SimulatedVfs, workload: &Workload, answered: usize, what: &str) -> Result<()> {
-    let database = open(disk).unwrap_or_else(|error| panic!("{what}: {}", error.render("")));
+    let database = workload.open(disk).unwrap_or_else(|error| panic!("{what}: {}", error.render("")));
     let found = contents(&database)?;
     let place = (answered..workload.states.len().min(answered + 2)).find(|&place| workload.states[place] == found);
     let Some(place) = place else {
@@ -73,6 +76,10 @@ fn check(disk: &SimulatedVfs, workload: &Workload, answered: usize, what: &str) 
     }
     assert!(database.epoch() >= epoch);
     drop((connection, database));
-    assert_eq!(contents(&open(disk)?)?, workload.states[workload.statements.len()], "{what}: opened once more");
+    assert_eq!(
+        contents(&workload.open(disk)?)?,
+        workload.states[workload.statements.len()],
+        "{what}: opened once more"
+    );
     Ok(())
 }

@@ -3,30 +3,30 @@
 use eddydb::{Fault, Result, SimulatedVfs};
 
 use super::workloads::{self, Workload};
-use super::{contents, open};
+use super::{contents, step};
 
 #[test]
 fn a_failing_operation_is_an_error_and_nothing_that_was_answered_is_lost() -> Result<()> {
-    for fault in [Fault::Error, Fault::Full] {
-        for workload in workloads::all()? {
+    for fault in [Fault::Error, Fault::Full, Fault::Late] {
+        for (n, workload) in workloads::all()?.into_iter().enumerate() {
             let operations = {
                 let disk = SimulatedVfs::new(1);
                 run(&disk, &workload, "whole")?;
                 disk.operations()
             };
-            // A checkpoint has many operations of few kinds.
-            for operation in (0..operations).step_by(if workload.is_checkpointed { 7 } else { 1 }) {
+            let step = step(operations, OPERATIONS);
+            for operation in (n as u64 % step..operations).step_by(step as usize) {
                 for sticky in [false, true] {
                     let disk = SimulatedVfs::new(operation);
                     disk.fail_at(operation, fault);
                     if sticky {
                         (operation..operations + 64).for_each(|later| disk.fail_at(later, fault));
                     }
-                    let what = format!("{} {fault:?} at {operation}, sticky {sticky}", workload.name);
+                    let what = format!("{fault:?}, sticky {sticky}, {}", workload.what(operation, operation));
                     let (answered, unknown) = run(&disk, &workload, &what)?;
                     // What the system holds and the disk does not is gone.
                     disk.restart();
-                    let database = open(&disk).unwrap_or_else(|error| panic!("{what}: {}", error.render("")));
+                    let database = workload.open(&disk).unwrap_or_else(|error| panic!("{what}: {}", error.render("")));
                     let found = contents(&database)?;
                     let last = answered + usize::from(unknown);
                     let fits = (answered..=last).any(|place| workload.states[place] == found);
@@ -38,10 +38,13 @@ fn a_failing_operation_is_an_error_and_nothing_that_was_answered_is_lost() -> Re
     Ok(())
 }
 
+/// How many operations of a workload are struck, about, unless all are.
+const OPERATIONS: u64 = 9;
+
 /// Runs a workload until the first error; how many statements were answered, and whether the last is unknown. Reads go
 /// on, and show what was answered.
 fn run(disk: &SimulatedVfs, workload: &Workload, what: &str) -> Result<(usize, bool)> {
-    let Ok(database) = open(disk) else { return Ok((0, false)) };
+    let Ok(database) = workload.open(disk) else { return Ok((0, false)) };
     let connection = database.connect()?;
     for (answered, statement) in workload.statements.iter().enumerate() {
         if let Err(error) = connection.execute_batch(statement) {

@@ -16,6 +16,16 @@ use std::sync::Arc;
 
 use eddydb::{Connection, Database, Result, SimulatedVfs};
 
+/// What survives a power cut is drawn anew for each of these seeds, `EDDY_CRASH_SEEDS` of them (1 if not said).
+fn seeds() -> u64 {
+    std::env::var("EDDY_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Faults strike at every so many operations, at about `count` of them; at all of them if `EDDY_CRASH_SEEDS` is said.
+fn step(operations: u64, count: u64) -> u64 {
+    if std::env::var_os("EDDY_CRASH_SEEDS").is_some() { 1 } else { operations.div_ceil(count).max(1) }
+}
+
 /// Opens the database on a simulated disk.
 fn open(disk: &SimulatedVfs) -> Result<Database> {
     Database::builder().target_partitions(1).open_in(Arc::new(disk.clone()))
