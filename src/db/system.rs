@@ -163,7 +163,7 @@ pub fn sinks(shared: &Shared, version: &Version, wanted: impl Fn(&Relation) -> b
     let to = |relation: &Relation| relation.options.get("path").cloned().or_else(|| name(relation, 1));
     let waiting = |relation: &Relation| {
         let waiting = shared.followers.get(relation.id)?.queue().waiting();
-        i64::try_from(waiting.rows - waiting.events).ok()
+        i64::try_from(waiting.rows).ok()
     };
     Table::new()
         .text("name", found.iter().map(|(relation, _)| Some(&relation.name)))
