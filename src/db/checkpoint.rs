@@ -11,7 +11,7 @@
 //! Its cost follows what has changed since the one before. If it fails nothing has happened: the log is as long as it
 //! was, and the next checkpoint writes what this one could not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ const FILE_BYTES: u64 = 256 << 20;
 const BLOCK_BYTES: usize = 64 << 20;
 /// Sets of deaths of a relation that are joined into one.
 const DEATHS_MAX: usize = 16;
+/// Segment files that may be there before the shortest are made one.
+const FILES_MAX: usize = 64;
 
 /// What a checkpoint takes over between two epochs.
 pub struct Checkpoint {
@@ -79,7 +81,21 @@ impl Checkpoint {
     }
 
     fn put(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<Vec<Written>> {
-        let mut output = Output { store, named, interrupt, writer: None, files: Vec::new(), written: Vec::new() };
+        let first = named.next_file();
+        let merged = files_to_merge(&self.tables, named);
+        let mut output =
+            Output { store, named, interrupt, merged, writer: None, files: Vec::new(), written: Vec::new() };
+        let rows = self.rows(&mut output);
+        let Output { files, written, .. } = output;
+        // What was begun means nothing, and must not fill a disk that is full.
+        let rows = rows.inspect_err(|_| store.discard_from(first))?;
+        store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
+        let blocks =
+            |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
+        Ok(written.into_iter().map(blocks).collect())
+    }
+
+    fn rows(&self, output: &mut Output) -> Result<Vec<Rows>> {
         let mut rows = Vec::with_capacity(self.tables.len());
         for (relation, saving) in &self.tables {
             rows.push(output.table(*relation, saving, self.manifest.epoch)?);
@@ -88,12 +104,31 @@ impl Checkpoint {
             rows.extend(output.held(*follower, &encode(events, schema)?)?);
         }
         output.end_file()?;
-        let Output { files, written, .. } = output;
-        store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
-        let blocks =
-            |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
-        Ok(written.into_iter().map(blocks).collect())
+        Ok(rows)
     }
+}
+
+/// The files whose rows are written again with the new ones: those of which less than half is needed, and the shortest
+/// where there are many. So a directory takes about twice the room of its rows at most, and few files are open.
+fn files_to_merge(tables: &BTreeMap<RelationId, Saving>, named: &Named) -> BTreeSet<u64> {
+    let mut needed: BTreeMap<u64, u64> = BTreeMap::new();
+    let chunks = tables.values().flat_map(|saving| &saving.chunks);
+    for block in chunks.filter_map(|(chunk, _)| chunk.blocks()).flat_map(|blocks| blocks.to_vec()) {
+        *needed.entry(block.file()).or_default() += block.bytes();
+    }
+    let mut files: Vec<(u64, u64)> = needed.into_iter().map(|(file, bytes)| (bytes, file)).collect();
+    let is_wasteful = |&(bytes, file): &(u64, u64)| named.length(file).is_some_and(|length| bytes * 2 < length);
+    let mut merged: BTreeSet<u64> = files.iter().filter(|file| is_wasteful(file)).map(|(_, file)| *file).collect();
+    files.sort_unstable();
+    let (mut room, surplus) = (FILE_BYTES, files.len().saturating_sub(FILES_MAX));
+    // Where there are too many, half of those allowed are left, so that it does not come to this at every checkpoint.
+    for (bytes, file) in files.into_iter().take(if surplus > 0 { surplus + FILES_MAX / 2 } else { 0 }) {
+        room = room.saturating_sub(bytes);
+        if room > 0 {
+            merged.insert(file);
+        }
+    }
+    merged
 }
 
 /// The segment files of a checkpoint.
@@ -101,6 +136,8 @@ struct Output<'a> {
     store: &'a Store,
     named: &'a mut Named,
     interrupt: &'a Interrupt,
+    /// Files whose rows are written again.
+    merged: BTreeSet<u64>,
     writer: Option<SegmentWriter>,
     files: Vec<SegmentFile>,
     written: Vec<Place>,
@@ -130,9 +167,13 @@ impl Output<'_> {
                 self.chunk(relation, chunk, &mut blocks)?;
                 let dead = (0..chunk.len()).filter(|&offset| chunk.died(offset) <= epoch);
                 deaths.extend(dead.map(|offset| chunk.id(offset)));
-            } else {
-                let stored = chunk.blocks().ok_or_else(|| Error::internal("a saved chunk without blocks"))?;
-                blocks.extend(stored.iter().map(|block| (block.file(), block.number)));
+                continue;
+            }
+            let stored = chunk.blocks().ok_or_else(|| Error::internal("a saved chunk without blocks"))?;
+            match stored.iter().any(|block| self.merged.contains(&block.file())) {
+                // Its dead are named already.
+                true => self.chunk(relation, chunk, &mut blocks)?,
+                false => blocks.extend(stored.iter().map(|block| (block.file(), block.number))),
             }
         }
         let deaths = self.deaths(relation, saving, deaths)?;
@@ -176,15 +217,19 @@ impl Output<'_> {
     fn deaths(&mut self, relation: RelationId, saving: &Saving, mut new: RoaringTreemap) -> Result<Vec<Part>> {
         let before = self.named.deaths.get(&relation).cloned().unwrap_or_default();
         let mut parts: Vec<Part> = before.iter().map(|deaths| (deaths.file(), deaths.number)).collect();
-        if new.is_empty() {
+        let merges = before.iter().any(|deaths| self.merged.contains(&deaths.file()));
+        if new.is_empty() && !merges {
             return Ok(parts);
         }
-        if before.len() >= DEATHS_MAX {
+        if before.len() >= DEATHS_MAX || merges {
             for deaths in before {
                 new |= deaths.read()?;
             }
             new = still_held(&new, &saving.chunks);
             parts.clear();
+        }
+        if new.is_empty() {
+            return Ok(parts);
         }
         let writer = self.writer()?;
         parts.push((writer.number(), writer.deaths(relation, &new)?));

@@ -50,6 +50,18 @@ pub struct StoredRows {
 /// What a manifest says, and the rows that it names.
 pub type Found = (Manifest, Vec<StoredRows>);
 
+impl Named {
+    /// The number of the next segment file.
+    pub fn next_file(&self) -> u64 {
+        self.next_file
+    }
+
+    /// The length of a file that the manifest names.
+    pub fn length(&self, file: u64) -> Option<u64> {
+        self.files.get(&file).map(|name| name.length)
+    }
+}
+
 impl Store {
     /// Opens what the manifest names; with it, the rows of every table and stream. Changes nothing.
     ///
@@ -138,6 +150,15 @@ impl Store {
         // What is left over takes room and nothing else: the next checkpoint tries again.
         let _ = self.remove_unused(&manifest, &used);
         Ok(())
+    }
+
+    /// Removes the segment files from `number` on: they were begun and are named by no manifest.
+    pub fn discard_from(&self, number: u64) {
+        let directory = Path::new(segment::DIRECTORY);
+        // What cannot be removed now is by a later checkpoint.
+        let names = self.vfs.list(directory).unwrap_or_default();
+        let begun = names.iter().filter_map(|name| segment::number_of(name)).filter(|&other| other >= number);
+        begun.for_each(|number| drop(self.vfs.remove(&segment::path(number))));
     }
 
     fn remove_unused(&self, manifest: &Manifest, used: &BTreeSet<u64>) -> Result<()> {

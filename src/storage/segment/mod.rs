@@ -39,6 +39,8 @@ const MAGIC: &[u8; 8] = b"EDDYSEG\0";
 const FORMAT: u32 = 1;
 const HEADER: usize = 48;
 const TRAILER: usize = 32;
+/// What the footer says of a block takes about so many bytes.
+const FOOTER_OF_BLOCK: u64 = 256;
 
 /// The SQLSTATE of damaged data.
 const DAMAGED: &str = "XX001";
@@ -202,6 +204,12 @@ impl Block {
             }
         };
         fetch().map_err(|error| in_file(&path(self.source.number), error))
+    }
+
+    /// The bytes that the rows take in the file.
+    pub fn bytes(&self) -> u64 {
+        let parts = self.parts.iter().chain(&self.ids).chain([&self.bounds]);
+        parts.map(|extent| u64::from(extent.length)).sum::<u64>() + FOOTER_OF_BLOCK
     }
 
     /// The number of the file.

@@ -182,3 +182,53 @@ fn a_backup_is_a_database_of_its_own() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn many_checkpoints_leave_few_files_and_little_that_nobody_needs() -> Result<()> {
+    let mut twins = Twins::new(u64::MAX)?;
+    twins.tell("CREATE TABLE t (k BIGINT, v BIGINT, s TEXT)")?;
+    for round in 0..150 {
+        twins.tell(&format!(
+            "INSERT INTO t SELECT value, {round}, 'row' FROM generate_series({round}0000, {round}0000 + 8999)"
+        ))?;
+        twins.stored().checkpoint()?;
+        if round % 10 == 9 {
+            twins.tell(&format!("DELETE FROM t WHERE v % 3 <> 0 AND v < {round}"))?;
+        }
+        let files = twins.vfs.list(Path::new("seg"))?.len();
+        assert!(files <= 64 + 20, "round {round}: {files} files");
+    }
+    twins.compare(SUMS, "after many checkpoints")?;
+    twins.tell("DELETE FROM t WHERE v < 140")?;
+    twins.stored().checkpoint()?;
+    twins.reopen()?;
+    twins.compare(SUMS, "opened again")?;
+    twins.stored().checkpoint()?;
+    twins.tell("INSERT INTO t VALUES (1, 1, 'last')")?;
+    twins.stored().checkpoint()?;
+    let rows: i64 = twins.memory.connect()?.query_row("SELECT count(*) FROM t", (), |row| row.get(0))?;
+    assert!(twins.bytes("seg")? < rows as u64 * 48 * 3, "{} bytes for {rows} rows", twins.bytes("seg")?);
+    twins.compare(SUMS, "at the end")?;
+    twins.reopen()?;
+    twins.compare(SUMS, "at the end, opened again")
+}
+
+#[test]
+fn a_checkpoint_that_fails_leaves_no_file_behind() -> Result<()> {
+    let disk = eddydb::SimulatedVfs::new(1);
+    let database = super::open(&disk)?;
+    let connection = database.connect()?;
+    connection
+        .execute_batch("CREATE TABLE t (k BIGINT); INSERT INTO t SELECT value FROM generate_series(1, 100000)")?;
+    let vfs: &dyn Vfs = &disk;
+    for after in 0..6 {
+        disk.fail_at(disk.operations() + after, eddydb::Fault::Full);
+        if database.checkpoint().is_err() {
+            let left = if vfs.exists(Path::new("seg"))? { vfs.list(Path::new("seg"))?.len() } else { 0 };
+            assert!(left <= 1, "{after}: {left} files");
+        }
+    }
+    database.checkpoint()?;
+    assert_eq!(lines(&connection, "SELECT count(*) FROM t")?, "Integer(100000)|\n");
+    Ok(())
+}
