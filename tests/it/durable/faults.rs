@@ -1,6 +1,8 @@
 //! The disk fails, once or for good: an error, reads that go on, and a consistent database when it is opened again.
 
-use eddydb::{Fault, Result, SimulatedVfs};
+use std::sync::Arc;
+
+use eddydb::{Connection, Database, Fault, Result, SimulatedVfs, Value};
 
 use super::workloads::{self, Workload};
 use super::{contents, step};
@@ -56,4 +58,49 @@ fn run(disk: &SimulatedVfs, workload: &Workload, what: &str) -> Result<(usize, b
         }
     }
     Ok((workload.statements.len(), false))
+}
+
+/// On a full disk commits are refused, whether their group or a new file has no room, and reads go on; they go on too
+/// when there is space again, without opening anew.
+#[test]
+fn commits_go_on_when_a_full_disk_has_space_again() -> Result<()> {
+    for small in [false, true] {
+        for room in [0, 300, 5_000, 70_000] {
+            let disk = SimulatedVfs::new(room as u64);
+            let open = || {
+                let builder = Database::builder().target_partitions(1);
+                let builder = if small { builder.log_sizes(512, 4096, 6) } else { builder };
+                builder.open_in(Arc::new(disk.clone()))
+            };
+            let database = open()?;
+            let connection = database.connect()?;
+            connection.execute_batch("CREATE TABLE t (k BIGINT, v TEXT)")?;
+            let mut there = 0;
+            for round in 0..3 {
+                disk.limit_space(Some(disk.space_used() + room));
+                let refused = (0..200).find_map(|_| {
+                    let inserted = connection.execute_batch("INSERT INTO t SELECT 1, repeat('x', 2000)");
+                    there += i64::from(inserted.is_ok());
+                    inserted.err()
+                });
+                let what = format!("small {small}, room {room}, round {round}");
+                let refused = refused.unwrap_or_else(|| panic!("{what}: the disk was never full"));
+                assert_eq!(refused.sqlstate(), "53100", "{what}: {refused}");
+                let count = |connection: &Connection| {
+                    connection.query_row("SELECT count(*) FROM t", (), |row| row.get::<i64>(0))
+                };
+                assert_eq!(count(&connection)?, there, "{what}");
+                connection.query_row("SELECT now()", (), |row| row.get::<Value>(0))?;
+                disk.limit_space(None);
+                connection.execute_batch("INSERT INTO t VALUES (2, 'again')")?;
+                there += 1;
+                assert_eq!(count(&connection)?, there, "{what}");
+            }
+            disk.restart();
+            drop((connection, database));
+            let found = open()?.connect()?.query_row("SELECT count(*) FROM t", (), |row| row.get::<i64>(0))?;
+            assert_eq!(found, there, "small {small}, room {room}: opened again");
+        }
+    }
+    Ok(())
 }
