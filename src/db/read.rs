@@ -233,8 +233,12 @@ impl<'a> Reader<'a> {
         Ok(snapshot)
     }
 
-    /// Runs a view's query and keeps the result.
+    /// Runs a view's query and keeps the result. An error names the view: whoever reads it has not said its query.
     pub fn materialize(self, relation: &Arc<Relation>) -> Result<Snapshot> {
+        self.rows_of_view(relation).map_err(|error| error.context(format!("view \"{}\"", relation.name)))
+    }
+
+    fn rows_of_view(self, relation: &Arc<Relation>) -> Result<Snapshot> {
         let (reader, planned) = self.plan_view(relation)?;
         let mut arena = RowArena::new(relation.schema.clone());
         for batch in reader.stream(&planned)? {
