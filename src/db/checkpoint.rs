@@ -28,7 +28,7 @@ use crate::db::held::{Held, encode};
 use crate::state::chunk::Chunk;
 use crate::state::saving::Saving;
 use crate::storage::manifest::{Manifest, Part, Rows};
-use crate::storage::segment::{Block, SegmentFile, SegmentWriter};
+use crate::storage::segment::{Block, DAMAGED, SegmentFile, SegmentWriter};
 use crate::storage::store::{Named, Store};
 
 /// A segment file beyond this length is followed by another.
@@ -48,6 +48,8 @@ pub struct Checkpoint {
     pub tables: BTreeMap<RelationId, Saving>,
     /// What waits for followers.
     pub held: BTreeMap<RelationId, (SchemaRef, Vec<Held>)>,
+    /// How long the log was at the checkpoint before.
+    pub written_before: u64,
 }
 
 /// What waits for followers at an epoch.
@@ -81,8 +83,24 @@ impl Checkpoint {
     }
 
     fn put(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<Vec<Written>> {
-        let first = named.next_file();
         let merged = files_to_merge(&self.tables, named);
+        match self.put_merging(store, named, interrupt, merged) {
+            // What is damaged stays where it is: the rest must be saved all the same.
+            Err(error) if error.sqlstate() == DAMAGED => {
+                self.put_merging(store, named, interrupt, BTreeSet::new()).map_err(|_| error)
+            }
+            put => put,
+        }
+    }
+
+    fn put_merging(
+        &self,
+        store: &Store,
+        named: &mut Named,
+        interrupt: &Interrupt,
+        merged: BTreeSet<u64>,
+    ) -> Result<Vec<Written>> {
+        let first = named.next_file();
         let mut output =
             Output { store, named, interrupt, merged, writer: None, files: Vec::new(), written: Vec::new() };
         let rows = self.rows(&mut output);

@@ -42,8 +42,10 @@ impl Database {
             self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
             self.resume_followers(&resumed)?;
         }
+        let mut replayed = 0;
         let Recovered { mut log, next_epoch, mut notices } =
             log::recover(vfs, database, options, start, &mut |epoch, group| {
+                replayed += group.len() as u64;
                 let catalog = self.shared.version().catalog.clone();
                 let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
                 self.go_through(epoch, log::decode(epoch, group, &columns)?, &mut resumed)
@@ -55,7 +57,7 @@ impl Database {
             sequencer.look_after_followers();
             Ok(())
         })?;
-        self.sequencer.save_into(Arc::new(store), checkpoint_every)?;
+        self.sequencer.save_into(Arc::new(store), checkpoint_every, replayed)?;
         let (clock, last) = (self.shared.clock.now_us(), self.shared.version().time_us);
         if clock < last && self.epoch() > 0 {
             let behind = (last - clock) / 1_000_000;

@@ -47,6 +47,10 @@ impl Database {
             }
         }
         let catalog = database.shared.version().catalog.clone();
+        for follower in catalog.relations().filter(|relation| relation.kind.is_follower()) {
+            let kind = follower.kind.name();
+            lost.push(format!("what waited for the {kind} \"{}\": drop it and create it again", follower.name));
+        }
         database.fill(catalog.in_order(), &resumed)?;
         let to = to.replace('\'', "''");
         database.connect()?.execute_batch(&format!("BACKUP DATABASE TO '{to}'"))?;

@@ -90,8 +90,13 @@ pub fn identity_of(vfs: &dyn Vfs) -> Result<[u8; 16]> {
 /// The directory has something in it (58P01), or `fill` gives one.
 pub fn create_with(vfs: &Arc<dyn Vfs>, fill: &dyn Fn([u8; 16]) -> Result<()>) -> Result<()> {
     let root = Path::new("");
+    let parts = [DIRECTORY, manifest::DIRECTORY, segment::DIRECTORY];
+    let is_left = |name: &String| {
+        // What a copy that was called off leaves.
+        name == LOCK || parts.contains(&name.as_str()) && vfs.list(Path::new(name)).is_ok_and(|names| names.is_empty())
+    };
     if vfs.exists(root)?
-        && let Some(name) = vfs.list(root)?.first()
+        && let Some(name) = vfs.list(root)?.iter().find(|name| !is_left(name))
     {
         return Err(Error::invalid(format!("the directory is not empty: it has \"{name}\""))
             .with_sqlstate("58P01")
@@ -120,6 +125,11 @@ fn discard(vfs: &dyn Vfs) -> Result<()> {
 fn check_empty(vfs: &dyn Vfs) -> Result<()> {
     let ours = [LOCK, UNFINISHED, DIRECTORY];
     let names = vfs.list(Path::new(""))?;
+    let is_empty = |directory: &str| vfs.list(Path::new(directory)).is_ok_and(|names| names.is_empty());
+    let names: Vec<String> = names
+        .into_iter()
+        .filter(|name| ![manifest::DIRECTORY, segment::DIRECTORY].contains(&name.as_str()) || !is_empty(name))
+        .collect();
     let has_rows = names.iter().any(|name| name == manifest::DIRECTORY);
     if has_rows || names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
         return Err(Error::new(ErrorKind::Io, format!("the database has lost its file {FORMAT}"))

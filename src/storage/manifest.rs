@@ -101,7 +101,7 @@ pub fn read_numbered(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<M
     })
 }
 
-/// Makes `manifest` the one that counts.
+/// Writes `manifest`, which means nothing yet. After an error nothing is left of it.
 pub fn write(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest) -> Result<()> {
     let bytes = encode(manifest, database)?;
     vfs.create_directory(Path::new(DIRECTORY))?;
@@ -109,10 +109,13 @@ pub fn write(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest) -> Result<(
     if vfs.exists(unfinished)? {
         vfs.remove(unfinished)?;
     }
-    let file = vfs.create(unfinished)?;
-    file.write_at(0, &bytes)?;
-    file.sync()?;
-    vfs.rename(unfinished, &path(manifest.number))?;
+    let made = vfs.create(unfinished).and_then(|file| file.write_at(0, &bytes).and_then(|()| file.sync()));
+    made.inspect_err(|_| drop(vfs.remove(unfinished)))
+}
+
+/// Makes the manifest that was written the one that counts. After an error nobody knows whether it is.
+pub fn publish(vfs: &dyn Vfs, number: u64) -> Result<()> {
+    vfs.rename(Path::new(UNFINISHED), &path(number))?;
     vfs.sync_directory(Path::new(DIRECTORY))
 }
 

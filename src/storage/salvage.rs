@@ -1,10 +1,12 @@
 //! What can be read of a damaged directory: nothing in it is changed, and whatever is left out is said.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::buffer::Buffer;
 
+use crate::base::access::NOT_FOUND;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
 use crate::storage::directory;
@@ -41,10 +43,14 @@ pub fn salvage(vfs: &dyn Vfs) -> Result<Salvaged> {
         }
     };
     let saved = newest_manifest(vfs, database, &mut lost)?;
-    let saved = saved.map(|manifest| {
-        let rows = manifest.rows.iter().map(|rows| whole_rows(vfs, database, &manifest, rows, &mut lost)).collect();
-        (manifest, rows)
-    });
+    let saved = match saved {
+        None => None,
+        Some(manifest) => {
+            let files = open_files(vfs, database, &manifest)?;
+            let rows = manifest.rows.iter().map(|rows| whole_rows(&files, &manifest, rows, &mut lost)).collect();
+            Some((manifest, rows))
+        }
+    };
     let start = saved.as_ref().map_or(log::Start { file: 1, epoch: 0 }, |(manifest, _)| log::Start {
         file: manifest.first_log,
         epoch: manifest.epoch,
@@ -87,20 +93,33 @@ fn newest_manifest(vfs: &dyn Vfs, database: [u8; 16], lost: &mut Vec<String>) ->
     Ok(None)
 }
 
+/// Each file that the manifest names, once: open, or what is wrong with it. That no more files can be opened is not a
+/// fault of theirs.
+fn open_files(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest) -> Result<HashMap<u64, Result<SegmentFile>>> {
+    let cache = Arc::new(Cache::new(0));
+    let mut files = HashMap::new();
+    for name in &manifest.files {
+        let file = SegmentFile::open(vfs, database, *name, &cache);
+        match &file {
+            Err(error) if ![segment::DAMAGED, NOT_FOUND].contains(&error.sqlstate()) => return Err(copy(error)),
+            _ => drop(files.insert(name.number, file)),
+        }
+    }
+    Ok(files)
+}
+
 /// The blocks and deaths of a relation that are whole.
 fn whole_rows(
-    vfs: &dyn Vfs,
-    database: [u8; 16],
+    files: &HashMap<u64, Result<SegmentFile>>,
     manifest: &Manifest,
     rows: &manifest::Rows,
     lost: &mut Vec<String>,
 ) -> StoredRows {
-    let cache = Arc::new(Cache::new(0));
     let name = manifest.relations.iter().find(|relation| relation.id == rows.relation);
     let name = name.map_or_else(|| rows.relation.to_string(), |relation| relation.name.clone());
-    let open = |number: &u64| -> Result<SegmentFile> {
-        let file = manifest.files.iter().find(|file| file.number == *number);
-        SegmentFile::open(vfs, database, *file.ok_or_else(|| Error::internal("a file without a name"))?, &cache)
+    let open = |number: &u64| -> Result<&SegmentFile> {
+        let file = files.get(number).ok_or_else(|| Error::internal("a file without a name"))?;
+        file.as_ref().map_err(copy)
     };
     let block = |(file, number): &Part| -> Result<Arc<Block>> {
         let block = open(file)?.blocks.get(*number).cloned();

@@ -120,8 +120,13 @@ impl Store {
     /// Makes `manifest` the one that counts, with `new` files beside those it has from before; numbers and files are
     /// filled in.
     pub fn commit(&self, named: &mut Named, mut manifest: Manifest, new: &[SegmentFile]) -> Result<()> {
+        let discard = |_: &Error| {
+            for file in new {
+                let _ = self.vfs.remove(&segment::path(file.name.number));
+            }
+        };
         if !new.is_empty() {
-            self.vfs.sync_directory(Path::new(segment::DIRECTORY))?;
+            self.vfs.sync_directory(Path::new(segment::DIRECTORY)).inspect_err(discard)?;
         }
         named.files.extend(new.iter().map(|file| (file.name.number, file.name)));
         let parts = |rows: &manifest::Rows| -> Vec<u64> {
@@ -136,7 +141,8 @@ impl Store {
         manifest.next_file = named.next_file;
         manifest.number = named.next_manifest;
         named.next_manifest += 1;
-        manifest::write(self.vfs.as_ref(), self.database, &manifest)?;
+        manifest::write(self.vfs.as_ref(), self.database, &manifest).inspect_err(discard)?;
+        manifest::publish(self.vfs.as_ref(), manifest.number)?;
         named.files.retain(|number, _| used.contains(number));
         let deaths: BTreeMap<Part, Arc<Deaths>> = named
             .deaths

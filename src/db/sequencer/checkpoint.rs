@@ -9,8 +9,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::{Mutex, MutexGuard};
 use roaring::RoaringTreemap;
 
+use super::door::read_only;
+use super::subscriber::Subscriber;
 use super::{Group, Sequencer, poisoned};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
@@ -36,13 +38,20 @@ pub struct Checkpoints {
     every: u64,
     /// How long the log was, in bytes since it was opened, when the last one began.
     written: u64,
+    /// Bytes that were in the log when it was opened.
+    replayed: u64,
     wake: Sender<()>,
 }
 
 impl Checkpoints {
     /// Checkpoints into `store`; `wake` calls the thread that makes them.
-    pub fn new(store: Arc<Store>, every: u64, wake: Sender<()>) -> Self {
-        Checkpoints { store, every, written: 0, wake }
+    pub fn new(store: Arc<Store>, every: u64, replayed: u64, wake: Sender<()>) -> Self {
+        Checkpoints { store, every, written: 0, replayed, wake }
+    }
+
+    /// How much of a log of so many bytes a replay would have to read.
+    fn grown(&self, bytes: u64) -> u64 {
+        (bytes + self.replayed).saturating_sub(self.written)
     }
 
     /// Where the rows are saved.
@@ -55,9 +64,26 @@ impl Sequencer {
     /// Calls for a checkpoint if the log has grown enough.
     pub(super) fn call_for_checkpoint(&self) {
         if let Some(checkpoints) = &self.checkpoints
-            && self.log.place().bytes.saturating_sub(checkpoints.written) >= checkpoints.every
+            && checkpoints.grown(self.log.place().bytes) >= checkpoints.every
         {
             let _ = checkpoints.wake.try_send(());
+        }
+    }
+
+    /// An error where what is there cannot be said whole: another process knows more, or changes are held back for a
+    /// follower until its view has recovered, and only the log can make them again.
+    pub fn refuse_to_copy(&self) -> Result<()> {
+        if self.is_read_only {
+            return Err(read_only().with_hint("run it where the database is open for writing"));
+        }
+        match self.subscribers.iter().any(Subscriber::holds_back) {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::ViewFailed,
+                "changes are held back for a subscription or sink whose view has failed",
+            )
+            .with_sqlstate("55000")
+            .with_hint("correct or delete the row at which the view fails, or drop the subscription or sink")),
         }
     }
 
@@ -66,6 +92,7 @@ impl Sequencer {
         if let Some(reason) = &self.poisoned {
             return Err(poisoned(reason));
         }
+        self.refuse_to_copy()?;
         let (version, place) = (self.shared.version(), self.log.place());
         let kept = |upkeep: &Upkeep| !matches!(upkeep, Upkeep::Lazy);
         let manifest = Manifest {
@@ -79,7 +106,7 @@ impl Sequencer {
             ..Manifest::default()
         };
         let held = held_at(&self.shared.followers, version.epoch);
-        let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new(), held };
+        let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new(), held, written_before: 0 };
         for (id, table) in &mut self.tables {
             match table.arena.begin_saving() {
                 Ok(saving) => drop(checkpoint.tables.insert(*id, saving)),
@@ -90,7 +117,8 @@ impl Sequencer {
             }
         }
         if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.written = place.bytes;
+            checkpoint.written_before = checkpoints.written;
+            checkpoints.written = place.bytes + checkpoints.replayed;
         }
         Ok(checkpoint)
     }
@@ -101,6 +129,9 @@ impl Sequencer {
             if let Some(table) = self.tables.get_mut(id) {
                 table.arena.take_back(saving);
             }
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.written = checkpoint.written_before;
         }
     }
 
@@ -163,8 +194,8 @@ pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt) -> Result
 /// Makes a last checkpoint, if the log has grown so much that replaying it would take a while.
 pub fn last_checkpoint(sequencer: &Mutex<Sequencer>) {
     let grown = |sequencer: &Sequencer| {
-        let written = sequencer.checkpoints.as_ref().map(|checkpoints| checkpoints.written);
-        written.is_some_and(|written| sequencer.log.place().bytes.saturating_sub(written) >= WORTH_SAVING)
+        let bytes = sequencer.log.place().bytes;
+        sequencer.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.grown(bytes) >= WORTH_SAVING)
     };
     let is_worth_it = grown(&sequencer.lock());
     if is_worth_it {

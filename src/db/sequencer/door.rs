@@ -353,7 +353,7 @@ impl Sequencer {
 }
 
 /// The refusal of a commit where another process writes.
-fn read_only() -> Error {
+pub(super) fn read_only() -> Error {
     Error::new(ErrorKind::Transaction, "the database is open for reading only")
         .with_sqlstate("25006")
         .with_hint("open it for writing, when no other process has it so")

@@ -148,11 +148,12 @@ impl SequencerHandle {
         Ok(SequencerHandle(Arc::new(running)))
     }
 
-    /// Makes checkpoints into `store` from here on: whenever the log has grown by `every` bytes, and when asked.
-    pub fn save_into(&self, store: Arc<Store>, every: u64) -> Result<()> {
+    /// Makes checkpoints into `store` from here on: whenever the log has grown by `every` bytes, of which it has
+    /// `replayed` already, and when asked.
+    pub fn save_into(&self, store: Arc<Store>, every: u64, replayed: u64) -> Result<()> {
         let sequencer = self.0.sequencer.as_ref().ok_or_else(gone)?;
         let checkpointer = Checkpointer::start(Arc::downgrade(sequencer))?;
-        sequencer.lock().checkpoints = Some(Checkpoints::new(store, every, checkpointer.wake()));
+        sequencer.lock().checkpoints = Some(Checkpoints::new(store, every, replayed, checkpointer.wake()));
         *self.0.checkpointer.lock() = Some(checkpointer);
         Ok(())
     }

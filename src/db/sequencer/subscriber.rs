@@ -39,6 +39,13 @@ pub struct Subscriber {
     broken: Option<String>,
 }
 
+impl Subscriber {
+    /// Whether it is a follower's and holds changes back that nobody else has.
+    pub fn holds_back(&self) -> bool {
+        self.follower.is_some() && (self.failed || !self.held.is_empty())
+    }
+}
+
 /// What a subscriber follows.
 pub enum Target {
     /// A relation's own changes.

@@ -31,12 +31,17 @@ const CACHE_BYTES: u64 = 0;
 /// The directory is not empty or may not be written, the disk failed or is full, or the statement was cancelled; what
 /// was written so far is removed then.
 pub fn backup(session: &Session, directory: &str) -> Result<()> {
-    let version = session.version();
+    session.refuse_in_transaction("BACKUP DATABASE")?;
     let path = session.shared.access.writable(Path::new(directory))?;
     let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&path));
-    let checkpoint = checkpoint_of(&version, session.shared.next_relation(), &session.shared.followers);
+    // Between two epochs, so that what waits for followers is what they were told up to this one.
+    let checkpoint = session.sequencer.task(&session.interrupt, |sequencer| {
+        sequencer.refuse_to_copy()?;
+        let shared = &sequencer.shared;
+        Ok(checkpoint_of(&shared.version(), shared.next_relation(), &shared.followers))
+    })?;
     create_with(&vfs, &|database| {
-        log::create(vfs.clone(), database, version.epoch + 1)?;
+        log::create(vfs.clone(), database, checkpoint.manifest.epoch + 1)?;
         let (store, _) = Store::open(vfs.clone(), database, CACHE_BYTES)?;
         let mut named = store.begin_first();
         checkpoint.copy(&store, &mut named, &session.interrupt)
@@ -67,7 +72,7 @@ fn checkpoint_of(version: &Version, next_relation: u64, followers: &Followers) -
             tables.insert(relation.id, rows.saving());
         }
     }
-    Checkpoint { manifest, tables, held: held_at(followers, version.epoch) }
+    Checkpoint { manifest, tables, held: held_at(followers, version.epoch), written_before: 0 }
 }
 
 /// Looks at everything that could be wrong: the checksums of all files, keys, NOT NULL, views against their queries. A

@@ -43,7 +43,7 @@ const TRAILER: usize = 32;
 const FOOTER_OF_BLOCK: u64 = 256;
 
 /// The SQLSTATE of damaged data.
-const DAMAGED: &str = "XX001";
+pub const DAMAGED: &str = "XX001";
 
 /// Where a part of a file is, and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -232,3 +232,44 @@ fn a_checkpoint_that_fails_leaves_no_file_behind() -> Result<()> {
     assert_eq!(lines(&connection, "SELECT count(*) FROM t")?, "Integer(100000)|\n");
     Ok(())
 }
+
+#[test]
+fn short_sessions_shorten_the_log_too() -> Result<()> {
+    let mut twins = Twins::new(u64::MAX)?;
+    twins.tell("CREATE TABLE t (k BIGINT, v BIGINT, s TEXT)")?;
+    for round in 0..12 {
+        twins.tell(&format!("INSERT INTO t SELECT value, {round}, repeat('x', 100) FROM generate_series(1, 2000)"))?;
+        twins.reopen()?;
+        assert!(twins.bytes("wal")? < 3 << 20, "round {round}: {} bytes of log", twins.bytes("wal")?);
+    }
+    twins.compare(SUMS, "after many sessions")
+}
+
+/// What a follower was not told yet because its view has failed is in the log alone.
+#[test]
+fn nothing_that_is_held_back_is_lost_with_the_log() -> Result<()> {
+    let vfs = MemoryVfs::default();
+    let open = || Database::builder().target_partitions(1).open_in(Arc::new(vfs.clone()));
+    let database = open()?;
+    let connection = database.connect()?;
+    connection.execute_batch(
+        "CREATE TABLE t (a INT);
+         CREATE MATERIALIZED VIEW v AS SELECT a, 10 / a AS q FROM t;
+         CREATE SUBSCRIPTION s ON v;
+         INSERT INTO t VALUES (1); INSERT INTO t VALUES (0); INSERT INTO t VALUES (2);",
+    )?;
+    let refused = connection.execute_batch("CHECKPOINT").expect_err("changes are held back");
+    assert_eq!(refused.sqlstate(), "55000");
+    drop((connection, database));
+    let database = open()?;
+    let connection = database.connect()?;
+    connection.execute_batch("DELETE FROM t WHERE a = 0; CHECKPOINT")?;
+    assert_eq!(lines(&connection, "SELECT * FROM v ORDER BY a")?.lines().count(), 2);
+    let subscription = connection.subscribe("SUBSCRIPTION s")?;
+    let mut told = 0;
+    while let Some(event) = subscription.try_recv()? {
+        told += event.changes.num_rows();
+    }
+    assert_eq!(told, 2, "both rows of the view");
+    Ok(())
+}

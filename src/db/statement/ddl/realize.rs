@@ -72,7 +72,12 @@ fn table_change(version: &Version, relation: &Arc<Relation>, delta: &CatalogDelt
             _ => None,
         })
         .collect();
-    let arena = match conversions.is_empty() {
+    let requires = becomes_required(old, relation);
+    if requires && conversions.is_empty() {
+        check_required(old, relation, &snapshot.seen_as(relation.layout()))?;
+    }
+    // A dead row may hold a NULL still, which columns that are NOT NULL cannot be made of.
+    let arena = match conversions.is_empty() && !requires {
         true => None,
         false => Some(convert(old, relation, snapshot, &conversions)?),
     };
@@ -117,6 +122,14 @@ fn convert(
         Ok(RecordBatch::try_new_with_options(new.schema.clone(), columns, &options)?)
     };
     RowArena::converted(snapshot, new.layout(), &converted)
+}
+
+/// Whether a column that could be NULL cannot be from now on.
+fn becomes_required(old: &Relation, new: &Relation) -> bool {
+    let could_be_null = |id: &ColumnId| {
+        old.columns.iter().position(|other| other == id).is_some_and(|place| old.schema.field(place).is_nullable())
+    };
+    new.columns.iter().zip(new.schema.fields()).any(|(id, field)| !field.is_nullable() && could_be_null(id))
 }
 
 /// An error if a column that must not be NULL from now on holds a NULL.
