@@ -110,9 +110,17 @@ impl Chunk {
     /// From here on the rows are fetched from these blocks, which hold just them.
     pub fn store(&self, blocks: Arc<[Arc<Block>]>) {
         let mut rows = self.rows.write();
-        if let (Rows::Held(rows, _), [block]) = (&*rows, blocks.as_ref()) {
-            // Who read them lately reads them again.
-            rows.columns().iter().enumerate().for_each(|(place, column)| block.keep(place, column));
+        // Who read them lately reads them again.
+        if let [block] = blocks.as_ref() {
+            let in_memory = |place: usize| match &*rows {
+                Rows::Held(rows, _) => Some(rows.column(place).clone()),
+                Rows::Stored(before) => before.first().filter(|_| before.len() == 1).and_then(|one| one.kept(place)),
+            };
+            for place in 0..self.columns.len() {
+                if let Some(column) = in_memory(place) {
+                    block.keep(place, &column);
+                }
+            }
         }
         *rows = Rows::Stored(blocks);
     }

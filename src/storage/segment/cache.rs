@@ -30,12 +30,17 @@ impl Cache {
 
     /// The column at `key`, fetched where it is not there.
     pub fn column(&self, key: (u64, u64), fetch: impl FnOnce() -> Result<ArrayRef>) -> Result<ArrayRef> {
-        if let Some(column) = self.0.get(&key) {
+        if let Some(column) = self.get(key) {
             return Ok(column);
         }
         let column = fetch()?;
         self.put(key, &column);
         Ok(column)
+    }
+
+    /// The column at `key`, if it is there.
+    pub fn get(&self, key: (u64, u64)) -> Option<ArrayRef> {
+        self.0.get(&key)
     }
 
     /// Keeps a column for a while.

@@ -167,6 +167,11 @@ impl Block {
         }
     }
 
+    /// A column that is in memory.
+    pub fn kept(&self, place: usize) -> Option<ArrayRef> {
+        self.source.cache.get((self.source.number, self.parts.get(place)?.offset))
+    }
+
     /// All rows with all columns that were stored.
     pub fn read(&self) -> Result<RecordBatch> {
         let columns = (0..self.parts.len()).map(|place| self.column(place)).collect::<Result<Vec<_>>>()?;
