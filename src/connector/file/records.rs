@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn records_end_at_lines_outside_quotes() {
         let csv = records(Format::Lines(FileFormat::Csv));
-        assert_eq!(csv.end(b"1,\"a\n\"\"b\"\n2"), Some(11));
+        assert_eq!(csv.end(b"1,\"a\n\"\"b\"\n2"), Some(10));
         assert_eq!(csv.end(b"1,5\" pipe\n2"), Some(10));
         assert_eq!(csv.end(b"1,5\"\" pipe\n2"), Some(11));
         assert_eq!(csv.end(b"1,\"a\n"), None);
