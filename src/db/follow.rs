@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
-use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::database::Database;
-use crate::db::statement::ddl::{Views, restore_view};
+use crate::db::statement::ddl::Views;
 use crate::storage::directory;
-use crate::storage::log::{self, Follower, LogRecord, Look, Start};
+use crate::storage::log::{Follower, LogRecord, Look, Start};
 use crate::storage::store::Store;
 
 /// How often the log is looked at.
@@ -96,9 +96,7 @@ impl Database {
 
     /// Applies one group of the log.
     fn show(&self, epoch: u64, group: &arrow::buffer::Buffer) -> Result<()> {
-        let catalog = self.shared.version().catalog.clone();
-        let columns = |id: RelationId| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
-        let records = log::decode(epoch, group, &columns)?;
+        let records = self.records_of(epoch, group)?;
         let defined: Vec<Arc<Relation>> = records.iter().flat_map(defined).collect();
         if self.replay_epoch(epoch, records.clone(), Views::Read).is_ok() {
             return Ok(());
@@ -110,18 +108,10 @@ impl Database {
 
     /// Lets a materialized view be read: its query is run.
     fn show_view(&self, view: &Arc<Relation>) -> Result<()> {
-        if view.kind != RelationKind::MaterializedView {
-            return Ok(());
+        match view.kind {
+            RelationKind::MaterializedView => self.put_back(&self.shared.version(), view, false),
+            _ => Ok(()),
         }
-        let restored = restore_view(&self.shared, &self.shared.version(), view, false);
-        let view = view.clone();
-        self.sequencer.task(&Interrupt::default(), move |sequencer| {
-            match restored {
-                Ok(view) => sequencer.restore(view),
-                Err(error) => sequencer.restore_failed(view, &error),
-            }
-            Ok(())
-        })
     }
 }
 

@@ -16,13 +16,11 @@ pub struct Positions(BTreeMap<RelationId, Arc<BTreeMap<String, String>>>);
 
 impl Positions {
     /// Where a part of a relation stands, if it has a position.
-    #[allow(dead_code)] // Sources and subscribers ask.
     pub fn get(&self, relation: RelationId, split: &str) -> Option<&str> {
         self.0.get(&relation)?.get(split).map(String::as_str)
     }
 
     /// Every part of a relation and where it stands.
-    #[allow(dead_code)] // Sources and subscribers ask.
     pub fn of(&self, relation: RelationId) -> impl Iterator<Item = (&str, &str)> {
         let splits = self.0.get(&relation).into_iter().flat_map(|splits| splits.iter());
         splits.map(|(split, value)| (split.as_str(), value.as_str()))

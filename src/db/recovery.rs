@@ -46,9 +46,7 @@ impl Database {
         let Recovered { mut log, next_epoch, mut notices } =
             log::recover(vfs, database, options, start, &mut |epoch, group| {
                 replayed += group.len() as u64;
-                let catalog = self.shared.version().catalog.clone();
-                let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
-                self.go_through(epoch, log::decode(epoch, group, &columns)?, &mut resumed)
+                self.go_through(epoch, self.records_of(epoch, group)?, &mut resumed)
             })?;
         log.hold(lock);
         self.restore_views(&resumed)?;

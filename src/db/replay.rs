@@ -8,6 +8,8 @@ use std::iter::Peekable;
 use std::slice::Iter;
 use std::sync::Arc;
 
+use arrow::buffer::Buffer;
+
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
@@ -16,7 +18,7 @@ use crate::db::database::Database;
 use crate::db::sequencer::door::Replayed;
 use crate::db::statement::ddl::{Views, realize_logged};
 use crate::db::version::Version;
-use crate::storage::log::LogRecord;
+use crate::storage::log::{self, LogRecord};
 
 impl Database {
     /// Applies records of another database's log to this one, which must be empty: equal contents and equal
@@ -36,6 +38,13 @@ impl Database {
             }
         }
         Ok(())
+    }
+
+    /// The records of a group of a directory's log, whose rows have the columns that the catalog gives them by now.
+    pub(super) fn records_of(&self, epoch: u64, group: &Buffer) -> Result<Vec<LogRecord>> {
+        let catalog = self.shared.version().catalog.clone();
+        let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
+        log::decode(epoch, group, &columns)
     }
 
     /// Publishes the records of one epoch. Unless views are kept, nobody is there to read past versions: none is kept.

@@ -5,15 +5,17 @@
 //! A followed view is therefore filled before the log behind is read, and the views below it; no other view is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
-use crate::catalog::relation::{RelationId, RelationKind};
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::database::Database;
 use crate::db::held::{Held, decode};
 use crate::db::sequencer::followers::followers;
 use crate::db::statement::ddl::restore_view;
+use crate::db::version::Version;
 use crate::storage::store::StoredRows;
 
 /// What is known of views and followers while a directory is opened.
@@ -76,17 +78,21 @@ impl Database {
             if version.entries.contains_key(&view.id) {
                 continue;
             }
-            let kept = resumed.is_kept(view.id);
-            let restored = restore_view(&self.shared, &version, view, kept);
-            let view = view.clone();
-            self.sequencer.task(&Interrupt::default(), move |sequencer| {
-                match restored {
-                    Ok(view) => sequencer.restore(view),
-                    Err(error) => sequencer.restore_failed(view, &error),
-                }
-                Ok(())
-            })?;
+            self.put_back(&version, view, resumed.is_kept(view.id))?;
         }
         Ok(())
+    }
+
+    /// Puts a view back that is known, filled from `version` if it is kept; one that cannot be made fails alone.
+    pub(super) fn put_back(&self, version: &Arc<Version>, view: &Arc<Relation>, kept: bool) -> Result<()> {
+        let restored = restore_view(&self.shared, version, view, kept);
+        let view = view.clone();
+        self.sequencer.task(&Interrupt::default(), move |sequencer| {
+            match restored {
+                Ok(view) => sequencer.restore(view),
+                Err(error) => sequencer.restore_failed(view, &error),
+            }
+            Ok(())
+        })
     }
 }

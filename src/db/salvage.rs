@@ -12,7 +12,7 @@ use crate::db::recovery::maintained;
 use crate::db::resume::Resumed;
 use crate::db::sequencer::Sequencer;
 use crate::db::statement::ddl::Views;
-use crate::storage::log::{self, LogRecord};
+use crate::storage::log::LogRecord;
 use crate::storage::salvage::{Salvaged, salvage};
 
 impl Database {
@@ -64,9 +64,7 @@ impl Database {
         resumed: &mut Resumed,
         lost: &mut Vec<String>,
     ) -> Result<()> {
-        let catalog = self.shared.version().catalog.clone();
-        let columns = |id: RelationId| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
-        let mut records = log::decode(epoch, group, &columns)?;
+        let mut records = self.records_of(epoch, group)?;
         for record in &mut records {
             resumed.kept.extend(maintained(record));
             let LogRecord::Commit { writes, .. } = record else { continue };

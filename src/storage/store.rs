@@ -120,11 +120,8 @@ impl Store {
     /// Makes `manifest` the one that counts, with `new` files beside those it has from before; numbers and files are
     /// filled in.
     pub fn commit(&self, named: &mut Named, mut manifest: Manifest, new: &[SegmentFile]) -> Result<()> {
-        let discard = |_: &Error| {
-            for file in new {
-                let _ = self.vfs.remove(&segment::path(file.name.number));
-            }
-        };
+        // Theirs are the highest numbers.
+        let discard = |_: &Error| new.iter().take(1).for_each(|first| self.discard_from(first.name.number));
         if !new.is_empty() {
             self.vfs.sync_directory(Path::new(segment::DIRECTORY)).inspect_err(discard)?;
         }
