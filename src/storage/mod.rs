@@ -10,4 +10,5 @@ pub mod log;
 pub mod manifest;
 pub mod salvage;
 pub mod segment;
+pub mod spool;
 pub mod store;
