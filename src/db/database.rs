@@ -284,7 +284,7 @@ impl DatabaseBuilder {
     #[doc(hidden)]
     pub fn spool_sizes(mut self, held_bytes: usize, block_rows: u64, file_bytes: u64) -> Self {
         let block_rows = block_rows.clamp(1, 1 << 16).next_power_of_two();
-        self.spool_sizes = SpoolSizes { held_bytes, block_rows, file_bytes, ..self.spool_sizes };
+        self.spool_sizes = SpoolSizes { held_bytes, block_rows, file_bytes, key_rows: block_rows, ..self.spool_sizes };
         self
     }
 
@@ -338,7 +338,8 @@ impl DatabaseBuilder {
         let (options, checkpoint_every) = (self.log, self.checkpoint_every);
         let hold = self.hold_connectors;
         let hold_views = self.hold_views;
-        let mut database = self.build()?.recover(vfs, options, checkpoint_every)?;
+        let sizes = self.spool_sizes;
+        let mut database = self.build()?.recover(vfs, options, sizes, checkpoint_every)?;
         if hold_views {
             database.shared.awaited.hold();
         }
@@ -369,8 +370,7 @@ impl DatabaseBuilder {
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),
-            files: OnceLock::new(),
-            spool_sizes: self.spool_sizes,
+            spooling: OnceLock::new(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {

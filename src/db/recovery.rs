@@ -19,14 +19,22 @@ use crate::db::resume::Resumed;
 use crate::db::statement::ddl::Views;
 use crate::storage::directory::Directory;
 use crate::storage::log::{self, LogOptions, LogRecord, Recovered, Start};
+use crate::storage::spool::{SpoolSizes, Spooling};
 use crate::storage::store::{Store, StoredRows};
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
-    pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, options: LogOptions, checkpoint_every: u64) -> Result<Self> {
+    pub(super) fn recover(
+        mut self,
+        vfs: Arc<dyn Vfs>,
+        options: LogOptions,
+        sizes: SpoolSizes,
+        checkpoint_every: u64,
+    ) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
         let files = store.files().clone();
+        let _ = self.shared.spooling.set(Spooling { files: files.clone(), sizes });
         let mut resumed = Resumed::default();
         let mut start = Start { file: 1, epoch: 0 };
         self.sequencer.task(&Interrupt::default(), |sequencer| {
@@ -56,7 +64,6 @@ impl Database {
             sequencer.look_after_followers();
             Ok(())
         })?;
-        let _ = self.shared.files.set(store.files().clone());
         self.sequencer.save_into(Arc::new(store), checkpoint_every, replayed)?;
         let (clock, last) = (self.shared.clock.now_us(), self.shared.version().time_us);
         if clock < last && self.epoch() > 0 {

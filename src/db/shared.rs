@@ -16,8 +16,7 @@ use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
-use crate::storage::segment::SegmentFiles;
-use crate::storage::spool::{Spool, SpoolSizes};
+use crate::storage::spool::{Spool, Spooling};
 
 /// Bytes of rows from files that are kept in memory where nothing is limited.
 const CACHE_BYTES: u64 = 1 << 30;
@@ -43,10 +42,8 @@ pub struct Shared {
     pub next_relation: AtomicU64,
     /// How it goes with sources.
     pub connectors: Connectors,
-    /// The segment files of the directory; none for a database in memory.
-    pub files: OnceLock<Arc<SegmentFiles>>,
-    /// How the rows of large commits are divided.
-    pub spool_sizes: SpoolSizes,
+    /// Where the rows of large commits go; nowhere in memory.
+    pub spooling: OnceLock<Spooling>,
 }
 
 impl Shared {
@@ -68,7 +65,7 @@ impl Shared {
     /// Takes the rows that a commit inserts into a relation.
     pub fn spool(&self, relation: &Relation) -> Spool {
         let (columns, schema) = (relation.columns.clone(), relation.schema.clone());
-        Spool::new(self.files.get().cloned(), self.spool_sizes, relation.id, columns, schema)
+        Spool::new(self.spooling.get().cloned(), relation.id, columns, schema)
     }
 
     /// A number no relation had before.

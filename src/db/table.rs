@@ -16,7 +16,7 @@ use crate::db::write::{Upsert, Write};
 use crate::state::chunk::{Chunk, NEVER};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;
-use crate::storage::spool::Rows;
+use crate::storage::spool::{Rows, Spooling};
 
 /// A table or stream.
 pub struct TableState {
@@ -24,6 +24,8 @@ pub struct TableState {
     pub arena: RowArena,
     /// Made when they are first asked, where the rows came from files.
     keys: OnceLock<Vec<UniqueKey>>,
+    /// Where what is known of many keys goes, in a directory.
+    spooling: Option<Spooling>,
 }
 
 impl TableState {
@@ -31,19 +33,31 @@ impl TableState {
     pub fn new(relation: Arc<Relation>) -> Result<Self> {
         let keys = enforced(&relation).map(|(name, places)| UniqueKey::new(&relation, name, &places));
         let keys = OnceLock::from(keys.collect::<Result<Vec<_>>>()?);
-        Ok(TableState { arena: RowArena::of_layout(relation.layout()), keys, relation })
+        Ok(TableState { arena: RowArena::of_layout(relation.layout()), keys, spooling: None, relation })
     }
 
     /// A table or stream whose rows are in files; every row id is below `high`.
-    pub fn stored(relation: Arc<Relation>, chunks: Vec<Chunk>, high: u64) -> Self {
-        TableState { arena: RowArena::of_stored(relation.layout(), chunks, high), keys: OnceLock::new(), relation }
+    pub fn stored(relation: Arc<Relation>, chunks: Vec<Chunk>, high: u64, spooling: Option<Spooling>) -> Self {
+        let arena = RowArena::of_stored(relation.layout(), chunks, high);
+        TableState { arena, keys: OnceLock::new(), spooling, relation }
+    }
+
+    /// Makes the keys anew when they are asked next: a replay asks none, and who only reads never does.
+    pub fn forget_keys(&mut self) {
+        self.keys = OnceLock::new();
+    }
+
+    /// What is known of many keys goes there from here on.
+    pub fn spool_to(&mut self, spooling: Option<Spooling>) {
+        self.spooling = spooling;
     }
 
     /// The keys over the rows there are.
     fn keys(&self) -> Result<&[UniqueKey]> {
         if self.keys.get().is_none() {
             let rows = self.arena.snapshot(NEVER - 1);
-            let keys = enforced(&self.relation).map(|(name, at)| UniqueKey::build(&self.relation, name, &at, &rows));
+            let (relation, files) = (&self.relation, self.spooling.as_ref());
+            let keys = enforced(relation).map(|(name, at)| UniqueKey::build(relation, name, &at, &rows, files));
             let _ = self.keys.set(keys.collect::<Result<_>>()?);
         }
         Ok(self.keys.get().map(Vec::as_slice).unwrap_or_default())
@@ -115,8 +129,7 @@ impl TableState {
         }
         self.arena.delete_all(&write.deletes, epoch)?;
         if write.deleted.is_none() && !write.deletes.is_empty() {
-            let arena = &self.arena;
-            keys.iter_mut().for_each(|key| key.retain(|id| arena.weight(id).is_some()));
+            keys.iter_mut().for_each(|key| key.retain_living(&self.arena));
         }
         for rows in &write.inserts {
             match rows {
@@ -128,7 +141,8 @@ impl TableState {
                 Rows::Spooled(spooled) => {
                     spooled.log(epoch);
                     let shift = self.arena.adopt(spooled.blocks())?;
-                    keys.iter_mut().try_for_each(|key| key.insert_spooled(spooled, shift))?;
+                    let (relation, arena) = (&self.relation, &self.arena);
+                    keys.iter_mut().try_for_each(|key| key.insert_spooled(relation, spooled, shift, arena))?;
                     if is_asked {
                         let read = rows.read().map(|rows| rows.map(ChangeBatch::inserts));
                         changes.extend(read.collect::<Result<Vec<_>>>()?);
@@ -150,14 +164,15 @@ impl TableState {
         if write.inserts.is_empty() {
             return Ok(());
         }
-        self.keys()?.iter().try_for_each(|key| key.check(&self.relation, &write.inserts, &write.deletes))
+        let keys = self.keys()?.iter();
+        keys.map(|key| key.check(&self.relation, &self.arena, &write.inserts, &write.deletes)).collect()
     }
 
     /// Decides for each offered row whether it is inserted, replaces a row, or is dropped. A row whose key holds a NULL
     /// is like no other and is inserted.
     fn decide(&self, upsert: Upsert, write: &mut RelationWrite) -> Result<()> {
         let keys = self.conflict_keys(&upsert)?;
-        let offers = keys.iter().map(|key| key.offer(&upsert.rows));
+        let offers = keys.iter().map(|key| key.offer(&self.arena, &upsert.rows));
         let mut offers = offers.collect::<Result<Vec<_>>>()?;
         let (mut fresh, mut existing, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..upsert.rows.num_rows() {
@@ -214,6 +229,14 @@ pub fn enforced(relation: &Relation) -> impl Iterator<Item = (String, Vec<usize>
     let primary =
         (!relation.primary_key.is_empty()).then(|| (format!("{}_pkey", relation.name), relation.primary_key.clone()));
     primary.into_iter().chain(relation.unique.iter().cloned())
+}
+
+/// Makes what the keys of a relation need to know of rows in files: before the door, because it takes long there.
+pub fn prepare_keys(relation: &Relation, inserts: &[Rows]) -> Result<()> {
+    if inserts.iter().all(|rows| matches!(rows, Rows::Held(_))) {
+        return Ok(());
+    }
+    enforced(relation).try_for_each(|(name, places)| UniqueKey::prepare(relation, name, &places, inserts))
 }
 
 /// The refusal of a change to a stream's past.

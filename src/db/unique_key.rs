@@ -2,11 +2,18 @@
 //!
 //! Keys that hold a NULL are never equal to any, as in SQL. A key knows its columns by identity, so that it outlives a
 //! change of the relation's other columns.
+//!
+//! ```text
+//! rows that came a few at a time     key values -> row id, in memory: holds those of living rows
+//! rows of large commits, and of      runs of (hash, row id) in files: ids of dead rows may be among them, and whoever
+//! large tables opened again          finds one looks whether the row lives and has these values
+//! ```
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute;
 use arrow::datatypes::DataType;
 use roaring::RoaringTreemap;
 
@@ -15,9 +22,15 @@ use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::Relation;
 use crate::db::rows::row_ids;
 use crate::db::value::display;
+use crate::state::input::{Input, Shape, row_converter};
 use crate::state::key_table::{KeyTable, NO_GROUP};
+use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
-use crate::storage::spool::{Rows, Spooled};
+use crate::storage::run::{Run, RunWriter};
+use crate::storage::spool::{Rows, Spooled, Spooling};
+
+/// Runs that are looked through before some are made one.
+const RUNS_MAX: usize = 16;
 
 /// Marks a key that has no live row.
 const NO_ROW: u64 = u64::MAX;
@@ -37,6 +50,8 @@ pub struct UniqueKey {
     rows: Vec<u64>,
     /// Keys that lost their row in this write.
     unused: Vec<u32>,
+    /// Those of rows that are not in `keys`, each with how much is added to its ids.
+    runs: Vec<(Arc<Run>, u64)>,
 }
 
 /// The rows offered to a key before any of them is stored.
@@ -45,6 +60,8 @@ pub struct Offered {
     groups: Vec<u32>,
     /// Numbers the different keys among the rows.
     numbers: Vec<u32>,
+    /// The row whose key each has, of those that are in runs.
+    stored: Vec<Option<u64>>,
     /// Whether the row's key holds a NULL.
     null: Vec<bool>,
     taken: HashSet<u32>,
@@ -56,22 +73,68 @@ impl UniqueKey {
         let columns = places.iter().map(|&place| relation.columns[place]).collect();
         let types: Vec<DataType> = places.iter().map(|&at| relation.schema.field(at).data_type().clone()).collect();
         let (keys, places) = (KeyTable::new(&types)?, places.to_vec());
-        Ok(UniqueKey { name, columns, types, places, keys, rows: Vec::new(), unused: Vec::new() })
+        let (rows, unused, runs) = Default::default();
+        Ok(UniqueKey { name, columns, types, places, keys, rows, unused, runs })
     }
 
-    /// A key over the rows of `snapshot`; an error names a value that stands twice.
-    pub fn build(relation: &Relation, name: String, places: &[usize], snapshot: &Snapshot) -> Result<Self> {
+    /// A key over the rows of `snapshot`; an error names a value that stands twice. What is known of many rows goes to
+    /// `files`, if there are some.
+    pub fn build(
+        relation: &Relation,
+        name: String,
+        places: &[usize],
+        snapshot: &Snapshot,
+        spooling: Option<&Spooling>,
+    ) -> Result<Self> {
         let mut key = Self::new(relation, name, places)?;
-        key.places = (0..places.len()).collect();
-        for chunk in 0..snapshot.chunks() {
-            let Some(batch) = snapshot.read_chunk(chunk, Some(places), true)? else { continue };
-            let ids = row_ids(&batch)?;
-            let rows = [Rows::Held(batch.clone())];
-            key.check(relation, &rows, &RoaringTreemap::new())?;
-            key.insert_columns(&key.key_columns(&batch), batch.num_rows(), |row| ids.value(row))?;
-        }
-        key.places = places.to_vec();
+        let chunks = |read: &mut dyn FnMut(&[ArrayRef], &UInt64Array) -> Result<()>| {
+            for chunk in 0..snapshot.chunks() {
+                if let Some(batch) = snapshot.read_chunk(chunk, Some(places), true)? {
+                    read(&batch.columns()[..places.len()], &row_ids(&batch)?)?;
+                }
+            }
+            Result::<()>::Ok(())
+        };
+        let is_large = |spooling: &&Spooling| snapshot.num_rows() > spooling.sizes.key_rows;
+        let Some(Spooling { files, sizes }) = spooling.filter(is_large) else {
+            let mut once = KeyTable::new(&key.types)?;
+            chunks(&mut |keys, ids| {
+                key.check_once(relation, keys, &mut once)?;
+                key.insert_columns(keys, ids.len(), |row| ids.value(row))
+            })?;
+            return Ok(key);
+        };
+        let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize);
+        chunks(&mut |keys, ids| push(&mut writer, keys, |row| ids.value(row)))?;
+        let run = writer.finish(&mut |pairs| {
+            // Values are read again for what is most likely an error.
+            let wanted: BTreeSet<u64> = pairs.iter().flat_map(|&(one, other)| [one, other]).collect();
+            let (mut parts, mut place_of) = (Vec::new(), HashMap::new());
+            chunks(&mut |keys, ids| {
+                let rows = (0..ids.len()).filter(|&row| wanted.contains(&ids.value(row)));
+                let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+                place_of.extend(rows.iter().enumerate().map(|(at, &row)| (ids.value(row as usize), (parts.len(), at))));
+                parts.push(take_all(keys, &rows)?);
+                Ok(())
+            })?;
+            let take = |ids: &[u64]| -> Result<Vec<ArrayRef>> {
+                let places: Vec<(usize, usize)> = ids.iter().filter_map(|id| place_of.get(id).copied()).collect();
+                let column = |column: usize| -> Result<ArrayRef> {
+                    let arrays: Vec<&dyn Array> = parts.iter().map(|part| part[column].as_ref()).collect();
+                    Ok(compute::interleave(&arrays, &places)?)
+                };
+                (0..key.types.len()).map(column).collect()
+            };
+            key.refuse_equal(relation, pairs, &take, &take)
+        })?;
+        key.runs.extend(run.map(|run| (Arc::new(run), 0)));
         Ok(key)
+    }
+
+    /// Makes what keys over the places of `relation` need to know of rows in files, before the door: it takes long.
+    pub fn prepare(relation: &Relation, name: String, places: &[usize], inserts: &[Rows]) -> Result<()> {
+        let key = Self::new(relation, name, places)?;
+        spooled_of(inserts).try_for_each(|spooled| key.run_of(relation, spooled).map(drop))
     }
 
     /// Whether it is over just these columns, in whatever order.
@@ -103,45 +166,168 @@ impl UniqueKey {
     }
 
     /// An error if a key of the rows is that of a row (unless of one that is deleted) or stands in them twice.
-    pub fn check(&self, relation: &Relation, inserts: &[Rows], deletes: &RoaringTreemap) -> Result<()> {
+    pub fn check(
+        &self,
+        relation: &Relation,
+        arena: &RowArena,
+        inserts: &[Rows],
+        deletes: &RoaringTreemap,
+    ) -> Result<()> {
         let mut once = KeyTable::new(&self.types)?;
-        let single = inserts.iter().map(Rows::len).sum::<usize>() < 2;
-        let mut next = 0;
-        for (rows, piece) in inserts.iter().flat_map(|rows| (0..rows.pieces()).map(move |piece| (rows, piece))) {
-            let keys = rows.columns(piece, &self.places)?;
-            let groups = self.find(&keys)?;
-            let is_taken = |group: &u32| self.row(*group).is_some_and(|id| !deletes.contains(id));
-            if let Some(row) = groups.iter().position(is_taken) {
-                return Err(self.duplicate(relation, &keys, row));
+        let is_single = inserts.iter().map(Rows::len).sum::<usize>() < 2;
+        let lives = |id: u64| !deletes.contains(id) && arena.weight(id).is_some();
+        for rows in inserts.iter().filter(|rows| matches!(rows, Rows::Held(_))) {
+            let keys = rows.columns(0, &self.places)?;
+            self.check_taken(relation, &keys, deletes)?;
+            if !is_single {
+                self.check_once(relation, &keys, &mut once)?;
             }
-            if single {
-                continue;
-            }
-            let mut numbers = Vec::new();
-            once.intern(&keys, groups.len(), &mut numbers)?;
-            for (row, &number) in numbers.iter().enumerate() {
-                if number < next && !is_null(&keys, row) {
+            for (row, is_taken) in self.stored(arena, &keys, &lives)?.into_iter().enumerate() {
+                if is_taken.is_some() {
                     return Err(self.duplicate(relation, &keys, row));
                 }
-                next = next.max(number + 1);
+            }
+        }
+        let spooled: Vec<&Arc<Spooled>> = spooled_of(inserts).collect();
+        for (number, one) in spooled.iter().enumerate() {
+            let own = |ids: &[u64]| self.places.iter().map(|&place| one.take(ids, place)).collect::<Result<Vec<_>>>();
+            let Some(run) = self.run_of(relation, one)? else { continue };
+            self.check_in_memory(relation, one, &once, deletes)?;
+            for (stored, shift) in &self.runs {
+                run.join(stored, &mut |pairs| {
+                    let pairs = pairs.iter().map(|&(new, old)| (new, old + shift)).filter(|&(_, old)| lives(old));
+                    self.refuse_equal(relation, &pairs.collect::<Vec<_>>(), &own, &|ids| arena.take(ids, &self.places))
+                })?;
+            }
+            for other in &spooled[..number] {
+                let others = |ids: &[u64]| self.places.iter().map(|&place| other.take(ids, place)).collect();
+                if let Some(before) = self.run_of(relation, other)? {
+                    run.join(&before, &mut |pairs| self.refuse_equal(relation, pairs, &own, &others))?;
+                }
             }
         }
         Ok(())
     }
 
+    /// An error if a key is that of a row in memory that is not deleted.
+    fn check_taken(&self, relation: &Relation, keys: &[ArrayRef], deletes: &RoaringTreemap) -> Result<()> {
+        let is_taken = |group: &u32| self.row(*group).is_some_and(|id| !deletes.contains(id));
+        match self.find(keys)?.iter().position(is_taken) {
+            Some(row) => Err(self.duplicate(relation, keys, row)),
+            None => Ok(()),
+        }
+    }
+
+    /// An error if a key is among those that `once` has seen.
+    fn check_once(&self, relation: &Relation, keys: &[ArrayRef], once: &mut KeyTable) -> Result<()> {
+        let (mut next, mut numbers) = (once.len() as u32, Vec::new());
+        once.intern(keys, keys.first().map_or(0, |key| key.len()), &mut numbers)?;
+        for (row, &number) in numbers.iter().enumerate() {
+            if number < next && !is_null(keys, row) {
+                return Err(self.duplicate(relation, keys, row));
+            }
+            next = next.max(number + 1);
+        }
+        Ok(())
+    }
+
+    /// An error if a key of rows in a file is that of a row in memory, or among those that `once` has seen.
+    fn check_in_memory(
+        &self,
+        relation: &Relation,
+        spooled: &Spooled,
+        once: &KeyTable,
+        deletes: &RoaringTreemap,
+    ) -> Result<()> {
+        if self.keys.len() == 0 && once.len() == 0 {
+            return Ok(());
+        }
+        for (number, block) in spooled.blocks().iter().enumerate() {
+            let keys = self.places.iter().map(|&place| spooled.column(number, place)).collect::<Result<Vec<_>>>()?;
+            self.check_taken(relation, &keys, deletes)?;
+            let mut seen = Vec::new();
+            once.find(&keys, block.rows, &mut seen)?;
+            if let Some(row) = (0..block.rows).find(|&row| seen[row] != NO_GROUP && !is_null(&keys, row)) {
+                return Err(self.duplicate(relation, &keys, row));
+            }
+        }
+        Ok(())
+    }
+
+    /// What it needs to know of rows in a file; an error if a key stands in them twice.
+    fn run_of(&self, relation: &Relation, spooled: &Spooled) -> Result<Option<Arc<Run>>> {
+        spooled.run(&self.columns, |Spooling { files, sizes }| {
+            let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize);
+            for (number, block) in spooled.blocks().iter().enumerate() {
+                let keys = self.places.iter().map(|&place| spooled.column(number, place));
+                push(&mut writer, &keys.collect::<Result<Vec<_>>>()?, |row| block.first + row as u64)?;
+            }
+            let take = |ids: &[u64]| self.places.iter().map(|&place| spooled.take(ids, place)).collect();
+            writer.finish(&mut |pairs| self.refuse_equal(relation, pairs, &take, &take))
+        })
+    }
+
+    /// Of each row the living one in runs that has its key.
+    fn stored(&self, arena: &RowArena, keys: &[ArrayRef], lives: &dyn Fn(u64) -> bool) -> Result<Vec<Option<u64>>> {
+        let rows = keys.first().map_or(0, |key| key.len());
+        let mut stored = vec![None; rows];
+        if self.runs.is_empty() {
+            return Ok(stored);
+        }
+        let hashes = hashes_of(keys)?;
+        let hashes = hashes.into_iter().enumerate().filter(|(row, _)| !is_null(keys, *row));
+        let mut hashes: Vec<(u64, u64)> = hashes.map(|(row, hash)| (hash, row as u64)).collect();
+        hashes.sort_unstable();
+        let mut pairs = Vec::new();
+        for (run, shift) in &self.runs {
+            run.find(&hashes, &mut |row, id| {
+                if lives(id + shift) {
+                    pairs.push((row, id + shift));
+                }
+            })?;
+        }
+        let own = |rows: &[u64]| take_all(keys, &rows.iter().map(|&row| row as u32).collect::<Vec<_>>());
+        let equal = self.equal(&pairs, &own, &|ids| arena.take(ids, &self.places))?;
+        for (&(row, id), _) in pairs.iter().zip(equal).filter(|(_, equal)| *equal) {
+            stored[row as usize] = Some(id);
+        }
+        Ok(stored)
+    }
+
+    /// An error if the two rows of a pair have the same key.
+    fn refuse_equal(&self, relation: &Relation, pairs: &[(u64, u64)], one: &Take, other: &Take) -> Result<()> {
+        match self.equal(pairs, one, other)?.into_iter().position(|equal| equal) {
+            Some(at) => Err(self.duplicate(relation, &one(&[pairs[at].0])?, 0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Of each pair whether its two rows have the same key.
+    fn equal(&self, pairs: &[(u64, u64)], one: &Take, other: &Take) -> Result<Vec<bool>> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut numbers = KeyTable::new(&self.types)?;
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        numbers.intern(&one(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>())?, pairs.len(), &mut left)?;
+        numbers.find(&other(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>())?, pairs.len(), &mut right)?;
+        Ok(left.iter().zip(&right).map(|(left, right)| left == right).collect())
+    }
+
     /// What an upsert needs to know of the rows it offers.
-    pub fn offer(&self, rows: &RecordBatch) -> Result<Offered> {
+    pub fn offer(&self, arena: &RowArena, rows: &RecordBatch) -> Result<Offered> {
         let keys = self.key_columns(rows);
         let mut once = KeyTable::new(&self.types)?;
         let mut numbers = Vec::new();
         once.intern(&keys, rows.num_rows(), &mut numbers)?;
         let null = (0..rows.num_rows()).map(|row| is_null(&keys, row)).collect();
-        Ok(Offered { groups: self.find(&keys)?, numbers, null, taken: HashSet::new() })
+        let stored = self.stored(arena, &keys, &|id| arena.weight(id).is_some())?;
+        Ok(Offered { groups: self.find(&keys)?, stored, numbers, null, taken: HashSet::new() })
     }
 
     /// The live row that has the key of an offered row.
     pub fn taken_by(&self, offered: &Offered, row: usize) -> Option<u64> {
-        self.row(offered.groups[row])
+        self.row(offered.groups[row]).or(offered.stored[row])
     }
 
     /// Enters stored rows, whose ids follow each other.
@@ -150,12 +336,31 @@ impl UniqueKey {
     }
 
     /// Enters stored rows of a file, whose ids are by `shift` greater than those in it.
-    pub fn insert_spooled(&mut self, spooled: &Spooled, shift: u64) -> Result<()> {
-        for (number, block) in spooled.blocks().iter().enumerate() {
-            let keys = self.places.iter().map(|&place| spooled.column(number, place)).collect::<Result<Vec<_>>>()?;
-            self.insert_columns(&keys, block.rows, |row| shift + block.first + row as u64)?;
+    pub fn insert_spooled(
+        &mut self,
+        relation: &Relation,
+        spooled: &Spooled,
+        shift: u64,
+        arena: &RowArena,
+    ) -> Result<()> {
+        let run = self.run_of(relation, spooled)?;
+        self.runs.extend(run.map(|run| (run, shift)));
+        if self.runs.len() > RUNS_MAX {
+            self.merge_runs(relation, spooled, arena);
         }
         Ok(())
+    }
+
+    /// Makes one of the shorter half of the runs. That it fails loses nothing.
+    fn merge_runs(&mut self, relation: &Relation, spooled: &Spooled, arena: &RowArena) {
+        self.runs.sort_by_key(|(run, _)| std::cmp::Reverse(run.len()));
+        let short = self.runs.len() / 2;
+        let merged =
+            Run::merge(&spooled.spooling().files, relation.id, &self.runs[short..], &|id| arena.weight(id).is_some());
+        if let Ok(merged) = merged {
+            self.runs.truncate(short);
+            self.runs.extend(merged.map(|run| (Arc::new(run), 0)));
+        }
     }
 
     fn insert_columns(&mut self, keys: &[ArrayRef], rows: usize, id: impl Fn(usize) -> u64) -> Result<()> {
@@ -184,7 +389,10 @@ impl UniqueKey {
                 continue;
             }
             if self.row(group).is_none() {
-                return Err(self.defect("no row to delete"));
+                match self.runs.is_empty() {
+                    true => return Err(self.defect("no row to delete")),
+                    false => continue,
+                }
             }
             self.rows[group as usize] = NO_ROW;
             self.unused.push(group);
@@ -192,8 +400,10 @@ impl UniqueKey {
         Ok(())
     }
 
-    /// Takes the rows out that do not live.
-    pub fn retain(&mut self, lives: impl Fn(u64) -> bool) {
+    /// Takes the rows out that do not live, and the runs that have no others.
+    pub fn retain_living(&mut self, arena: &RowArena) {
+        let lives = |id: u64| arena.weight(id).is_some();
+        self.runs.retain(|(run, shift)| arena.has_living(run.ids().start() + shift, run.ids().end() + shift));
         for (group, row) in self.rows.iter_mut().enumerate() {
             if *row != NO_ROW && !lives(*row) {
                 *row = NO_ROW;
@@ -266,4 +476,41 @@ impl Offered {
 /// Whether the key of `row` holds a NULL; such keys are never equal.
 fn is_null(keys: &[ArrayRef], row: usize) -> bool {
     keys.iter().any(|key| key.is_null(row))
+}
+
+/// The key columns of rows by number or id.
+type Take<'a> = dyn Fn(&[u64]) -> Result<Vec<ArrayRef>> + 'a;
+
+/// The rows that are in files.
+fn spooled_of(inserts: &[Rows]) -> impl Iterator<Item = &Arc<Spooled>> {
+    inserts.iter().filter_map(|rows| match rows {
+        Rows::Held(_) => None,
+        Rows::Spooled(spooled) => Some(spooled),
+    })
+}
+
+/// Enters the keys of rows into a run; those that hold a NULL are like no other.
+fn push(writer: &mut RunWriter, keys: &[ArrayRef], id: impl Fn(usize) -> u64) -> Result<()> {
+    for (row, hash) in hashes_of(keys)?.into_iter().enumerate() {
+        if !is_null(keys, row) {
+            writer.push(hash, id(row))?;
+        }
+    }
+    Ok(())
+}
+
+/// A hash of each key. Equal keys have equal ones.
+fn hashes_of(keys: &[ArrayRef]) -> Result<Vec<u64>> {
+    let mut hashes = vec![0; keys.first().map_or(0, |key| key.len())];
+    for key in keys {
+        let shape = Shape::of(key.data_type());
+        let converter = (shape == Shape::Row).then(|| row_converter([key.data_type()])).transpose()?;
+        Input::new(key, shape, converter.as_ref())?.hash(&mut hashes);
+    }
+    Ok(hashes)
+}
+
+fn take_all(columns: &[ArrayRef], rows: &[u32]) -> Result<Vec<ArrayRef>> {
+    let rows = UInt32Array::from(rows.to_vec());
+    columns.iter().map(|column| Ok(compute::take(column, &rows, None)?)).collect()
 }

@@ -248,6 +248,13 @@ impl RowArena {
         (chunk.died(offset) == NEVER).then(|| chunk.weight(offset))
     }
 
+    /// Whether a row lives in a chunk that has ids from `first` to `last`.
+    pub fn has_living(&self, first: u64, last: u64) -> bool {
+        let chunks = self.sealed.iter().chain(&self.tail).zip(&self.dead);
+        let mut overlapping = chunks.filter(|(chunk, _)| chunk.first() <= last && chunk.last() >= first);
+        overlapping.any(|(chunk, &dead)| dead < chunk.len())
+    }
+
     /// Drops rows that died at or before `oldest_pinned_epoch` from chunks where they are more than half.
     ///
     /// Ids stand. Snapshots taken before keep the chunks they have.

@@ -8,6 +8,7 @@ pub mod directory;
 mod ipc;
 pub mod log;
 pub mod manifest;
+pub mod run;
 pub mod salvage;
 pub mod segment;
 pub mod spool;

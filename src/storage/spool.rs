@@ -8,16 +8,20 @@
 //! So a commit may be larger than memory. The ids in such a file count from zero: which ids its rows have is decided
 //! where the commit is applied, and is the same whenever the log is replayed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::size::rows_bytes;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
+use crate::storage::run::Run;
 use crate::storage::segment::{Block, FileName, SegmentFile, SegmentFiles, SegmentWriter};
 
 /// Blocks never lie across a multiple of so many rows.
@@ -34,11 +38,28 @@ pub struct SpoolSizes {
     pub block_bytes: usize,
     /// A file beyond this length is followed by another.
     pub file_bytes: u64,
+    /// Rows of a table whose keys are held in memory where they have to be read.
+    pub key_rows: u64,
+}
+
+/// Where the rows of large commits go, and how they are divided.
+#[derive(Debug, Clone)]
+pub struct Spooling {
+    /// The files.
+    pub files: Arc<SegmentFiles>,
+    /// The sizes.
+    pub sizes: SpoolSizes,
 }
 
 impl Default for SpoolSizes {
     fn default() -> Self {
-        SpoolSizes { held_bytes: 8 << 20, block_rows: SEGMENT, block_bytes: 16 << 20, file_bytes: 256 << 20 }
+        SpoolSizes {
+            held_bytes: 8 << 20,
+            block_rows: SEGMENT,
+            block_bytes: 16 << 20,
+            file_bytes: 256 << 20,
+            key_rows: 1 << 20,
+        }
     }
 }
 
@@ -117,17 +138,19 @@ impl Rows {
 /// Rows of a commit in a file of their own. The file is removed with them, unless the log has it.
 #[derive(Debug)]
 pub struct Spooled {
-    files: Arc<SegmentFiles>,
+    spooling: Spooling,
     name: FileName,
     schema: SchemaRef,
     blocks: Vec<Arc<Block>>,
     rows: usize,
+    /// What unique keys over these columns know of the rows.
+    runs: Mutex<Vec<(Arc<[ColumnId]>, Option<Arc<Run>>)>>,
 }
 
 impl Spooled {
-    fn new(files: Arc<SegmentFiles>, file: SegmentFile, schema: SchemaRef) -> Self {
+    fn new(spooling: Spooling, file: SegmentFile, schema: SchemaRef) -> Self {
         let rows = file.blocks.iter().map(|block| block.rows).sum();
-        Spooled { files, name: file.name, schema, blocks: file.blocks, rows }
+        Spooled { spooling, name: file.name, schema, blocks: file.blocks, rows, runs: Mutex::default() }
     }
 
     /// Opens the file that the log names.
@@ -144,13 +167,21 @@ impl Spooled {
         let file = files.open(name)?;
         let fits = |block: &Arc<Block>| block.relation == relation && *block.columns == *columns;
         match file.blocks.iter().all(fits) && !file.blocks.is_empty() {
-            true => Ok(Spooled::new(files.clone(), file, schema)),
+            true => {
+                let spooling = Spooling { files: files.clone(), sizes: SpoolSizes::default() };
+                Ok(Spooled::new(spooling, file, schema))
+            }
             false => Err(Error::new(
                 ErrorKind::Io,
                 format!("segment file {} does not hold the rows that the log says", name.number),
             )
             .with_sqlstate("XX001")),
         }
+    }
+
+    /// Where the file is.
+    pub fn spooling(&self) -> &Spooling {
+        &self.spooling
     }
 
     /// The bytes of the rows in the file.
@@ -173,22 +204,55 @@ impl Spooled {
         self.blocks.get(block).ok_or_else(|| Error::internal("no such piece of a commit"))?.column(place)
     }
 
+    /// The values of a column at ids that count from zero.
+    pub fn take(&self, ids: &[u64], place: usize) -> Result<ArrayRef> {
+        let (mut arrays, mut of_block, mut places) = (Vec::new(), BTreeMap::new(), Vec::with_capacity(ids.len()));
+        for &id in ids {
+            let number = self.blocks.partition_point(|block| block.first <= id).saturating_sub(1);
+            let array = *match of_block.entry(number) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    arrays.push(self.column(number, place)?);
+                    new.insert(arrays.len() - 1)
+                }
+            };
+            places.push((array, (id - self.blocks[number].first) as usize));
+        }
+        Ok(compute::interleave(&arrays.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &places)?)
+    }
+
+    /// What a unique key over `columns` knows of the rows, made when it is first asked for; none where every key holds a
+    /// NULL.
+    pub fn run(
+        &self,
+        columns: &Arc<[ColumnId]>,
+        make: impl FnOnce(&Spooling) -> Result<Option<Run>>,
+    ) -> Result<Option<Arc<Run>>> {
+        let mut runs = self.runs.lock();
+        if let Some((_, run)) = runs.iter().find(|(known, _)| known == columns) {
+            return Ok(run.clone());
+        }
+        let run = make(&self.spooling)?.map(Arc::new);
+        runs.push((columns.clone(), run.clone()));
+        Ok(run)
+    }
+
     /// The file goes into the log, in this epoch.
     pub fn log(&self, epoch: u64) {
-        self.files.log_brought(self.name, epoch);
+        self.spooling.files.log_brought(self.name, epoch);
     }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        self.files.discard_brought(self.name.number);
+        self.spooling.files.discard_brought(self.name.number);
     }
 }
 
 /// Takes the rows that a commit inserts into a relation, in order.
 pub struct Spool {
     /// None for a database in memory: then all rows are held.
-    files: Option<Arc<SegmentFiles>>,
+    spooling: Option<Spooling>,
     relation: RelationId,
     columns: Arc<[ColumnId]>,
     schema: SchemaRef,
@@ -205,15 +269,10 @@ pub struct Spool {
 
 impl Spool {
     /// For rows of `columns`, which have the fields of `schema`.
-    pub fn new(
-        files: Option<Arc<SegmentFiles>>,
-        sizes: SpoolSizes,
-        relation: RelationId,
-        columns: Arc<[ColumnId]>,
-        schema: SchemaRef,
-    ) -> Self {
+    pub fn new(spooling: Option<Spooling>, relation: RelationId, columns: Arc<[ColumnId]>, schema: SchemaRef) -> Self {
         let (held, done) = (Vec::new(), Vec::new());
-        Spool { files, sizes, relation, columns, schema, held, bytes: 0, rows: 0, writer: None, next: 0, done }
+        let sizes = spooling.as_ref().map(|spooling| spooling.sizes).unwrap_or_default();
+        Spool { spooling, sizes, relation, columns, schema, held, bytes: 0, rows: 0, writer: None, next: 0, done }
     }
 
     /// Takes rows.
@@ -225,9 +284,9 @@ impl Spool {
         self.rows += rows.num_rows() as u64;
         self.held.push(rows);
         let spools = self.writer.is_some() || !self.done.is_empty() || self.bytes > self.sizes.held_bytes;
-        if let Some(files) = self.files.clone().filter(|_| spools) {
+        if let Some(spooling) = self.spooling.clone().filter(|_| spools) {
             while self.rows >= self.sizes.block_rows || self.bytes >= self.sizes.block_bytes {
-                self.write_block(&files)?;
+                self.write_block(&spooling)?;
             }
         }
         Ok(())
@@ -235,20 +294,20 @@ impl Spool {
 
     /// All rows that it was given.
     pub fn finish(mut self) -> Result<Vec<Rows>> {
-        if let Some(files) = self.files.clone()
+        if let Some(spooling) = self.spooling.clone()
             && (self.writer.is_some() || !self.done.is_empty())
         {
             while self.rows > 0 {
-                self.write_block(&files)?;
+                self.write_block(&spooling)?;
             }
-            self.end_file(&files)?;
+            self.end_file(&spooling)?;
         }
         let held = std::mem::take(&mut self.held).into_iter().map(Rows::Held);
         Ok(std::mem::take(&mut self.done).into_iter().chain(held).collect())
     }
 
     /// Writes as many of the first rows as a block may have.
-    fn write_block(&mut self, files: &Arc<SegmentFiles>) -> Result<()> {
+    fn write_block(&mut self, spooling: &Spooling) -> Result<()> {
         let of_a_row = (self.bytes as u64 / self.rows.max(1)).max(1);
         // A power of two, so that blocks of a size do not lie across the end of a segment.
         let most = 1 << (self.sizes.block_bytes as u64 / of_a_row).clamp(1, self.sizes.block_rows).ilog2();
@@ -259,14 +318,14 @@ impl Spool {
         }
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => files.create_brought()?,
+            None => spooling.files.create_brought()?,
         };
         let written = writer.rows(self.relation, &self.columns, self.next, None, &rows);
         self.next += count;
         let is_long = writer.len() >= self.sizes.file_bytes;
         self.writer = Some(writer);
         written?;
-        if is_long { self.end_file(files) } else { Ok(()) }
+        if is_long { self.end_file(spooling) } else { Ok(()) }
     }
 
     /// The first `count` rows, of those that are held.
@@ -293,11 +352,11 @@ impl Spool {
         }
     }
 
-    fn end_file(&mut self, files: &Arc<SegmentFiles>) -> Result<()> {
+    fn end_file(&mut self, spooling: &Spooling) -> Result<()> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let number = writer.number();
-        let file = files.finish_brought(writer).inspect_err(|_| files.discard_brought(number))?;
-        self.done.push(Rows::Spooled(Arc::new(Spooled::new(files.clone(), file, self.schema.clone()))));
+        let file = spooling.files.finish_brought(writer).inspect_err(|_| spooling.files.discard_brought(number))?;
+        self.done.push(Rows::Spooled(Arc::new(Spooled::new(spooling.clone(), file, self.schema.clone()))));
         self.next = 0;
         Ok(())
     }
@@ -305,8 +364,8 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        if let (Some(files), Some(writer)) = (&self.files, &self.writer) {
-            files.discard_brought(writer.number());
+        if let (Some(spooling), Some(writer)) = (&self.spooling, &self.writer) {
+            spooling.files.discard_brought(writer.number());
         }
     }
 }

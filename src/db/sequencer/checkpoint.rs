@@ -160,7 +160,8 @@ impl Sequencer {
             let table = catalog.by_id(rows.relation).cloned();
             let table = table.ok_or_else(|| Error::internal("rows of no relation"))?;
             self.republish.insert(rows.relation);
-            self.tables.insert(rows.relation, TableState::stored(table, chunks(&rows)?, rows.high));
+            let spooling = self.shared.spooling.get().cloned();
+            self.tables.insert(rows.relation, TableState::stored(table, chunks(&rows)?, rows.high, spooling));
         }
         let mut group = Group::new(manifest.epoch, manifest.time_us);
         group.catalog = Some(Arc::new(catalog));

@@ -86,7 +86,7 @@ impl Sequencer {
 
     /// Applies the records of an epoch of a log: what the door decided once, it does not decide again.
     pub fn replay(&mut self, epoch: u64, time_us: i64, records: Vec<Replayed>) -> Result<()> {
-        let mut group = Group::new(epoch, time_us);
+        let mut group = Group { is_replayed: true, ..Group::new(epoch, time_us) };
         if records.is_empty() {
             self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
         }
@@ -260,6 +260,9 @@ impl Sequencer {
             let id = RelationId(write.relation);
             let is_asked = !write.is_large() || self.is_asked(id);
             let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("an admitted relation is gone"))?;
+            if group.is_replayed && write.is_large() {
+                table.forget_keys();
+            }
             let changes = table.apply(write, group.epoch, is_asked)?;
             if !is_asked {
                 self.unkept += write.deletes.len() + write.inserted() as u64;
@@ -317,7 +320,10 @@ impl Sequencer {
     fn change_table(&mut self, change: TableChange) -> Result<()> {
         let id = change.relation().id;
         match change {
-            TableChange::New(table) => drop(self.tables.insert(id, table)),
+            TableChange::New(mut table) => {
+                table.spool_to(self.shared.spooling.get().cloned());
+                self.tables.insert(id, table);
+            }
             TableChange::Redefined { relation, arena, keys } => {
                 let layout = relation.layout();
                 let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("a redefined relation is gone"))?;

@@ -310,6 +310,8 @@ struct Group {
     epoch: u64,
     time_us: i64,
     changes: Changes,
+    /// Whether it is one of a log, which has all that was decided in it.
+    is_replayed: bool,
     /// How many records the log was given.
     records: usize,
     /// How far sources, sinks and subscribers have come with it.
@@ -552,6 +554,7 @@ impl Group {
             epoch,
             time_us,
             changes: Changes::new(),
+            is_replayed: false,
             records: 0,
             positions: Vec::new(),
             catalog: None,

@@ -118,5 +118,7 @@ fn check_rows(session: &Session, version: &Version, relation: &Relation) -> Resu
             check_not_null(relation, &batch)?;
         }
     }
-    enforced(relation).try_for_each(|(name, places)| UniqueKey::build(relation, name, &places, rows).map(drop))
+    let spooling = session.shared.spooling.get();
+    enforced(relation)
+        .try_for_each(|(name, places)| UniqueKey::build(relation, name, &places, rows, spooling).map(drop))
 }

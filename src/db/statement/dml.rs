@@ -27,7 +27,7 @@ use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
 use crate::db::statement::copy::read_for;
 use crate::db::statement::literals;
-use crate::db::table::not_null_violation;
+use crate::db::table::{not_null_violation, prepare_keys};
 use crate::db::transaction::Overlays;
 use crate::db::value::assign_in;
 use crate::db::version::Version;
@@ -159,7 +159,7 @@ impl Modification {
             }
         };
         match &insert.on_conflict {
-            None => Ok(inserted(&relation, spool, reads)?),
+            None => inserted(&relation, spool, reads),
             Some(on_conflict) => {
                 let write = self.upsert(&relation, on_conflict, rows)?;
                 Ok(Modified { writes: vec![write], reads, rows: None })
@@ -275,7 +275,7 @@ impl Modification {
             }
             spool.push(shape_batch(&relation, &batch, &behind, &vec![None; width], &self.parameters.zone)?)?;
         }
-        Ok(modified(&relation, deletes, spool.finish()?, planned.relations))
+        modified(&relation, deletes, spool.finish()?, planned.relations)
     }
 
     fn delete(&self, delete: &Delete, reader: &Reader<'_>) -> Result<Modified> {
@@ -285,7 +285,7 @@ impl Modification {
         for batch in reader.stream(&planned)? {
             deletes.extend(first_row_ids(&batch?)?.values().iter().copied());
         }
-        Ok(modified(&relation, deletes, Vec::new(), planned.relations))
+        modified(&relation, deletes, Vec::new(), planned.relations)
     }
 
     fn truncate(&self, names: &[Name], reader: &Reader<'_>) -> Result<Modified> {
@@ -441,16 +441,18 @@ fn modified(
     mut deletes: RoaringTreemap,
     inserts: Vec<Rows>,
     mut reads: BTreeSet<RelationId>,
-) -> Modified {
+) -> Result<Modified> {
     reads.insert(relation.id);
     let rows = Some(deletes.len());
     deletes.optimize();
-    Modified { writes: vec![Write { deletes, ..Write::of(relation, inserts) }], reads, rows }
+    prepare_keys(relation, &inserts)?;
+    Ok(Modified { writes: vec![Write { deletes, ..Write::of(relation, inserts) }], reads, rows })
 }
 
 /// What a statement comes to that inserts rows.
 fn inserted(relation: &Relation, spool: Spool, reads: BTreeSet<RelationId>) -> Result<Modified> {
     let rows = spool.finish()?;
+    prepare_keys(relation, &rows)?;
     let count = rows.iter().map(|rows| rows.len() as u64).sum();
     Ok(Modified { writes: vec![Write::of(relation, rows)], reads, rows: Some(count) })
 }

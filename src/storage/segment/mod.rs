@@ -174,6 +174,12 @@ impl Block {
         self.source.cache.column((self.source.number, extent.offset), || self.fetch_column(place, *extent))
     }
 
+    /// As [`Block::column`], without keeping it: for who reads everything once.
+    pub fn read_column(&self, place: usize) -> Result<ArrayRef> {
+        let extent = self.parts.get(place).ok_or_else(|| Error::internal("no such column in a block"))?;
+        self.fetch_column(place, *extent)
+    }
+
     /// Holds a column that is in memory anyway, as if it had been fetched.
     pub fn keep(&self, place: usize, column: &ArrayRef) {
         if let Some(extent) = self.parts.get(place) {

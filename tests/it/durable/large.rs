@@ -6,6 +6,7 @@ use std::sync::Arc;
 use eddydb::{Connection, Database, MemoryVfs, Result, Vfs};
 
 use super::lines;
+use crate::random::Random;
 
 /// Rows go to files from the fifth on, eight in a block.
 fn open(vfs: &MemoryVfs) -> Result<Database> {
@@ -137,5 +138,77 @@ fn a_reader_and_a_salvage_find_the_files_of_commits() -> Result<()> {
     assert_eq!(Database::open(&path).expect_err("damaged").sqlstate(), "XX001");
     let lost = Database::salvage(&path, directory.path().join("rest"))?;
     assert!(!lost.is_empty());
+    Ok(())
+}
+
+/// What a statement comes to: the rows it changed, or why it was refused.
+fn outcome(connection: &Connection, statement: &str) -> String {
+    match connection.execute_batch(statement) {
+        Ok(()) => "done".to_string(),
+        Err(error) => {
+            let _ = connection.execute_batch("ROLLBACK");
+            error.sqlstate().to_string()
+        }
+    }
+}
+
+/// Keys are enforced alike whether their rows came a few at a time, in large commits or are there since a restart.
+#[test]
+fn keys_hold_across_files_memory_and_restarts() -> Result<()> {
+    let seed: u64 = std::env::var("EDDY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("EDDY_SEED={seed}");
+    let mut luck = Random::new(seed, "large keys");
+    let (vfs, memory) = (MemoryVfs::default(), Database::builder().target_partitions(1).build()?.connect()?);
+    let mut database = open(&vfs)?;
+    let create = "CREATE TABLE t (k BIGINT, w TEXT, v BIGINT, PRIMARY KEY (k), UNIQUE (w, v));
+                  CREATE VIEW v AS SELECT count(*) FROM t";
+    memory.execute_batch(create)?;
+    database.connect()?.execute_batch(create)?;
+    let (mut refused, mut done) = (0, 0);
+    for round in 0..400 {
+        let (low, count) = (luck.next() % 600, [1, 2, 5, 30, 90][(luck.next() % 5) as usize]);
+        let high = low + count;
+        let word = "CASE WHEN value % 5 = 0 THEN NULL ELSE 'w' || value % 9 END";
+        let statement = match luck.next() % 9 {
+            0 | 1 | 2 => format!("INSERT INTO t SELECT value, {word}, value FROM generate_series({low}, {high})"),
+            3 => format!(
+                "INSERT INTO t SELECT value, {word}, value FROM generate_series({low}, {high}) \
+                 ON CONFLICT (k) DO UPDATE SET v = t.v + 1000"
+            ),
+            4 => {
+                format!("INSERT INTO t SELECT value, 'a', 1 FROM generate_series({low}, {high}) ON CONFLICT DO NOTHING")
+            }
+            5 => format!("UPDATE t SET k = k + {} WHERE k BETWEEN {low} AND {high}", luck.next() % 3),
+            6 => format!("UPDATE t SET v = v + {} WHERE k > {low}", luck.next() % 2),
+            7 => format!("DELETE FROM t WHERE k BETWEEN {low} AND {}", high + 60),
+            _ => format!(
+                "BEGIN; DELETE FROM t WHERE k < {low}; INSERT INTO t SELECT value, 'b', value \
+                 FROM generate_series({low}, {high}); INSERT INTO t SELECT value, 'b', value \
+                 FROM generate_series({}, {}); COMMIT",
+                high + 1 - luck.next() % 2,
+                high + 20
+            ),
+        };
+        let what = format!("seed {seed}, round {round}: {statement}");
+        let expected = outcome(&memory, &statement);
+        assert_eq!(outcome(&database.connect()?, &statement), expected, "{what}");
+        if expected == "done" {
+            done += 1
+        } else {
+            refused += 1
+        }
+        match luck.next() % 12 {
+            0 => database.checkpoint()?,
+            1 | 2 => {
+                drop(database);
+                database = open(&vfs)?;
+            }
+            _ => {}
+        }
+        same(&database.connect()?, &memory, &what)?;
+    }
+    assert!(refused > 40 && done > 100, "{refused} refused, {done} done");
+    let check = lines(&database.connect()?, "PRAGMA integrity_check")?;
+    assert!(check.contains("\"ok\""), "{check}");
     Ok(())
 }

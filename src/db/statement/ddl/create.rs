@@ -15,6 +15,7 @@ use crate::base::wording::reword;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
 use crate::db::names::{column_of, resolve};
+use crate::db::table::prepare_keys;
 use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::Write;
@@ -61,7 +62,9 @@ impl Definer {
             for batch in reader.stream(query)? {
                 spool.push(conform(&batch?, &relation, &self.parameters.zone)?)?;
             }
-            proposal.writes = vec![Write::of(&relation, spool.finish()?)];
+            let rows = spool.finish()?;
+            prepare_keys(&relation, &rows)?;
+            proposal.writes = vec![Write::of(&relation, rows)];
         }
         changes.push(CatalogChange::Define(Arc::new(relation)));
         proposal.delta = CatalogDelta::from(changes);

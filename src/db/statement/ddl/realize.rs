@@ -21,6 +21,7 @@ use crate::db::value::assign;
 use crate::db::version::{Contents, Version};
 use crate::state::row_arena::RowArena;
 use crate::state::snapshot::Snapshot;
+use crate::storage::spool::Spooling;
 
 impl Definer {
     /// The state that `delta` needs, made from `version`; with or without that of views.
@@ -36,7 +37,7 @@ impl Definer {
         for change in &delta.changes {
             match change {
                 CatalogChange::Define(relation) if relation.kind.is_stored() => {
-                    tables.push(table_change(version, relation, &delta)?);
+                    tables.push(table_change(version, relation, &delta, self.shared.spooling.get())?);
                 }
                 CatalogChange::Maintain { view, kept } if wanted(view) => {
                     views.push(self.new_view(&after, view, *kept && with != Views::Read)?);
@@ -57,7 +58,12 @@ impl Definer {
     }
 }
 
-fn table_change(version: &Version, relation: &Arc<Relation>, delta: &CatalogDelta) -> Result<TableChange> {
+fn table_change(
+    version: &Version,
+    relation: &Arc<Relation>,
+    delta: &CatalogDelta,
+    spooling: Option<&Spooling>,
+) -> Result<TableChange> {
     let Some(old) = version.catalog.by_id(relation.id) else {
         return Ok(TableChange::New(TableState::new(relation.clone())?));
     };
@@ -88,7 +94,8 @@ fn table_change(version: &Version, relation: &Arc<Relation>, delta: &CatalogDelt
     check_required(old, relation, &rows)?;
     let had: Vec<Vec<ColumnId>> = enforced(old).map(|(_, places)| ids(old, &places)).collect();
     let new = enforced(relation).filter(|(_, places)| !had.contains(&ids(relation, places)));
-    let keys = new.map(|(name, places)| UniqueKey::build(relation, name, &places, &rows)).collect::<Result<_>>()?;
+    let keys =
+        new.map(|(name, places)| UniqueKey::build(relation, name, &places, &rows, spooling)).collect::<Result<_>>()?;
     Ok(TableChange::Redefined { relation: relation.clone(), arena, keys })
 }
 
