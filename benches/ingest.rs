@@ -41,6 +41,9 @@ fn main() -> Result<()> {
     if arguments.wants("scan") {
         scan(arguments.rows(5_000_000))?;
     }
+    if arguments.wants("large") {
+        large(256 << 20, arguments.rows(4 << 20))?;
+    }
     if arguments.wants("reopen") {
         reopen(arguments.rows(5_000_000))?;
     }
@@ -84,6 +87,60 @@ fn append(case: &str, views: &str, limit: Duration) -> Result<()> {
         bytes as f64 / 1e6,
         plain as f64 / 1e6,
         raw / closed,
+    );
+    Ok(())
+}
+
+/// A relation with a key, larger than the memory that the database may use, made by one statement and changed by one:
+/// what the process holds at most.
+fn large(limit: usize, rows: usize) -> Result<()> {
+    let directory = directory();
+    let file = directory.path().join("rows.parquet").display().to_string();
+    // As many rows as make four times the limit at 256 bytes each.
+    let columns =
+        "value AS id, value % 1000 AS k, repeat(value::TEXT, 4) || repeat('x', 180) AS text, value / 3.0 AS v";
+    let path = directory.path().join("large.eddy");
+    let open = || Database::builder().memory_limit(limit).target_partitions(1).open(&path);
+    let connection = open()?.connect()?;
+    let statements = [
+        ("CREATE TABLE AS", format!("CREATE TABLE t AS SELECT {columns} FROM generate_series(1, {rows}) AS s (value)")),
+        ("CREATE INDEX", "CREATE UNIQUE INDEX by_id ON t (id)".to_string()),
+        ("COPY TO", format!("COPY t TO '{file}'")),
+        ("scan", "SELECT count(*), sum(id), sum(k), sum(length(text)), sum(v) FROM t".to_string()),
+        ("UPDATE", "UPDATE t SET k = k + 1".to_string()),
+        ("DROP TABLE", "DROP TABLE t".to_string()),
+        ("CREATE TABLE", "CREATE TABLE t (id BIGINT PRIMARY KEY, k BIGINT, text TEXT, v DOUBLE)".to_string()),
+        ("COPY FROM", format!("COPY t FROM '{file}'")),
+        ("one row", "INSERT INTO t VALUES (0, 0, 'one', 0)".to_string()),
+        ("UPDATE", "UPDATE t SET k = k + 1".to_string()),
+        ("scan", "SELECT count(*), sum(id), sum(k), sum(length(text)), sum(v) FROM t".to_string()),
+        ("DELETE", "DELETE FROM t WHERE id % 2 = 0".to_string()),
+    ];
+    for (what, statement) in &statements {
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let start = Instant::now();
+        if what == &"scan" {
+            connection.query(statement, ())?.for_each(drop);
+        } else {
+            connection.execute_batch(statement)?;
+        }
+        println!(
+            "ingest     large {what:<16} {rows} rows, limit {} MB: {:.1} s, {} MB RSS at most",
+            limit >> 20,
+            start.elapsed().as_secs_f64(),
+            peak_rss_mb()
+        );
+    }
+    drop(connection);
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let start = Instant::now();
+    let connection = open()?.connect()?;
+    let opened = start.elapsed().as_secs_f64();
+    connection.execute_batch("INSERT INTO t VALUES (-1, 0, 'first after a restart', 0)")?;
+    println!(
+        "ingest     large reopen           {rows} rows: {opened:.2} s, first insert at {:.1} s, {} MB RSS at most",
+        start.elapsed().as_secs_f64(),
+        peak_rss_mb()
     );
     Ok(())
 }

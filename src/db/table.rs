@@ -164,8 +164,8 @@ impl TableState {
         if write.inserts.is_empty() {
             return Ok(());
         }
-        let keys = self.keys()?.iter();
-        keys.map(|key| key.check(&self.relation, &self.arena, &write.inserts, &write.deletes)).collect()
+        let (relation, arena) = (&self.relation, &self.arena);
+        self.keys()?.iter().try_for_each(|key| key.check(relation, arena, &write.inserts, &write.deletes))
     }
 
     /// Decides for each offered row whether it is inserted, replaces a row, or is dropped. A row whose key holds a NULL

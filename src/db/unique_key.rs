@@ -239,7 +239,7 @@ impl UniqueKey {
         once: &KeyTable,
         deletes: &RoaringTreemap,
     ) -> Result<()> {
-        if self.keys.len() == 0 && once.len() == 0 {
+        if self.keys.is_empty() && once.is_empty() {
             return Ok(());
         }
         for (number, block) in spooled.blocks().iter().enumerate() {

@@ -112,7 +112,6 @@ impl KeyTable {
         delegate!(&self.keys, exists => usize::from(*exists), table => table.len())
     }
 
-    #[cfg(test)]
     /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

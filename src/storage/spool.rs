@@ -8,11 +8,11 @@
 //! So a commit may be larger than memory. The ids in such a file count from zero: which ids its rows have is decided
 //! where the commit is applied, and is the same whenever the log is replayed.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
@@ -56,7 +56,7 @@ impl Default for SpoolSizes {
         SpoolSizes {
             held_bytes: 8 << 20,
             block_rows: SEGMENT,
-            block_bytes: 16 << 20,
+            block_bytes: 4 << 20,
             file_bytes: 256 << 20,
             key_rows: 1 << 20,
         }
@@ -103,7 +103,9 @@ impl Rows {
             Rows::Held(rows) => Ok(rows.clone()),
             Rows::Spooled(spooled) => {
                 let block = spooled.blocks.get(number).ok_or_else(|| Error::internal("no such piece of a commit"))?;
-                Ok(block.read()?.with_schema(spooled.schema.clone())?)
+                let columns = (0..block.columns.len()).map(|place| block.read_column(place)).collect::<Result<_>>()?;
+                let options = RecordBatchOptions::new().with_row_count(Some(block.rows));
+                Ok(RecordBatch::try_new_with_options(spooled.schema.clone(), columns, &options)?)
             }
         }
     }
@@ -135,6 +137,9 @@ impl Rows {
     }
 }
 
+/// Runs by the columns of their keys.
+type Runs = HashMap<Arc<[ColumnId]>, Option<Arc<Run>>>;
+
 /// Rows of a commit in a file of their own. The file is removed with them, unless the log has it.
 #[derive(Debug)]
 pub struct Spooled {
@@ -144,7 +149,7 @@ pub struct Spooled {
     blocks: Vec<Arc<Block>>,
     rows: usize,
     /// What unique keys over these columns know of the rows.
-    runs: Mutex<Vec<(Arc<[ColumnId]>, Option<Arc<Run>>)>>,
+    runs: Mutex<Runs>,
 }
 
 impl Spooled {
@@ -199,9 +204,9 @@ impl Spooled {
         &self.blocks
     }
 
-    /// A column of the rows of a block.
+    /// A column of the rows of a block. It is read once or twice and not kept.
     pub fn column(&self, block: usize, place: usize) -> Result<ArrayRef> {
-        self.blocks.get(block).ok_or_else(|| Error::internal("no such piece of a commit"))?.column(place)
+        self.blocks.get(block).ok_or_else(|| Error::internal("no such piece of a commit"))?.read_column(place)
     }
 
     /// The values of a column at ids that count from zero.
@@ -229,11 +234,11 @@ impl Spooled {
         make: impl FnOnce(&Spooling) -> Result<Option<Run>>,
     ) -> Result<Option<Arc<Run>>> {
         let mut runs = self.runs.lock();
-        if let Some((_, run)) = runs.iter().find(|(known, _)| known == columns) {
+        if let Some(run) = runs.get(columns) {
             return Ok(run.clone());
         }
         let run = make(&self.spooling)?.map(Arc::new);
-        runs.push((columns.clone(), run.clone()));
+        runs.insert(columns.clone(), run.clone());
         Ok(run)
     }
 

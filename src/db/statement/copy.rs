@@ -12,22 +12,12 @@ use crate::connector::options::{OptionValue, ReadOptions, WriteOptions};
 use crate::connector::relation;
 use crate::connector::writer;
 use crate::db::names::column_of;
-use crate::db::outcome::Outcome;
 use crate::db::read::Reader;
-use crate::db::session::Session;
 use crate::db::shared::Shared;
-use crate::db::statement::dml::Dml;
-use crate::db::statement::modify::modify;
-use crate::plan::context::Parameters;
 use crate::plan::source::RowIterator;
 use crate::sql::options::Options;
 use crate::sql::statement::{CopyFrom, CopyTo};
 use crate::sql::type_named;
-
-/// COPY FROM: inserts the rows of a file, read into the types of the columns they are for.
-pub fn copy_from(session: &mut Session, from: &CopyFrom, parameters: &Parameters) -> Result<Outcome> {
-    modify(session, Dml::Copy(Box::new(from.clone())), parameters)
-}
 
 /// The rows of a file, read for the columns of a relation, and how many columns they have; times without a zone stand
 /// in `zone`.

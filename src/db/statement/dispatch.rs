@@ -45,7 +45,7 @@ fn dispatch(session: &mut Session, statement: &Statement, parameters: &Parameter
         S::Update(update) => modify(session, Dml::Update(update.clone()), parameters),
         S::Delete(delete) => modify(session, Dml::Delete(delete.clone()), parameters),
         S::Truncate { relations } => modify(session, Dml::Truncate(relations.clone()), parameters),
-        S::CopyFrom(from) => copy::copy_from(session, from, parameters),
+        S::CopyFrom(from) => modify(session, Dml::Copy(Box::new(from.clone())), parameters),
         S::CopyTo(to) => copy::copy_to(&session.reader(parameters), to).map(Outcome::Changed),
         S::Subscribe(clause) => {
             session.refuse_in_transaction("SUBSCRIBE")?;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -13,6 +14,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use roaring::RoaringTreemap;
 use sqlparser::ast::{self, Spanned};
 
+use crate::base::access::PathKind;
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
@@ -100,7 +102,7 @@ impl Modification {
     /// Whether it would find again what it is given: a pipe is read once.
     pub fn can_run_again(&self) -> bool {
         let Dml::Copy(from) = &self.statement else { return true };
-        std::fs::metadata(&from.path).map_or(true, |file| file.is_file() || file.is_dir())
+        !matches!(self.shared.access.kind(Path::new(&from.path)), Ok(PathKind::Stream))
     }
 
     fn modified_by(&self, reader: &Reader<'_>) -> Result<Modified> {

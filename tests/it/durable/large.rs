@@ -170,7 +170,7 @@ fn keys_hold_across_files_memory_and_restarts() -> Result<()> {
         let high = low + count;
         let word = "CASE WHEN value % 5 = 0 THEN NULL ELSE 'w' || value % 9 END";
         let statement = match luck.next() % 9 {
-            0 | 1 | 2 => format!("INSERT INTO t SELECT value, {word}, value FROM generate_series({low}, {high})"),
+            0..=2 => format!("INSERT INTO t SELECT value, {word}, value FROM generate_series({low}, {high})"),
             3 => format!(
                 "INSERT INTO t SELECT value, {word}, value FROM generate_series({low}, {high}) \
                  ON CONFLICT (k) DO UPDATE SET v = t.v + 1000"
