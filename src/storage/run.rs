@@ -313,8 +313,8 @@ impl<'a> Output<'a> {
         self.write()?;
         let Some(writer) = self.writer.take() else { return Ok(None) };
         let number = writer.number();
-        // Nobody reads it after a restart: that it is safe does not matter.
-        let file = writer.finish_unsynced().inspect_err(|_| self.files.discard_brought(number))?;
+        // Synced not because anybody reads it after a restart, but because a write that failed may say so only then.
+        let file = writer.finish().inspect_err(|_| self.files.discard_brought(number))?;
         let (files, firsts) = (self.files.clone(), std::mem::take(&mut self.firsts));
         Ok(Some(Run { files, number, blocks: file.blocks, firsts, ids: self.ids.0..=self.ids.1, len: self.len }))
     }

@@ -123,21 +123,14 @@ impl SegmentWriter {
     }
 
     /// Ends the file and makes it safe, but for its name.
-    pub fn finish(self) -> Result<SegmentFile> {
-        let source = self.source.clone();
-        let file = self.finish_unsynced()?;
-        source.file.sync()?;
-        Ok(file)
-    }
-
-    /// Ends a file that means nothing after a restart.
-    pub fn finish_unsynced(mut self) -> Result<SegmentFile> {
+    pub fn finish(mut self) -> Result<SegmentFile> {
         let start = self.bytes.len();
         let text = footer::encode(&self.blocks, &self.deaths)?;
         self.bytes.extend(text);
         let footer = self.extent(start)?;
         self.bytes.extend(footer::trailer(footer));
         self.flush()?;
+        self.source.file.sync()?;
         let name = FileName { number: self.source.number, length: self.written, checksum: footer.checksum };
         let blocks = self.blocks.into_iter().map(Arc::new).collect();
         let deaths = self.deaths.into_iter().map(Arc::new).collect();
