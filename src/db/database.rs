@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -358,6 +358,7 @@ impl DatabaseBuilder {
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),
+            followed: OnceLock::new(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {

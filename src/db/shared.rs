@@ -1,14 +1,15 @@
 //! What the threads of a database share.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::access::FileAccess;
 use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
+use crate::base::vfs::Vfs;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::RelationId;
 use crate::db::awaited::Awaited;
@@ -41,7 +42,12 @@ pub struct Shared {
     pub next_relation: AtomicU64,
     /// How it goes with sources.
     pub connectors: Connectors,
+    /// The directory that is only read, and its identity.
+    pub followed: OnceLock<Followed>,
 }
+
+/// A directory that another process may write, and its identity.
+pub type Followed = (Arc<dyn Vfs>, [u8; 16]);
 
 impl Shared {
     /// The version as of now.

@@ -11,3 +11,7 @@ pub mod manifest;
 pub mod salvage;
 pub mod segment;
 pub mod store;
+
+/// What who has a damaged file can do.
+pub const RESTORE: &str =
+    "restore a backup, or make a new database of what is whole: eddy --salvage DIR, Database::salvage";
