@@ -11,6 +11,7 @@ pub mod decimal;
 pub mod domain;
 pub mod error;
 pub mod limits;
+pub mod size;
 pub mod time;
 pub mod types;
 pub mod vfs;

@@ -8,13 +8,13 @@
 //! that passes.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
@@ -32,6 +32,7 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, Emission
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 use futures::stream::BoxStream;
+use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, Result};
 use crate::batch::leaf::{Leaf, LeafExec};
@@ -39,9 +40,10 @@ use crate::batch::pruning::chunks_that_may_pass;
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
 use crate::operator::error::{from_datafusion, to_datafusion};
-use crate::plan::source::{ExternalSource, RelationSource, RowSource};
+use crate::plan::source::{ExternalSource, ROW_ID, RelationSource, RowSource};
 use crate::plan::walk::Walk;
 use crate::state::snapshot::Snapshot;
+use crate::storage::spool::Rows as Inserted;
 
 /// The row ids of a transaction's own rows count up from here; a relation's own never get so far.
 pub const OVERLAY_ROW_ID: u64 = 1 << 63;
@@ -63,7 +65,7 @@ impl Relations for Snapshots {
     fn scan(&self, id: RelationId) -> Result<ScanInput> {
         let snapshot = self.kept.get(&id).cloned();
         let snapshot = snapshot.ok_or_else(|| Error::internal(format!("relation {id} is not kept")))?;
-        Ok(ScanInput { snapshot, deleted: None, inserted: Vec::new() })
+        Ok(ScanInput { snapshot, deleted: None, inserted: Vec::new(), places: None })
     }
 }
 
@@ -73,16 +75,18 @@ pub struct ScanInput {
     /// The committed rows.
     pub snapshot: Snapshot,
     /// The row ids that the transaction has deleted.
-    pub deleted: Option<Arc<HashSet<u64>>>,
+    pub deleted: Option<Arc<RoaringTreemap>>,
     /// The rows that the transaction has inserted; their ids are [`OVERLAY_ROW_ID`] and upwards, in order.
-    pub inserted: Vec<RecordBatch>,
+    pub inserted: Vec<Inserted>,
+    /// Where the columns of the inserted rows stand, if they are not those of the snapshot.
+    pub places: Option<Arc<[Option<usize>]>>,
 }
 
 impl ScanInput {
     /// Committed rows alone.
     #[cfg(test)]
     pub fn of(snapshot: Snapshot) -> Self {
-        ScanInput { snapshot, deleted: None, inserted: vec![] }
+        ScanInput { snapshot, deleted: None, inserted: vec![], places: None }
     }
 
     /// The same rows as a view sees them, which was made when their relation had other columns.
@@ -90,26 +94,25 @@ impl ScanInput {
         if layout.is_of(&self.snapshot.layout().ids) {
             return Ok(self);
         }
-        let places = layout.places(&self.snapshot.layout().ids);
-        let inserted = self.inserted.iter().map(|rows| layout.rows(rows, &places)).collect::<Result<_>>()?;
-        Ok(ScanInput { snapshot: self.snapshot.seen_as(layout.clone()), deleted: self.deleted, inserted })
+        let places = layout.places(&self.snapshot.layout().ids).into();
+        Ok(ScanInput { snapshot: self.snapshot.seen_as(layout.clone()), places: Some(places), ..self })
     }
 
     /// How many rows there are; not exact where a transaction deleted some.
     fn row_count(&self) -> Precision<usize> {
-        let inserted: usize = self.inserted.iter().map(RecordBatch::num_rows).sum();
+        let inserted: usize = self.inserted.iter().map(Inserted::len).sum();
         let total = usize::try_from(self.snapshot.num_rows()).ok().and_then(|rows| rows.checked_add(inserted));
         match (total, &self.deleted) {
             (Some(total), None) => Precision::Exact(total),
             (Some(total), Some(deleted)) if deleted.is_empty() => Precision::Exact(total),
-            (Some(total), Some(deleted)) => Precision::Inexact(total.saturating_sub(deleted.len())),
+            (Some(total), Some(deleted)) => Precision::Inexact(total.saturating_sub(deleted.len() as usize)),
             (None, _) => Precision::Absent,
         }
     }
 
     /// How many pieces can be read apart: chunks of the snapshot, then batches of the overlay.
     fn pieces(&self) -> usize {
-        self.snapshot.chunks() + self.inserted.len()
+        self.snapshot.chunks() + self.inserted.iter().map(Inserted::pieces).sum::<usize>()
     }
 
     /// One piece with the columns at `columns`, and row ids behind them if asked for; committed rows that `keep` drops
@@ -130,33 +133,39 @@ impl ScanInput {
                 }
                 _ => self.snapshot.read_chunk_where(piece, Some(columns), row_ids, keep),
             },
-            Some(index) => self.inserted.get(index).map(|_| self.overlay(index, columns, row_ids)).transpose(),
+            Some(index) => self.overlay(index, columns, row_ids),
         }
     }
 
-    fn overlay(&self, index: usize, columns: &[usize], row_ids: bool) -> Result<RecordBatch> {
-        let (before, rest) = self.inserted.split_at(index);
-        let batch = rest.first().map(|batch| batch.project(columns)).transpose()?;
-        let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty())));
-        if !row_ids {
-            return Ok(batch);
+    /// One piece of the rows that the transaction inserted.
+    fn overlay(&self, index: usize, columns: &[usize], row_ids: bool) -> Result<Option<RecordBatch>> {
+        let pieces = self.inserted.iter().flat_map(|rows| (0..rows.pieces()).map(move |number| (rows, number)));
+        let (mut first, mut pieces) = (OVERLAY_ROW_ID, pieces);
+        for (rows, number) in pieces.by_ref().take(index) {
+            first += rows.piece_len(number) as u64;
         }
-        let first = OVERLAY_ROW_ID + before.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        let ids = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
-        let mut arrays = batch.columns().to_vec();
-        arrays.push(Arc::new(ids) as ArrayRef);
-        let mut fields = batch.schema().fields().to_vec();
-        let id = arrow::datatypes::Field::new(crate::plan::source::ROW_ID, arrow::datatypes::DataType::UInt64, false);
-        fields.push(Arc::new(id));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+        let Some((rows, number)) = pieces.next() else { return Ok(None) };
+        let (layout, count) = (self.snapshot.layout(), rows.piece_len(number));
+        let column = |&column: &usize| match self.places.as_ref().map_or(Some(column), |places| places[column]) {
+            Some(place) => rows.column(number, place),
+            None => layout.missing_column(column, count),
+        };
+        let mut arrays = columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let mut fields = layout.schema.project(columns)?.fields().to_vec();
+        if row_ids {
+            arrays.push(Arc::new(UInt64Array::from_iter_values(first..first + count as u64)));
+            fields.push(Arc::new(Field::new(ROW_ID, DataType::UInt64, false)));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(Some(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?))
     }
 }
 
 /// The rows of a batch, with row ids in its last column, that are not deleted.
-fn without_deleted(batch: &RecordBatch, deleted: &HashSet<u64>, row_ids: bool) -> Result<RecordBatch> {
+fn without_deleted(batch: &RecordBatch, deleted: &RoaringTreemap, row_ids: bool) -> Result<RecordBatch> {
     let last = batch.num_columns().saturating_sub(1);
     let ids = batch.column(last).as_primitive::<UInt64Type>();
-    let mask: BooleanArray = ids.values().iter().map(|id| Some(!deleted.contains(id))).collect();
+    let mask: BooleanArray = ids.values().iter().map(|&id| Some(!deleted.contains(id))).collect();
     let batch = filter_record_batch(batch, &mask)?;
     match row_ids {
         true => Ok(batch),

@@ -21,13 +21,14 @@ use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::base::size::rows_bytes;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::db::follower::{Follower, Followers};
 use crate::db::held::{Held, encode};
 use crate::state::chunk::Chunk;
 use crate::state::saving::Saving;
-use crate::storage::manifest::{Manifest, Part, Rows};
+use crate::storage::manifest::{BlockPart, Manifest, Part, Rows};
 use crate::storage::segment::{Block, DAMAGED, SegmentFile, SegmentWriter};
 use crate::storage::store::{Named, Store};
 
@@ -100,13 +101,20 @@ impl Checkpoint {
         interrupt: &Interrupt,
         merged: BTreeSet<u64>,
     ) -> Result<Vec<Written>> {
-        let first = named.next_file();
-        let mut output =
-            Output { store, named, interrupt, merged, writer: None, files: Vec::new(), written: Vec::new() };
+        let mut output = Output {
+            store,
+            named,
+            interrupt,
+            merged,
+            writer: None,
+            begun: Vec::new(),
+            files: Vec::new(),
+            written: Vec::new(),
+        };
         let rows = self.rows(&mut output);
-        let Output { files, written, .. } = output;
+        let Output { begun, files, written, .. } = output;
         // What was begun means nothing, and must not fill a disk that is full.
-        let rows = rows.inspect_err(|_| store.discard_from(first))?;
+        let rows = rows.inspect_err(|_| store.files().discard(begun))?;
         store.commit(named, Manifest { rows, ..self.manifest.clone() }, &files)?;
         let blocks =
             |place: Place| Written { chunk: place.chunk, blocks: files[place.file].blocks[place.blocks].into() };
@@ -152,11 +160,13 @@ fn files_to_merge(tables: &BTreeMap<RelationId, Saving>, named: &Named) -> BTree
 /// The segment files of a checkpoint.
 struct Output<'a> {
     store: &'a Store,
-    named: &'a mut Named,
+    named: &'a Named,
     interrupt: &'a Interrupt,
     /// Files whose rows are written again.
     merged: BTreeSet<u64>,
     writer: Option<SegmentWriter>,
+    /// The numbers of its files.
+    begun: Vec<u64>,
     files: Vec<SegmentFile>,
     written: Vec<Place>,
 }
@@ -191,14 +201,14 @@ impl Output<'_> {
             match stored.iter().any(|block| self.merged.contains(&block.file())) {
                 // Its dead are named already.
                 true => self.chunk(relation, chunk, &mut blocks)?,
-                false => blocks.extend(stored.iter().map(|block| (block.file(), block.number))),
+                false => blocks.extend(stored.iter().map(|block| ((block.file(), block.number), block.shift))),
             }
         }
         let deaths = self.deaths(relation, saving, deaths)?;
         Ok(Rows { relation, high: saving.high, blocks, deaths })
     }
 
-    fn chunk(&mut self, relation: RelationId, chunk: &Arc<Chunk>, parts: &mut Vec<Part>) -> Result<()> {
+    fn chunk(&mut self, relation: RelationId, chunk: &Arc<Chunk>, parts: &mut Vec<BlockPart>) -> Result<()> {
         let (columns, rows) = chunk.contents()?;
         let file = self.files.len();
         let writer = self.writer()?;
@@ -207,7 +217,7 @@ impl Output<'_> {
             put(writer, relation, chunk, &columns, &rows, range)?;
         }
         let blocks = start..writer.blocks();
-        parts.extend(blocks.clone().map(|number| (writer.number(), number)));
+        parts.extend(blocks.clone().map(|number| ((writer.number(), number), 0)));
         self.written.push(Place { chunk: chunk.clone(), file, blocks });
         self.end_long_file()
     }
@@ -223,7 +233,7 @@ impl Output<'_> {
                 (0..rows.num_columns()).map(|column| ColumnId(next + column as u32)).collect();
             next += if place == 0 { rows.num_columns() as u32 } else { 0 };
             let writer = self.writer()?;
-            blocks.push((writer.number(), writer.blocks()));
+            blocks.push(((writer.number(), writer.blocks()), 0));
             writer.rows(follower, &columns, high, None, rows)?;
             high += rows.num_rows() as u64;
             self.end_long_file()?;
@@ -258,7 +268,11 @@ impl Output<'_> {
     fn writer(&mut self) -> Result<&mut SegmentWriter> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
-            None => self.store.segment(self.named)?,
+            None => {
+                let writer = self.store.files().create()?;
+                self.begun.push(writer.number());
+                writer
+            }
         };
         Ok(self.writer.insert(writer))
     }
@@ -280,7 +294,7 @@ impl Output<'_> {
 
 /// The rows in pieces of which each is of about the bytes that a block may have.
 fn pieces(rows: &RecordBatch) -> impl Iterator<Item = Range<usize>> {
-    let blocks = rows.get_array_memory_size().div_ceil(BLOCK_BYTES).max(1);
+    let blocks = rows_bytes(rows).div_ceil(BLOCK_BYTES).max(1);
     let count = rows.num_rows();
     let step = count.div_ceil(blocks).max(1);
     (0..count).step_by(step).map(move |start| start..(start + step).min(count))

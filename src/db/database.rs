@@ -24,6 +24,7 @@ use crate::db::shared::Shared;
 use crate::db::version::Version;
 use crate::plan::functions::{FunctionRegistry, UserFunction};
 use crate::storage::log::{Durability, Log, LogOptions, MemoryLog, NullLog};
+use crate::storage::spool::SpoolSizes;
 
 /// How long past versions are kept for `AS OF` unless the builder says otherwise.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -198,6 +199,7 @@ pub struct DatabaseBuilder {
     checkpoint_every: u64,
     is_read_only: bool,
     hold_connectors: bool,
+    spool_sizes: SpoolSizes,
     functions: FunctionRegistry,
 }
 
@@ -215,6 +217,7 @@ impl Default for DatabaseBuilder {
             checkpoint_every: CHECKPOINT_EVERY,
             is_read_only: false,
             hold_connectors: false,
+            spool_sizes: SpoolSizes::default(),
             functions: FunctionRegistry::new(),
         }
     }
@@ -274,6 +277,14 @@ impl DatabaseBuilder {
     pub fn log_sizes(mut self, frame_bytes: usize, file_bytes: u64, file_epochs: u64) -> Self {
         let frame_bytes = frame_bytes.next_multiple_of(8).clamp(8, self.log.frame_bytes);
         self.log = LogOptions { frame_bytes, file_bytes, file_epochs: file_epochs.max(1), ..self.log };
+        self
+    }
+
+    /// When and how rows of a commit go to files: few of them, for tests.
+    #[doc(hidden)]
+    pub fn spool_sizes(mut self, held_bytes: usize, block_rows: u64, file_bytes: u64) -> Self {
+        let block_rows = block_rows.clamp(1, 1 << 16).next_power_of_two();
+        self.spool_sizes = SpoolSizes { held_bytes, block_rows, file_bytes, ..self.spool_sizes };
         self
     }
 
@@ -359,6 +370,8 @@ impl DatabaseBuilder {
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),
             followed: OnceLock::new(),
+            files: OnceLock::new(),
+            spool_sizes: self.spool_sizes,
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {

@@ -17,6 +17,7 @@ use crate::db::statement::ddl::Views;
 use crate::storage::directory;
 use crate::storage::log::{self, Follower, LogRecord, Look};
 use crate::storage::manifest;
+use crate::storage::segment::SegmentFiles;
 use crate::storage::store::{Store, start_of};
 
 /// How often the log is looked at.
@@ -29,6 +30,8 @@ struct Following {
     vfs: Arc<dyn Vfs>,
     database: [u8; 16],
     follower: Follower,
+    /// The segment files that groups of the log name.
+    files: Arc<SegmentFiles>,
 }
 
 impl Database {
@@ -56,8 +59,8 @@ impl Database {
 
     /// Shows what has become safe since.
     fn look(&self, following: &mut Following) -> Result<()> {
-        let vfs = following.vfs.clone();
-        let apply = &mut |epoch, group: &arrow::buffer::Buffer| self.show(epoch, group);
+        let (vfs, files) = (following.vfs.clone(), following.files.clone());
+        let apply = &mut |epoch, group: &arrow::buffer::Buffer| self.show(epoch, group, &files);
         if following.follower.look(vfs.as_ref(), apply)? == Look::Behind {
             *following = self.load_newest(&vfs, following.database)?;
         }
@@ -82,7 +85,8 @@ impl Database {
     }
 
     fn load_once(&self, vfs: &Arc<dyn Vfs>, database: [u8; 16]) -> Result<Option<Following>> {
-        let (_, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
+        let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
+        let files = store.files().clone();
         let start = start_of(found.as_ref().map(|(manifest, _)| manifest));
         if let Some((manifest, rows)) = found {
             self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
@@ -92,17 +96,17 @@ impl Database {
             }
         }
         let mut follower = Follower::new(database, start);
-        let look = follower.look(vfs.as_ref(), &mut |epoch, group| self.show(epoch, group))?;
+        let look = follower.look(vfs.as_ref(), &mut |epoch, group| self.show(epoch, group, &files))?;
         if look == Look::Behind {
             return Ok(None);
         }
         follower.check(vfs.as_ref())?;
-        Ok(Some(Following { vfs: vfs.clone(), database, follower }))
+        Ok(Some(Following { vfs: vfs.clone(), database, follower, files }))
     }
 
     /// Applies one group of the log.
-    fn show(&self, epoch: u64, group: &arrow::buffer::Buffer) -> Result<()> {
-        let records = self.records_of(epoch, group)?;
+    fn show(&self, epoch: u64, group: &arrow::buffer::Buffer, files: &Arc<SegmentFiles>) -> Result<()> {
+        let records = self.records_of(epoch, group, files)?;
         let defined: Vec<Arc<Relation>> = records.iter().flat_map(defined).collect();
         if self.replay_epoch(epoch, records.clone(), Views::Read).is_ok() {
             return Ok(());

@@ -290,6 +290,6 @@ impl Relations for VersionRelations {
         };
         let overlay = self.overlays.get(&id).cloned().unwrap_or_default();
         let deleted = Some(overlay.deleted).filter(|deleted| !deleted.is_empty());
-        Ok(ScanInput { snapshot, deleted, inserted: overlay.inserted })
+        Ok(ScanInput { snapshot, deleted, inserted: overlay.inserted, places: None })
     }
 }

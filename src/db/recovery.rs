@@ -26,6 +26,7 @@ impl Database {
     pub(super) fn recover(mut self, vfs: Arc<dyn Vfs>, options: LogOptions, checkpoint_every: u64) -> Result<Self> {
         let Directory { vfs, database, lock } = Directory::open(vfs)?;
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
+        let files = store.files().clone();
         let mut resumed = Resumed::default();
         let mut start = Start { file: 1, epoch: 0 };
         self.sequencer.task(&Interrupt::default(), |sequencer| {
@@ -46,7 +47,7 @@ impl Database {
         let Recovered { mut log, next_epoch, mut notices } =
             log::recover(vfs, database, options, start, &mut |epoch, group| {
                 replayed += group.len() as u64;
-                self.go_through(epoch, self.records_of(epoch, group)?, &mut resumed)
+                self.go_through(epoch, self.records_of(epoch, group, &files)?, &mut resumed)
             })?;
         log.hold(lock);
         self.restore_views(&resumed)?;
@@ -55,6 +56,7 @@ impl Database {
             sequencer.look_after_followers();
             Ok(())
         })?;
+        let _ = self.shared.files.set(store.files().clone());
         self.sequencer.save_into(Arc::new(store), checkpoint_every, replayed)?;
         let (clock, last) = (self.shared.clock.now_us(), self.shared.version().time_us);
         if clock < last && self.epoch() > 0 {

@@ -19,6 +19,7 @@ use crate::db::sequencer::door::Replayed;
 use crate::db::statement::ddl::{Views, realize_logged};
 use crate::db::version::Version;
 use crate::storage::log::{self, LogRecord};
+use crate::storage::segment::SegmentFiles;
 
 impl Database {
     /// Applies records of another database's log to this one, which must be empty: equal contents and equal
@@ -41,10 +42,10 @@ impl Database {
     }
 
     /// The records of a group of a directory's log, whose rows have the columns that the catalog gives them by now.
-    pub(super) fn records_of(&self, epoch: u64, group: &Buffer) -> Result<Vec<LogRecord>> {
+    pub(super) fn records_of(&self, epoch: u64, group: &Buffer, files: &Arc<SegmentFiles>) -> Result<Vec<LogRecord>> {
         let catalog = self.shared.version().catalog.clone();
         let columns = |id| catalog.by_id(id).map(|known| (known.columns.clone(), known.schema.clone()));
-        log::decode(epoch, group, &columns)
+        log::decode(epoch, group, &columns, files)
     }
 
     /// Publishes the records of one epoch. Unless views are kept, nobody is there to read past versions: none is kept.

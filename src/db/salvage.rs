@@ -14,6 +14,7 @@ use crate::db::sequencer::Sequencer;
 use crate::db::statement::ddl::Views;
 use crate::storage::log::LogRecord;
 use crate::storage::salvage::{Salvaged, salvage};
+use crate::storage::segment::SegmentFiles;
 
 impl Database {
     /// Makes a new database in the directory `to` of what can be read of the damaged one in `from`, which stays as it
@@ -27,18 +28,18 @@ impl Database {
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<String>> {
         let from = std::path::absolute(from.as_ref())?;
         let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&from));
-        let (salvaged, to) = (salvage(vfs.as_ref()), to.as_ref().display().to_string());
+        let (salvaged, to) = (salvage(&vfs), to.as_ref().display().to_string());
         Self::make_of(salvaged.map_err(|error| error.context(format!("\"{}\"", from.display())))?, &to)
     }
 
     /// As [`Database::salvage`], of a directory tree that need not be one of the machine.
     #[doc(hidden)]
-    pub fn salvage_in(vfs: &dyn Vfs, to: &str) -> Result<Vec<String>> {
-        Self::make_of(salvage(vfs)?, to)
+    pub fn salvage_in(vfs: Arc<dyn Vfs>, to: &str) -> Result<Vec<String>> {
+        Self::make_of(salvage(&vfs)?, to)
     }
 
     fn make_of(salvaged: Salvaged, to: &str) -> Result<Vec<String>> {
-        let Salvaged { saved, groups, mut lost } = salvaged;
+        let Salvaged { saved, groups, files, mut lost } = salvaged;
         let database = Self::builder().build()?;
         let mut resumed = Resumed::default();
         if let Some((manifest, rows)) = saved {
@@ -46,7 +47,7 @@ impl Database {
             database.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
         }
         for (epoch, group) in groups {
-            if let Err(error) = database.apply_salvaged(epoch, &group, &mut resumed, &mut lost) {
+            if let Err(error) = database.apply_salvaged(epoch, &group, &files, &mut resumed, &mut lost) {
                 lost.push(format!("what was committed from epoch {epoch} on: {}", error.message()));
                 break;
             }
@@ -66,17 +67,18 @@ impl Database {
         &self,
         epoch: u64,
         group: &arrow::buffer::Buffer,
+        files: &Arc<SegmentFiles>,
         resumed: &mut Resumed,
         lost: &mut Vec<String>,
     ) -> Result<()> {
-        let mut records = self.records_of(epoch, group)?;
+        let mut records = self.records_of(epoch, group, files)?;
         for record in &mut records {
             resumed.kept.extend(maintained(record));
             let LogRecord::Commit { writes, .. } = record else { continue };
             for write in writes.iter_mut().filter(|write| !write.deletes.is_empty()) {
                 let (relation, deletes) = (RelationId(write.relation), std::mem::take(&mut write.deletes));
                 let count = deletes.len();
-                let there = move |sequencer: &mut Sequencer| Ok(sequencer.living(relation, deletes));
+                let there = move |sequencer: &mut Sequencer| Ok(sequencer.living(relation, &deletes));
                 write.deletes = self.sequencer.task(&Interrupt::default(), there)?;
                 if write.deletes.len() < count {
                     let name = self.shared.version().name(relation);

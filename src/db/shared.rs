@@ -11,12 +11,14 @@ use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
 use crate::base::vfs::Vfs;
 use crate::batch::engine::Engine;
-use crate::catalog::relation::RelationId;
+use crate::catalog::relation::{Relation, RelationId};
 use crate::db::awaited::Awaited;
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
+use crate::storage::segment::SegmentFiles;
+use crate::storage::spool::{Spool, SpoolSizes};
 
 /// Bytes of rows from files that are kept in memory where nothing is limited.
 const CACHE_BYTES: u64 = 1 << 30;
@@ -44,6 +46,10 @@ pub struct Shared {
     pub connectors: Connectors,
     /// The directory that is only read, and its identity.
     pub followed: OnceLock<Followed>,
+    /// The segment files of the directory; none for a database in memory.
+    pub files: OnceLock<Arc<SegmentFiles>>,
+    /// How the rows of large commits are divided.
+    pub spool_sizes: SpoolSizes,
 }
 
 /// A directory that another process may write, and its identity.
@@ -63,6 +69,12 @@ impl Shared {
     /// Bytes of rows that may be kept in memory of those that are in files.
     pub fn cache_bytes(&self) -> u64 {
         self.budget.limit().map_or(CACHE_BYTES, |limit| limit as u64 / 4)
+    }
+
+    /// Takes the rows that a commit inserts into a relation.
+    pub fn spool(&self, relation: &Relation) -> Spool {
+        let (columns, schema) = (relation.columns.clone(), relation.schema.clone());
+        Spool::new(self.files.get().cloned(), self.spool_sizes, relation.id, columns, schema)
     }
 
     /// A number no relation had before.

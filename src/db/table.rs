@@ -16,6 +16,7 @@ use crate::db::write::{Upsert, Write};
 use crate::state::chunk::{Chunk, NEVER};
 use crate::state::row_arena::RowArena;
 use crate::storage::log::RelationWrite;
+use crate::storage::spool::Rows;
 
 /// A table or stream.
 pub struct TableState {
@@ -66,15 +67,16 @@ impl TableState {
         self.relation = relation;
     }
 
-    /// Asks everything that can refuse `write` and decides its upsert. Changes nothing.
-    pub fn admit(&self, write: Write) -> Result<RelationWrite> {
+    /// Asks everything that can refuse `write` and decides its upsert. Changes nothing. The rows that a large write
+    /// deletes are read only if somebody asks for the changes.
+    pub fn admit(&self, write: Write, is_asked: &dyn Fn() -> bool) -> Result<RelationWrite> {
         let relation = &self.relation;
         let mut admitted = RelationWrite {
             relation: relation.id.0,
             columns: relation.columns.clone(),
             deletes: write.deletes,
             deleted: None,
-            inserts: write.inserts.into_iter().filter(|batch| batch.num_rows() > 0).collect(),
+            inserts: write.inserts.into_iter().filter(|rows| rows.len() > 0).collect(),
         };
         if let Some(upsert) = write.upsert {
             self.decide(upsert, &mut admitted)?;
@@ -82,46 +84,59 @@ impl TableState {
         if relation.kind == RelationKind::Stream && !admitted.deletes.is_empty() {
             return Err(append_only(&relation.name));
         }
-        admitted.deletes.sort_unstable();
-        admitted.deletes.dedup();
-        for batch in &admitted.inserts {
-            check_not_null(relation, batch)?;
-        }
-        if !admitted.deletes.is_empty() {
-            admitted.deleted = Some(self.rows(&admitted.deletes)?);
+        for rows in &admitted.inserts {
+            check_not_null_in(relation, rows)?;
         }
         self.check_unique(&admitted)?;
+        admitted.deleted = self.asked_rows(&admitted, is_asked)?;
         Ok(admitted)
     }
 
-    /// Carries out an admitted write; returns its change. An error is a defect: the write was admitted. The sequencer
-    /// takes a failed assertion for such an error, and no commit after it.
-    pub fn apply(&mut self, write: &RelationWrite, epoch: u64) -> Result<Vec<ChangeBatch>> {
+    /// The rows that a write deletes, if somebody asks for them.
+    pub fn asked_rows(&self, write: &RelationWrite, is_asked: &dyn Fn() -> bool) -> Result<Option<RecordBatch>> {
+        if write.deletes.is_empty() || (write.is_large() && !is_asked()) {
+            return Ok(None);
+        }
+        Ok(Some(self.rows(&write.deletes.iter().collect::<Vec<_>>())?))
+    }
+
+    /// Carries out an admitted write; returns its change, or nothing of a large one that nobody asks for. An error is a
+    /// defect: the write was admitted. The sequencer takes a failed assertion for such an error, and no commit after it.
+    pub fn apply(&mut self, write: &RelationWrite, epoch: u64, is_asked: bool) -> Result<Vec<ChangeBatch>> {
         assert_eq!(write.columns, self.relation.columns, "rows of other columns than the relation has");
-        let deleted = write.deleted.as_ref().map_or(0, RecordBatch::num_rows);
-        assert_eq!(deleted, write.deletes.len(), "a write carries the rows that it deletes, one for each id");
         let mut changes = Vec::with_capacity(write.inserts.len() + 1);
         let mut none = Vec::new();
         let keys = self.keys.get_mut().unwrap_or(&mut none);
         if let Some(gone) = &write.deleted {
-            for key in keys.iter_mut() {
-                key.remove(gone)?;
-            }
-            for &id in &write.deletes {
-                self.arena.delete(id, epoch)?;
-            }
+            let counts = (gone.num_rows() as u64, write.deletes.len());
+            assert_eq!(counts.0, counts.1, "a write carries the rows that it deletes, one for each id");
+            keys.iter_mut().try_for_each(|key| key.remove(gone))?;
             changes.push(ChangeBatch::deletes(gone.clone()));
         }
-        for batch in &write.inserts {
-            let ids = self.arena.append(batch.clone(), &Weights::Ones)?;
-            for key in keys.iter_mut() {
-                key.insert(batch, |row| ids.start + row as u64)?;
+        self.arena.delete_all(&write.deletes, epoch)?;
+        if write.deleted.is_none() && !write.deletes.is_empty() {
+            let arena = &self.arena;
+            keys.iter_mut().for_each(|key| key.retain(|id| arena.weight(id).is_some()));
+        }
+        for rows in &write.inserts {
+            match rows {
+                Rows::Held(batch) => {
+                    let ids = self.arena.append(batch.clone(), &Weights::Ones)?;
+                    keys.iter_mut().try_for_each(|key| key.insert(batch, ids.start))?;
+                    changes.extend(is_asked.then(|| ChangeBatch::inserts(batch.clone())));
+                }
+                Rows::Spooled(spooled) => {
+                    spooled.log(epoch);
+                    let shift = self.arena.adopt(spooled.blocks())?;
+                    keys.iter_mut().try_for_each(|key| key.insert_spooled(spooled, shift))?;
+                    if is_asked {
+                        let read = rows.read().map(|rows| rows.map(ChangeBatch::inserts));
+                        changes.extend(read.collect::<Result<Vec<_>>>()?);
+                    }
+                }
             }
-            changes.push(ChangeBatch::inserts(batch.clone()));
         }
-        for key in keys {
-            key.forget_unused();
-        }
+        keys.iter_mut().for_each(UniqueKey::forget_unused);
         Ok(changes)
     }
 
@@ -135,11 +150,7 @@ impl TableState {
         if write.inserts.is_empty() {
             return Ok(());
         }
-        for key in self.keys()? {
-            let freed = write.deleted.as_ref().map(|gone| key.freed_by(gone)).transpose()?.unwrap_or_default();
-            key.check(&self.relation, &write.inserts, &freed)?;
-        }
-        Ok(())
+        self.keys()?.iter().try_for_each(|key| key.check(&self.relation, &write.inserts, &write.deletes))
     }
 
     /// Decides for each offered row whether it is inserted, replaces a row, or is dropped. A row whose key holds a NULL
@@ -170,13 +181,13 @@ impl TableState {
         }
         let take = |rows: Vec<u32>| compute::take_record_batch(&upsert.rows, &UInt32Array::from(rows));
         if !fresh.is_empty() {
-            write.inserts.push(take(fresh)?);
+            write.inserts.push(Rows::Held(take(fresh)?));
         }
         if let Some(update) = upsert.update.filter(|_| !ids.is_empty()) {
             let (replaced, keep) = update(&self.rows(&ids)?, &take(existing)?)?;
             let replaced = compute::filter_record_batch(&replaced, &keep)?;
             if replaced.num_rows() > 0 {
-                write.inserts.push(replaced);
+                write.inserts.push(Rows::Held(replaced));
             }
             let kept = ids.iter().zip(keep.iter()).filter(|(_, keep)| *keep == Some(true));
             write.deletes.extend(kept.map(|(id, _)| *id));
@@ -217,6 +228,22 @@ pub fn check_not_null(relation: &Relation, batch: &RecordBatch) -> Result<()> {
     for (field, column) in relation.schema.fields().iter().zip(batch.columns()) {
         if !field.is_nullable() && column.null_count() > 0 {
             return Err(not_null_violation(relation, field.name()));
+        }
+    }
+    Ok(())
+}
+
+/// As [`check_not_null`], of rows that may be in files: what was NOT NULL when they were written was looked at then.
+fn check_not_null_in(relation: &Relation, rows: &Rows) -> Result<()> {
+    let written = rows.schema();
+    for (place, field) in relation.schema.fields().iter().enumerate() {
+        if field.is_nullable() || !written.field(place).is_nullable() {
+            continue;
+        }
+        for piece in 0..rows.pieces() {
+            if rows.columns(piece, &[place])?.iter().any(|column| column.null_count() > 0) {
+                return Err(not_null_violation(relation, field.name()));
+            }
         }
     }
     Ok(())

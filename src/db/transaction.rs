@@ -4,12 +4,13 @@
 //! with and the overlay on top. At COMMIT the overlays become one commit, which passes the door only if nothing that
 //! was read has changed since; there is no lock and no waiting.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute;
+use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
@@ -17,9 +18,11 @@ use crate::batch::scan::OVERLAY_ROW_ID;
 use crate::catalog::relation::RelationId;
 use crate::db::commit::{Commit, Payload};
 use crate::db::rows::row_ids;
+use crate::db::shared::Shared;
 use crate::db::table::TableState;
 use crate::db::version::{Contents, Version};
 use crate::db::write::Write;
+use crate::storage::spool::{Rows, Spool};
 
 /// What a transaction wrote, by relation.
 pub type Overlays = HashMap<RelationId, Overlay>;
@@ -28,34 +31,48 @@ pub type Overlays = HashMap<RelationId, Overlay>;
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
     /// Rows of the version that it deleted.
-    pub deleted: Arc<HashSet<u64>>,
+    pub deleted: Arc<RoaringTreemap>,
     /// Rows that it inserted and did not delete again.
-    pub inserted: Vec<RecordBatch>,
+    pub inserted: Vec<Rows>,
 }
 
 impl Overlay {
     /// Adds a write; its deletes may name rows of the version and of this overlay.
-    pub fn add(&mut self, write: &Write) -> Result<()> {
-        let (own, kept): (Vec<u64>, Vec<u64>) = write.deletes.iter().partition(|&&id| id >= OVERLAY_ROW_ID);
-        if !own.is_empty() {
-            self.remove(&own.into_iter().map(|id| id - OVERLAY_ROW_ID).collect())?;
+    pub fn add(&mut self, write: &Write, spool: &dyn Fn() -> Spool) -> Result<()> {
+        let mut kept = write.deletes.clone();
+        let own = kept.max().is_some_and(|id| id >= OVERLAY_ROW_ID);
+        if own {
+            kept.remove_range(OVERLAY_ROW_ID..);
+            self.remove(&write.deletes, spool)?;
         }
         if !kept.is_empty() {
-            Arc::make_mut(&mut self.deleted).extend(kept);
+            *Arc::make_mut(&mut self.deleted) |= kept;
         }
-        self.inserted.extend(write.inserts.iter().filter(|batch| batch.num_rows() > 0).cloned());
+        self.inserted.extend(write.inserts.iter().filter(|rows| rows.len() > 0).cloned());
         Ok(())
     }
 
-    fn remove(&mut self, rows: &HashSet<u64>) -> Result<()> {
-        let mut start = 0;
-        for batch in &mut self.inserted {
-            let keep: BooleanArray =
-                (0..batch.num_rows() as u64).map(|row| Some(!rows.contains(&(start + row)))).collect();
-            start += batch.num_rows() as u64;
-            *batch = compute::filter_record_batch(batch, &keep)?;
+    /// Takes some of its own rows away.
+    fn remove(&mut self, ids: &RoaringTreemap, spool: &dyn Fn() -> Spool) -> Result<()> {
+        let mut first = OVERLAY_ROW_ID;
+        let mut left = Vec::new();
+        for rows in std::mem::take(&mut self.inserted) {
+            let end = first + rows.len() as u64;
+            if ids.range_cardinality(first..end) == 0 {
+                left.push(rows);
+                first = end;
+                continue;
+            }
+            let mut spool = spool();
+            for batch in rows.read() {
+                let batch = batch?;
+                let keep: BooleanArray = (first..).take(batch.num_rows()).map(|id| Some(!ids.contains(id))).collect();
+                first += batch.num_rows() as u64;
+                spool.push(compute::filter_record_batch(&batch, &keep)?)?;
+            }
+            left.extend(spool.finish()?);
         }
-        self.inserted.retain(|batch| batch.num_rows() > 0);
+        self.inserted = left;
         Ok(())
     }
 }
@@ -106,11 +123,16 @@ impl OpenTransaction {
     }
 
     /// Adds a statement's writes.
-    pub fn add(&mut self, writes: &[Write]) -> Result<()> {
+    pub fn add(&mut self, writes: &[Write], shared: &Shared) -> Result<()> {
         if self.read_only && !writes.is_empty() {
             return Err(Error::new(ErrorKind::Transaction, "this transaction is read only").with_sqlstate("25006"));
         }
-        writes.iter().try_for_each(|write| self.overlays.entry(write.relation).or_default().add(write))
+        for write in writes {
+            let relation = self.version.catalog.by_id(write.relation);
+            let relation = relation.ok_or_else(|| Error::internal("a write to a relation that is gone"))?;
+            self.overlays.entry(write.relation).or_default().add(write, &|| shared.spool(relation))?;
+        }
+        Ok(())
     }
 
     /// The transaction as one commit; `None` if it wrote nothing.
@@ -119,9 +141,9 @@ impl OpenTransaction {
             .overlays
             .into_iter()
             .filter_map(|(id, overlay)| {
-                let deletes = overlay.deleted.iter().copied().collect();
+                let deletes = Arc::unwrap_or_clone(overlay.deleted);
                 let relation = self.version.catalog.by_id(id)?;
-                Some(Write { deletes, ..Write::inserts(relation, overlay.inserted) })
+                Some(Write { deletes, ..Write::of(relation, overlay.inserted) })
             })
             .filter(|write| write.rows() > 0)
             .collect();
@@ -151,21 +173,21 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     let mut ids = Vec::new();
     // What the transaction wrote before has not passed the door yet, and may hold a key twice.
     let mut load = |batch: RecordBatch| {
-        let admitted = table.admit(Write::inserts(relation, vec![batch]))?;
-        table.apply(&admitted, 0).map(drop)
+        let admitted = table.admit(Write::inserts(relation, vec![batch]), &|| false)?;
+        table.apply(&admitted, 0, false).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
         let Some(batch) = snapshot.read_chunk(chunk, None, true)? else { continue };
         let numbers = row_ids(&batch)?;
-        let keep: BooleanArray = numbers.values().iter().map(|id| Some(!overlay.deleted.contains(id))).collect();
-        ids.extend(numbers.values().iter().filter(|id| !overlay.deleted.contains(id)));
+        let keep: BooleanArray = numbers.values().iter().map(|id| Some(!overlay.deleted.contains(*id))).collect();
+        ids.extend(numbers.values().iter().filter(|id| !overlay.deleted.contains(**id)));
         let columns: Vec<usize> = (0..batch.num_columns() - 1).collect();
         let rows = compute::filter_record_batch(&batch.project(&columns)?, &keep)?;
         load(rows.with_schema(relation.schema.clone())?)?;
     }
-    ids.extend((OVERLAY_ROW_ID..).take(overlay.inserted.iter().map(RecordBatch::num_rows).sum()));
-    overlay.inserted.into_iter().try_for_each(load)?;
-    let decided = table.admit(write)?;
-    let deletes = decided.deletes.iter().map(|&row| ids[row as usize]).collect();
-    Ok(Write { deletes, ..Write::inserts(relation, decided.inserts) })
+    ids.extend((OVERLAY_ROW_ID..).take(overlay.inserted.iter().map(Rows::len).sum()));
+    overlay.inserted.iter().flat_map(Rows::read).try_for_each(|rows| load(rows?))?;
+    let decided = table.admit(write, &|| false)?;
+    let deletes = decided.deletes.iter().map(|row| ids[row as usize]).collect();
+    Ok(Write { deletes, ..Write::of(relation, decided.inserts) })
 }

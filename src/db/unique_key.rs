@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
+use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::catalog::layout::ColumnId;
@@ -16,6 +17,7 @@ use crate::db::rows::row_ids;
 use crate::db::value::display;
 use crate::state::key_table::{KeyTable, NO_GROUP};
 use crate::state::snapshot::Snapshot;
+use crate::storage::spool::{Rows, Spooled};
 
 /// Marks a key that has no live row.
 const NO_ROW: u64 = u64::MAX;
@@ -64,8 +66,9 @@ impl UniqueKey {
         for chunk in 0..snapshot.chunks() {
             let Some(batch) = snapshot.read_chunk(chunk, Some(places), true)? else { continue };
             let ids = row_ids(&batch)?;
-            key.check(relation, std::slice::from_ref(&batch), &HashSet::new())?;
-            key.insert(&batch, |row| ids.value(row))?;
+            let rows = [Rows::Held(batch.clone())];
+            key.check(relation, &rows, &RoaringTreemap::new())?;
+            key.insert_columns(&key.key_columns(&batch), batch.num_rows(), |row| ids.value(row))?;
         }
         key.places = places.to_vec();
         Ok(key)
@@ -99,30 +102,26 @@ impl UniqueKey {
         self.columns == other.columns
     }
 
-    /// The keys of some rows that are about to be deleted.
-    pub fn freed_by(&self, gone: &RecordBatch) -> Result<HashSet<u32>> {
-        Ok(self.find(gone)?.into_iter().collect())
-    }
-
-    /// An error if a key of the rows exists (unless in `freed`) or stands in them twice.
-    pub fn check(&self, relation: &Relation, batches: &[RecordBatch], freed: &HashSet<u32>) -> Result<()> {
+    /// An error if a key of the rows is that of a row (unless of one that is deleted) or stands in them twice.
+    pub fn check(&self, relation: &Relation, inserts: &[Rows], deletes: &RoaringTreemap) -> Result<()> {
         let mut once = KeyTable::new(&self.types)?;
-        let single = batches.iter().map(RecordBatch::num_rows).sum::<usize>() < 2;
+        let single = inserts.iter().map(Rows::len).sum::<usize>() < 2;
         let mut next = 0;
-        for batch in batches {
-            let groups = self.find(batch)?;
-            let taken = |group: &u32| self.row(*group).is_some() && !freed.contains(group);
-            if let Some(row) = groups.iter().position(taken) {
-                return Err(self.duplicate(relation, batch, row));
+        for (rows, piece) in inserts.iter().flat_map(|rows| (0..rows.pieces()).map(move |piece| (rows, piece))) {
+            let keys = rows.columns(piece, &self.places)?;
+            let groups = self.find(&keys)?;
+            let is_taken = |group: &u32| self.row(*group).is_some_and(|id| !deletes.contains(id));
+            if let Some(row) = groups.iter().position(is_taken) {
+                return Err(self.duplicate(relation, &keys, row));
             }
             if single {
                 continue;
             }
-            let (keys, mut numbers) = (self.key_columns(batch), Vec::new());
-            once.intern(&keys, batch.num_rows(), &mut numbers)?;
+            let mut numbers = Vec::new();
+            once.intern(&keys, groups.len(), &mut numbers)?;
             for (row, &number) in numbers.iter().enumerate() {
                 if number < next && !is_null(&keys, row) {
-                    return Err(self.duplicate(relation, batch, row));
+                    return Err(self.duplicate(relation, &keys, row));
                 }
                 next = next.max(number + 1);
             }
@@ -137,7 +136,7 @@ impl UniqueKey {
         let mut numbers = Vec::new();
         once.intern(&keys, rows.num_rows(), &mut numbers)?;
         let null = (0..rows.num_rows()).map(|row| is_null(&keys, row)).collect();
-        Ok(Offered { groups: self.find(rows)?, numbers, null, taken: HashSet::new() })
+        Ok(Offered { groups: self.find(&keys)?, numbers, null, taken: HashSet::new() })
     }
 
     /// The live row that has the key of an offered row.
@@ -145,14 +144,26 @@ impl UniqueKey {
         self.row(offered.groups[row])
     }
 
-    /// Enters stored rows.
-    pub fn insert(&mut self, batch: &RecordBatch, id: impl Fn(usize) -> u64) -> Result<()> {
-        let keys = self.key_columns(batch);
+    /// Enters stored rows, whose ids follow each other.
+    pub fn insert(&mut self, batch: &RecordBatch, first: u64) -> Result<()> {
+        self.insert_columns(&self.key_columns(batch), batch.num_rows(), |row| first + row as u64)
+    }
+
+    /// Enters stored rows of a file, whose ids are by `shift` greater than those in it.
+    pub fn insert_spooled(&mut self, spooled: &Spooled, shift: u64) -> Result<()> {
+        for (number, block) in spooled.blocks().iter().enumerate() {
+            let keys = self.places.iter().map(|&place| spooled.column(number, place)).collect::<Result<Vec<_>>>()?;
+            self.insert_columns(&keys, block.rows, |row| shift + block.first + row as u64)?;
+        }
+        Ok(())
+    }
+
+    fn insert_columns(&mut self, keys: &[ArrayRef], rows: usize, id: impl Fn(usize) -> u64) -> Result<()> {
         let mut groups = Vec::new();
-        self.keys.intern(&keys, batch.num_rows(), &mut groups)?;
+        self.keys.intern(keys, rows, &mut groups)?;
         self.rows.resize(self.keys.capacity(), NO_ROW);
         for (row, &group) in groups.iter().enumerate() {
-            if is_null(&keys, row) {
+            if is_null(keys, row) {
                 continue;
             }
             let held = &mut self.rows[group as usize];
@@ -166,7 +177,8 @@ impl UniqueKey {
 
     /// Takes deleted rows out.
     pub fn remove(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (groups, keys) = (self.find(batch)?, self.key_columns(batch));
+        let keys = self.key_columns(batch);
+        let groups = self.find(&keys)?;
         for (row, &group) in groups.iter().enumerate() {
             if is_null(&keys, row) {
                 continue;
@@ -178,6 +190,16 @@ impl UniqueKey {
             self.unused.push(group);
         }
         Ok(())
+    }
+
+    /// Takes the rows out that do not live.
+    pub fn retain(&mut self, lives: impl Fn(u64) -> bool) {
+        for (group, row) in self.rows.iter_mut().enumerate() {
+            if *row != NO_ROW && !lives(*row) {
+                *row = NO_ROW;
+                self.unused.push(group as u32);
+            }
+        }
     }
 
     /// Gives back the keys whose row was deleted and not inserted again.
@@ -194,12 +216,11 @@ impl UniqueKey {
         self.places.iter().map(|&place| batch.column(place).clone()).collect()
     }
 
-    fn find(&self, batch: &RecordBatch) -> Result<Vec<u32>> {
-        let keys = self.key_columns(batch);
+    fn find(&self, keys: &[ArrayRef]) -> Result<Vec<u32>> {
         let mut groups = Vec::new();
-        self.keys.find(&keys, batch.num_rows(), &mut groups)?;
+        self.keys.find(keys, keys.first().map_or(0, |key| key.len()), &mut groups)?;
         for (row, group) in groups.iter_mut().enumerate() {
-            if is_null(&keys, row) {
+            if is_null(keys, row) {
                 *group = NO_GROUP;
             }
         }
@@ -216,11 +237,11 @@ impl UniqueKey {
         Error::internal(format!("the unique key \"{}\" has {what} after the door", self.name))
     }
 
-    fn duplicate(&self, relation: &Relation, batch: &RecordBatch, row: usize) -> Error {
+    fn duplicate(&self, relation: &Relation, keys: &[ArrayRef], row: usize) -> Error {
         let own = |id: &ColumnId| relation.columns.iter().position(|other| other == id);
         let names = self.columns.iter().filter_map(own).map(|at| relation.schema.field(at).name().as_str());
         let names: Vec<_> = names.collect();
-        let values: Vec<_> = self.places.iter().map(|&c| display(batch.column(c), row)).collect();
+        let values: Vec<_> = keys.iter().map(|key| display(key, row)).collect();
         let (names, values) = (names.join(", "), values.join(", "));
         let (key, name) = (&self.name, &relation.name);
         let message = format!("duplicate key ({names})=({values}) violates unique constraint \"{key}\" of \"{name}\"");

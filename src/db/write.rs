@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
+use roaring::RoaringTreemap;
 
 use crate::base::error::Result;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::{Relation, RelationId};
+use crate::storage::spool::Rows;
 
 /// What a statement wants done to one relation.
 #[derive(Clone)]
@@ -16,9 +18,9 @@ pub struct Write {
     /// The columns its rows have: those of the relation as the statement saw it.
     pub columns: Arc<[ColumnId]>,
     /// Row ids to delete, before anything is inserted.
-    pub deletes: Vec<u64>,
+    pub deletes: RoaringTreemap,
     /// Rows to insert, in canonical types.
-    pub inserts: Vec<RecordBatch>,
+    pub inserts: Vec<Rows>,
     /// Rows to insert unless their key exists.
     pub upsert: Option<Upsert>,
 }
@@ -26,13 +28,19 @@ pub struct Write {
 impl Write {
     /// Plain inserts.
     pub fn inserts(relation: &Relation, inserts: Vec<RecordBatch>) -> Self {
-        Write { relation: relation.id, columns: relation.columns.clone(), deletes: Vec::new(), inserts, upsert: None }
+        Self::of(relation, inserts.into_iter().map(Rows::Held).collect())
+    }
+
+    /// Plain inserts, of which some may be in files.
+    pub fn of(relation: &Relation, inserts: Vec<Rows>) -> Self {
+        let (relation, columns) = (relation.id, relation.columns.clone());
+        Write { relation, columns, deletes: RoaringTreemap::new(), inserts, upsert: None }
     }
 
     /// How many rows it names.
     pub fn rows(&self) -> usize {
-        self.deletes.len()
-            + self.inserts.iter().map(RecordBatch::num_rows).sum::<usize>()
+        self.deletes.len() as usize
+            + self.inserts.iter().map(Rows::len).sum::<usize>()
             + self.upsert.as_ref().map_or(0, |upsert| upsert.rows.num_rows())
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::size::rows_bytes;
 use crate::catalog::layout::{ColumnId, Layout};
 use crate::storage::segment::Block;
 
@@ -41,8 +42,10 @@ pub struct Chunk {
     rows: RwLock<Rows>,
     /// Where some weight is not one: one a row.
     weights: Option<ScalarBuffer<i64>>,
-    /// Made at the first death.
+    /// Made at the first death of a row that does not die with all others.
     died: OnceLock<Box<[AtomicU64]>>,
+    /// The epoch at which all rows died that were alive, if none had died since the chunk was made.
+    all_died: AtomicU64,
     /// Rows that were dead when the chunk was opened: no epoch shows them.
     gone: Option<BooleanBuffer>,
     /// Whether a checkpoint has the rows, or is about to: what dies from now on must be told to the next one.
@@ -79,10 +82,11 @@ impl Chunk {
         let arrays = rows.columns().iter().map(compact_views).collect();
         let rows = record_batch(rows.schema(), arrays, rows.num_rows())?;
         let weights = weights.filter(|weights| weights.iter().any(|&weight| weight != 1));
-        let size = rows.columns().iter().map(memory_size).sum::<usize>();
+        let size = rows_bytes(&rows);
         let (len, rows) = (rows.num_rows(), RwLock::new(Rows::Held(rows, size)));
         let (died, saved) = (OnceLock::new(), AtomicBool::new(false));
-        Ok(Chunk { first, ids, columns, len, rows, weights, died, gone: None, saved })
+        let all_died = AtomicU64::new(NEVER);
+        Ok(Chunk { first, ids, columns, len, rows, weights, died, all_died, gone: None, saved })
     }
 
     /// The rows of a block. Those with an id in `dead` died before anybody could ask.
@@ -102,6 +106,7 @@ impl Chunk {
             rows: RwLock::new(Rows::Stored(Arc::new([block]))),
             weights: None,
             died: OnceLock::new(),
+            all_died: AtomicU64::new(NEVER),
             gone,
             saved: AtomicBool::new(true),
         })
@@ -314,12 +319,15 @@ impl Chunk {
         if let Some(died) = self.died.get() {
             return died[offset].load(Ordering::Relaxed);
         }
-        self.dead_from_start(offset)
+        match self.dead_from_start(offset) {
+            NEVER => self.all_died.load(Ordering::Relaxed),
+            died => died,
+        }
     }
 
     /// Whether a row ever died.
     pub fn has_deaths(&self) -> bool {
-        self.died.get().is_some() || self.gone.is_some()
+        self.died.get().is_some() || self.gone.is_some() || self.all_died.load(Ordering::Relaxed) != NEVER
     }
 
     fn dead_from_start(&self, offset: usize) -> u64 {
@@ -328,8 +336,18 @@ impl Chunk {
 
     /// Lets a row die. Only the arena's writer calls this.
     pub fn stamp(&self, offset: usize, epoch: u64) {
-        let first = || (0..self.len()).map(|offset| AtomicU64::new(self.dead_from_start(offset))).collect();
+        let first = || (0..self.len()).map(|offset| AtomicU64::new(self.died(offset))).collect();
         self.died.get_or_init(first)[offset].store(epoch, Ordering::Relaxed);
+    }
+
+    /// Lets all rows die that live; false where rows have died apart, and must be stamped one by one. Only the arena's
+    /// writer calls this.
+    pub fn stamp_all(&self, epoch: u64) -> bool {
+        let apart = self.died.get().is_some() || self.all_died.load(Ordering::Relaxed) != NEVER;
+        if !apart {
+            self.all_died.store(epoch, Ordering::Relaxed);
+        }
+        !apart
     }
 
     fn set_deaths(&self, deaths: impl Iterator<Item = u64>) {
@@ -412,21 +430,5 @@ fn compact_views(array: &ArrayRef) -> ArrayRef {
             }
         }
         _ => array.clone(),
-    }
-}
-
-/// The bytes of the array's own rows, not of what a slice was cut from.
-fn memory_size(array: &ArrayRef) -> usize {
-    match array.data_type() {
-        DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
-        DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
-        DataType::Struct(_) => array.as_struct().columns().iter().map(memory_size).sum(),
-        DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            let offsets = list.value_offsets();
-            let (start, end) = (offsets[0] as usize, offsets[list.len()] as usize);
-            array.len() * 4 + memory_size(&make_array(list.values().slice(start, end - start).to_data()))
-        }
-        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
     }
 }

@@ -22,6 +22,7 @@ use roaring::RoaringTreemap;
 use crate::base::change::Weights;
 use crate::base::error::{Error, Result};
 use crate::catalog::layout::Layout;
+use crate::storage::segment::Block;
 
 use super::chunk::{Chunk, NEVER, record_batch, take_rows};
 use super::saving::Saving;
@@ -153,6 +154,53 @@ impl RowArena {
         Ok(())
     }
 
+    /// Lets rows die at `epoch`; an error if one is not there or dead already. Where all rows of a chunk die, that is
+    /// said once.
+    pub fn delete_all(&mut self, ids: &RoaringTreemap, epoch: u64) -> Result<()> {
+        let mut left = ids.iter().peekable();
+        while let Some(&id) = left.peek() {
+            let number = self.locate(id).map(|(number, _)| number);
+            let Some(number) = number else { return Err(Error::internal(format!("no living row {id} to delete"))) };
+            let chunk = self.chunk(number).clone();
+            let last = chunk.last();
+            let of_chunk: Vec<u64> = std::iter::from_fn(|| left.next_if(|id| *id <= last)).collect();
+            let dies = |id: &u64| chunk.find(*id).is_some_and(|offset| chunk.died(offset) == NEVER);
+            let are_all = of_chunk.len() == chunk.len() - self.dead[number] && of_chunk.iter().all(dies);
+            if !are_all || !chunk.weights_all_one() || !chunk.stamp_all(epoch) {
+                of_chunk.into_iter().try_for_each(|id| self.delete(id, epoch))?;
+                continue;
+            }
+            self.live -= of_chunk.len() as u64;
+            self.dead[number] = chunk.len();
+            self.last_death = self.last_death.max(epoch);
+            if chunk.is_saved() {
+                self.deaths.extend(of_chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows of files, whose ids count from zero; by how much their ids are greater here. They begin at a segment
+    /// of their own, so that no block lies across the end of one.
+    pub fn adopt(&mut self, blocks: &[Arc<Block>]) -> Result<u64> {
+        self.seal(self.high.next_multiple_of(SEALED));
+        let shift = self.high;
+        let chunks = blocks.iter().map(|block| Chunk::stored(Arc::new(block.shifted(shift)?), &RoaringTreemap::new()));
+        for chunk in chunks.collect::<Result<Vec<_>>>()? {
+            if segment(chunk.first()) != segment(self.tail_first) {
+                self.seal(chunk.first() / SEALED * SEALED);
+            }
+            self.high = chunk.last() + 1;
+            self.live += chunk.len() as u64;
+            self.tail.push(Arc::new(chunk));
+            self.dead.push(0);
+            if self.high == self.tail_first + SEALED {
+                self.seal(self.high);
+            }
+        }
+        Ok(shift)
+    }
+
     #[cfg(test)]
     /// The id the next row will have: every id is below.
     pub fn high(&self) -> u64 {
@@ -282,11 +330,7 @@ impl RowArena {
         self.dead.push(0);
         self.high += count as u64;
         if self.high == self.tail_first + SEALED {
-            let small = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len())).count();
-            // Merging saves time and room; that a chunk cannot be read for it must not refuse what passed the door.
-            let _ = self.merge_tail(self.tail.len() - small);
-            Arc::make_mut(&mut self.sealed).append(&mut self.tail);
-            self.tail_first = self.high;
+            self.seal(self.high);
             return Ok(());
         }
         // As in a counter to the base of MERGED: that many chunks of one size class make one of the next. Each row is
@@ -307,6 +351,17 @@ impl RowArena {
                 return Ok(());
             }
         }
+    }
+
+    /// Seals the tail; the next row's id is `next`, which begins a segment.
+    fn seal(&mut self, next: u64) {
+        let small = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len())).count();
+        // Merging saves time and room; that a chunk cannot be read for it must not refuse what passed the door.
+        let _ = self.merge_tail(self.tail.len() - small);
+        if !self.tail.is_empty() {
+            Arc::make_mut(&mut self.sealed).append(&mut self.tail);
+        }
+        (self.tail_first, self.high) = (next, next);
     }
 
     /// Makes one chunk of the tail's chunks from `start`.

@@ -69,13 +69,16 @@ pub struct Rows {
     /// Every row id is below.
     pub high: u64,
     /// Its blocks, in the order of row ids.
-    pub blocks: Vec<Part>,
+    pub blocks: Vec<BlockPart>,
     /// Its sets of dead rows.
     pub deaths: Vec<Part>,
 }
 
 /// A block or set of deaths: the file and the number in it.
 pub type Part = (u64, usize);
+
+/// A block of rows, and by how much the ids of its rows are greater than its file says.
+pub type BlockPart = (Part, u64);
 
 /// Reads the manifest that counts; `None` where there never was one.
 ///
@@ -150,7 +153,7 @@ fn encode(manifest: &Manifest, database: [u8; 16]) -> Result<Vec<u8>> {
         json!({
             "relation": rows.relation.0,
             "high": rows.high,
-            "blocks": encode_parts(&rows.blocks),
+            "blocks": encode_blocks(&rows.blocks),
             "deaths": encode_parts(&rows.deaths),
         })
     });
@@ -212,7 +215,7 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
             Some(Rows {
                 relation: RelationId(value.get("relation")?.as_u64()?),
                 high: value.get("high")?.as_u64()?,
-                blocks: decode_parts(value.get("blocks")?)?,
+                blocks: decode_blocks(value.get("blocks")?)?,
                 deaths: decode_parts(value.get("deaths")?)?,
             })
         };
@@ -256,6 +259,27 @@ fn decode_parts(value: &Value) -> Option<Vec<Part>> {
         parts.extend((first..first.checked_add(count)?).map(|number| (file, number)));
     }
     Some(parts)
+}
+
+/// Blocks as runs: as [`encode_parts`], and the shift where there is one.
+fn encode_blocks(blocks: &[BlockPart]) -> Value {
+    let follows =
+        |one: &BlockPart, other: &BlockPart| one.0.0 == other.0.0 && one.0.1 + 1 == other.0.1 && one.1 == other.1;
+    let run = |run: &[BlockPart]| {
+        let ((file, number), shift) = *run.first()?;
+        Some(if shift == 0 { json!([file, number, run.len()]) } else { json!([file, number, run.len(), shift]) })
+    };
+    blocks.chunk_by(follows).filter_map(run).collect()
+}
+
+fn decode_blocks(value: &Value) -> Option<Vec<BlockPart>> {
+    let mut blocks = Vec::new();
+    for run in value.as_array()? {
+        let shift = run.get(3).map_or(Some(0), Value::as_u64)?;
+        let parts = decode_parts(&json!([run]))?;
+        blocks.extend(parts.into_iter().map(|part| (part, shift)));
+    }
+    Some(blocks)
 }
 
 fn damaged() -> Error {

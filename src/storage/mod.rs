@@ -10,6 +10,7 @@ pub mod log;
 pub mod manifest;
 pub mod salvage;
 pub mod segment;
+pub mod spool;
 pub mod store;
 
 /// What who has a damaged file can do.

@@ -11,8 +11,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
 use crate::storage::directory;
 use crate::storage::log;
-use crate::storage::manifest::{self, Manifest, Part};
-use crate::storage::segment::{self, Block, Cache, Deaths, SegmentFile};
+use crate::storage::manifest::{self, BlockPart, Manifest, Part};
+use crate::storage::segment::{self, Block, Cache, Deaths, SegmentFile, SegmentFiles};
 use crate::storage::store::StoredRows;
 
 /// Where the identity of the database stands in log files, manifests and segment files alike.
@@ -24,6 +24,8 @@ pub struct Salvaged {
     pub saved: Option<(Manifest, Vec<StoredRows>)>,
     /// The groups of the log behind it, up to the first that is damaged, each with its epoch.
     pub groups: Vec<(u64, Buffer)>,
+    /// The segment files that the groups may name.
+    pub files: Arc<SegmentFiles>,
     /// What is lost.
     pub lost: Vec<String>,
 }
@@ -32,7 +34,8 @@ pub struct Salvaged {
 ///
 /// # Errors
 /// It holds no database, or neither a manifest nor the beginning of its log can be read.
-pub fn salvage(vfs: &dyn Vfs) -> Result<Salvaged> {
+pub fn salvage(whole: &Arc<dyn Vfs>) -> Result<Salvaged> {
+    let vfs = whole.as_ref();
     let mut lost = Vec::new();
     let database = match directory::identity_of(vfs) {
         Ok(database) => database,
@@ -61,7 +64,8 @@ pub fn salvage(vfs: &dyn Vfs) -> Result<Salvaged> {
         return Err(Error::new(ErrorKind::Io, format!("nothing can be read of the database: {}", lost.join("; ")))
             .with_sqlstate("XX001"));
     }
-    Ok(Salvaged { saved, groups, lost })
+    let files = Arc::new(SegmentFiles::new(whole.clone(), database, Arc::new(Cache::new(0)), 1)?);
+    Ok(Salvaged { saved, groups, files, lost })
 }
 
 /// The identity that the files say where FORMAT does not.
@@ -121,11 +125,12 @@ fn whole_rows(
         let file = files.get(number).ok_or_else(|| Error::internal("a file without a name"))?;
         file.as_ref().map_err(copy)
     };
-    let block = |(file, number): &Part| -> Result<Arc<Block>> {
+    let block = |((file, number), shift): &BlockPart| -> Result<Arc<Block>> {
         let block = open(file)?.blocks.get(*number).cloned();
         let block = block.filter(|block| block.relation == rows.relation);
         let block = block.ok_or_else(|| Error::internal("no such block"))?;
-        block.check().map(|()| block)
+        block.check()?;
+        if *shift == 0 { Ok(block) } else { block.shifted(*shift).map(Arc::new) }
     };
     let deaths = |(file, number): &Part| -> Result<Arc<Deaths>> {
         let deaths = open(file)?.deaths.get(*number).cloned().ok_or_else(|| Error::internal("no such deaths"))?;

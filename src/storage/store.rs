@@ -1,7 +1,6 @@
 //! The files of a directory that hold rows: the manifest that counts and the segment files it names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +12,15 @@ use crate::base::vfs::Vfs;
 use crate::catalog::relation::RelationId;
 use crate::storage::directory;
 use crate::storage::log;
-use crate::storage::manifest::{self, Manifest, Part};
-use crate::storage::segment::{self, Block, Cache, Deaths, FileName, SegmentFile, SegmentWriter};
+use crate::storage::manifest::{self, BlockPart, Manifest, Part};
+use crate::storage::segment::{self, Block, Cache, Deaths, FileName, SegmentFile, SegmentFiles};
 
 /// The files that hold rows.
 #[derive(Debug)]
 pub struct Store {
     vfs: Arc<dyn Vfs>,
     database: [u8; 16],
-    cache: Arc<Cache>,
+    files: Arc<SegmentFiles>,
     /// Held while a checkpoint is made: there is one at a time.
     named: Mutex<Named>,
 }
@@ -33,7 +32,6 @@ pub struct Named {
     /// The sets of dead rows of each relation.
     pub deaths: HashMap<RelationId, Vec<Arc<Deaths>>>,
     next_manifest: u64,
-    next_file: u64,
 }
 
 /// The rows of a relation as the manifest names them.
@@ -52,11 +50,6 @@ pub struct StoredRows {
 pub type Found = (Manifest, Vec<StoredRows>);
 
 impl Named {
-    /// The number of the next segment file.
-    pub fn next_file(&self) -> u64 {
-        self.next_file
-    }
-
     /// The length of a file that the manifest names.
     pub fn length(&self, file: u64) -> Option<u64> {
         self.files.get(&file).map(|name| name.length)
@@ -71,18 +64,19 @@ impl Store {
     pub fn open(vfs: Arc<dyn Vfs>, database: [u8; 16], cache_bytes: u64) -> Result<(Self, Option<Found>)> {
         let cache = Arc::new(Cache::new(cache_bytes));
         let read = manifest::read(vfs.as_ref(), database)?;
-        let mut named = Named { next_manifest: 1, next_file: 1, ..Named::default() };
+        let (mut named, mut next_file) = (Named { next_manifest: 1, ..Named::default() }, 1);
         let found = match read {
             None => None,
             Some(manifest) => {
                 let rows = open_rows(vfs.as_ref(), database, &manifest, &cache)?;
                 named.files = manifest.files.iter().map(|file| (file.number, *file)).collect();
                 named.deaths = rows.iter().map(|rows| (rows.relation, rows.deaths.clone())).collect();
-                (named.next_manifest, named.next_file) = (manifest.number + 1, manifest.next_file);
+                (named.next_manifest, next_file) = (manifest.number + 1, manifest.next_file);
                 Some((manifest, rows))
             }
         };
-        Ok((Store { vfs, database, cache, named: Mutex::new(named) }, found))
+        let files = Arc::new(SegmentFiles::new(vfs.clone(), database, cache, next_file)?);
+        Ok((Store { vfs, database, files, named: Mutex::new(named) }, found))
     }
 
     /// An error if the directory is no longer where it was.
@@ -100,7 +94,7 @@ impl Store {
         self.named.lock()
     }
 
-    /// Reads the log and every file that the manifest names, from the disk; what is found of each.
+    /// Reads the log and every file that it or the manifest names, from the disk; what is found of each.
     pub fn check(&self, interrupt: &Interrupt) -> Vec<(String, Result<()>)> {
         // While this is held no checkpoint removes a file.
         let named = self.named.lock();
@@ -108,7 +102,8 @@ impl Store {
         let start = manifest.as_ref().map(|manifest| start_of(manifest.as_ref()));
         let log = start.map_or(Ok(()), |start| log::check(self.vfs.as_ref(), self.database, start));
         let mut found = vec![("manifest".to_string(), manifest.map(drop)), ("log".to_string(), log)];
-        for name in named.files.values().take_while(|_| !interrupt.is_cancelled()) {
+        let brought = self.files.brought_until(u64::MAX);
+        for name in named.files.values().chain(&brought).take_while(|_| !interrupt.is_cancelled()) {
             let nothing_kept = Arc::new(Cache::new(0));
             let file = SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
             let path = segment::path(name.number);
@@ -117,25 +112,22 @@ impl Store {
         found
     }
 
-    /// Begins the next segment file.
-    pub fn segment(&self, named: &mut Named) -> Result<SegmentWriter> {
-        // A number is never used twice: a manifest of which nobody knows whether it counts may name its file.
-        let number = named.next_file;
-        named.next_file += 1;
-        SegmentWriter::create(self.vfs.as_ref(), self.database, number, &self.cache)
+    /// The segment files.
+    pub fn files(&self) -> &Arc<SegmentFiles> {
+        &self.files
     }
 
     /// Makes `manifest` the one that counts, with `new` files beside those it has from before; numbers and files are
     /// filled in.
     pub fn commit(&self, named: &mut Named, mut manifest: Manifest, new: &[SegmentFile]) -> Result<()> {
-        // Theirs are the highest numbers.
-        let discard = |_: &Error| new.iter().take(1).for_each(|first| self.discard_from(first.name.number));
+        let discard = |_: &Error| self.files.discard(new.iter().map(|file| file.name.number));
+        let brought = self.files.brought_until(manifest.epoch);
         if !new.is_empty() {
-            self.vfs.sync_directory(Path::new(segment::DIRECTORY)).inspect_err(discard)?;
+            self.files.sync_names().inspect_err(discard)?;
         }
-        named.files.extend(new.iter().map(|file| (file.name.number, file.name)));
+        named.files.extend(new.iter().map(|file| &file.name).chain(&brought).map(|name| (name.number, *name)));
         let parts = |rows: &manifest::Rows| -> Vec<u64> {
-            rows.blocks.iter().chain(&rows.deaths).map(|(file, _)| *file).collect()
+            rows.blocks.iter().map(|(part, _)| part).chain(&rows.deaths).map(|(file, _)| *file).collect()
         };
         let used: BTreeSet<u64> = manifest.rows.iter().flat_map(parts).collect();
         manifest.files = used
@@ -143,7 +135,7 @@ impl Store {
             .map(|number| named.files.get(number).copied())
             .collect::<Option<_>>()
             .ok_or_else(|| Error::internal("a checkpoint names a segment file that is not known"))?;
-        manifest.next_file = named.next_file;
+        manifest.next_file = self.files.next();
         manifest.number = named.next_manifest;
         named.next_manifest += 1;
         manifest::write(self.vfs.as_ref(), self.database, &manifest).inspect_err(discard)?;
@@ -158,31 +150,16 @@ impl Store {
             .collect();
         let of = |rows: &manifest::Rows| rows.deaths.iter().filter_map(|part| deaths.get(part).cloned()).collect();
         named.deaths = manifest.rows.iter().map(|rows| (rows.relation, of(rows))).collect();
+        self.files.forget_brought(&brought);
         // What is left over takes room and nothing else: the next checkpoint tries again.
         let _ = self.remove_unused(&manifest, &used);
         Ok(())
     }
 
-    /// Removes the segment files from `number` on: they were begun and are named by no manifest.
-    pub fn discard_from(&self, number: u64) {
-        let directory = Path::new(segment::DIRECTORY);
-        // What cannot be removed now is by a later checkpoint.
-        let names = self.vfs.list(directory).unwrap_or_default();
-        let begun = names.iter().filter_map(|name| segment::number_of(name)).filter(|&other| other >= number);
-        begun.for_each(|number| drop(self.vfs.remove(&segment::path(number))));
-    }
-
     fn remove_unused(&self, manifest: &Manifest, used: &BTreeSet<u64>) -> Result<()> {
         manifest::remove_older(self.vfs.as_ref(), manifest.number)?;
         log::remove_before(self.vfs.as_ref(), manifest.first_log)?;
-        let directory = Path::new(segment::DIRECTORY);
-        if !self.vfs.exists(directory)? {
-            return Ok(());
-        }
-        let numbers = self.vfs.list(directory)?;
-        let unused = numbers.iter().filter_map(|name| segment::number_of(name));
-        let unused = unused.filter(|number| !used.contains(number));
-        unused.map(segment::path).try_for_each(|path| self.vfs.remove(&path))
+        self.files.remove_unused(used)
     }
 }
 
@@ -213,9 +190,12 @@ fn open_rows(vfs: &dyn Vfs, database: [u8; 16], manifest: &Manifest, cache: &Arc
     let open = |name: &FileName| Ok((name.number, SegmentFile::open(vfs, database, *name, cache)?));
     let files: HashMap<u64, SegmentFile> = manifest.files.iter().map(open).collect::<Result<_>>()?;
     let rows = manifest.rows.iter().map(|rows| {
-        let block = |(file, number): &Part| {
+        let block = |((file, number), shift): &BlockPart| {
             let block = files.get(file)?.blocks.get(*number)?;
-            (block.relation == rows.relation).then(|| block.clone())
+            if block.relation != rows.relation {
+                return None;
+            }
+            if *shift == 0 { Some(block.clone()) } else { block.shifted(*shift).ok().map(Arc::new) }
         };
         let deaths = |(file, number): &Part| {
             let deaths = files.get(file)?.deaths.get(*number)?;

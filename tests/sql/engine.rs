@@ -124,7 +124,7 @@ impl Engine {
 
     /// The database on a disk.
     pub fn open_on(disk: &Disk, views: Views) -> Result<Engine, Failure> {
-        let builder = Database::builder().target_partitions(2);
+        let builder = Database::builder().target_partitions(2).spool_sizes(256, 16, 4096);
         let builder = if views == Views::Held { builder.hold_views() } else { builder };
         let database = builder.open_in(Arc::new(disk.0.clone()));
         if let (Views::Waited, Ok(database)) = (views, &database) {

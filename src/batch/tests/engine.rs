@@ -40,7 +40,7 @@ fn a_transaction_sees_its_own_changes() {
     let schema = input.snapshot.schema();
     input.deleted = Some(Arc::new([0u64].into()));
     let batch = arrow::array::RecordBatch::try_new(schema, vec![ints(&[Some(8), Some(9)])]).expect("one column");
-    input.inserted = vec![batch.clone(), batch];
+    input.inserted = [batch.clone(), batch].map(crate::storage::spool::Rows::Held).into();
     assert_eq!(world.sorted("SELECT a FROM u"), ["3", "8", "8", "9", "9", "NULL"]);
     assert_eq!(world.rows("SELECT count(*) FROM u"), ["6"]);
     let relation = world.catalog.get("u").expect("exists").clone();

@@ -136,9 +136,9 @@ impl Sequencer {
     }
 
     /// Those of the ids that are of living rows of a table or stream.
-    pub fn living(&self, relation: RelationId, mut ids: Vec<u64>) -> Vec<u64> {
-        ids.retain(|&id| self.tables.get(&relation).is_some_and(|table| table.arena.weight(id).is_some()));
-        ids
+    pub fn living(&self, relation: RelationId, ids: &RoaringTreemap) -> RoaringTreemap {
+        let table = self.tables.get(&relation);
+        ids.iter().filter(|&id| table.is_some_and(|table| table.arena.weight(id).is_some())).collect()
     }
 
     /// Makes what a manifest names the contents of this database, in place of what it had.

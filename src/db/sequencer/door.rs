@@ -22,6 +22,7 @@ use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::storage::log::{LogRecord, Position, RelationWrite};
+use crate::storage::spool::Rows;
 
 /// A commit that passed: nothing about it can be refused any more but for want of room in the log.
 pub(super) struct Admitted {
@@ -61,8 +62,8 @@ impl Sequencer {
         })?;
         let mut committed = Committed { epoch: group.epoch, inserted: 0, deleted: 0, published: true };
         for write in &admitted.writes {
-            committed.deleted += write.deletes.len() as u64;
-            committed.inserted += write.inserts.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            committed.deleted += write.deletes.len();
+            committed.inserted += write.inserted() as u64;
         }
         if committed.deleted + committed.inserted > 0 || admitted.ddl.is_some() || !admitted.positions.is_empty() {
             self.enter(admitted, group)?;
@@ -93,7 +94,7 @@ impl Sequencer {
             for write in writes.iter_mut().filter(|write| write.deleted.is_none() && !write.deletes.is_empty()) {
                 let table = self.tables.get(&RelationId(write.relation));
                 let table = table.ok_or_else(|| Error::internal("rows of a relation that is gone were deleted"))?;
-                write.deleted = Some(table.rows(&write.deletes)?);
+                write.deleted = table.asked_rows(write, &|| self.is_asked(RelationId(write.relation)))?;
             }
             let differences = match &mut ddl {
                 Some(ddl) => self.carry_over(&mut ddl.views, &group, &Interrupt::default())?,
@@ -153,7 +154,8 @@ impl Sequencer {
                 Error::new(ErrorKind::NotFound, format!("relation \"{name}\" was dropped")).with_sqlstate("42P01")
             })?;
             assert_eq!(table.relation.columns, write.columns, "rows made for other columns passed the door");
-            let write = table.admit(write)?;
+            let id = write.relation;
+            let write = table.admit(write, &|| self.is_asked(id))?;
             if admitted.insert(write.relation, write).is_some() {
                 return Err(Error::internal("a commit writes one relation twice"));
             }
@@ -189,7 +191,19 @@ impl Sequencer {
 
     /// Refuses a commit for which there is no memory.
     fn account(&self, writes: &[RelationWrite]) -> Result<()> {
-        let bytes: usize = writes.iter().flat_map(|w| &w.inserts).map(|batch| batch.get_array_memory_size()).sum();
+        let held = |rows: &Rows| match rows {
+            Rows::Held(rows) => rows.get_array_memory_size(),
+            Rows::Spooled(_) => 0,
+        };
+        let mut bytes: usize = writes.iter().flat_map(|write| &write.inserts).map(held).sum();
+        let is_read = |write: &&RelationWrite| write.is_large() && self.is_asked(RelationId(write.relation));
+        for write in writes.iter().filter(is_read) {
+            let in_files = write.inserts.iter().map(|rows| match rows {
+                Rows::Held(_) => 0,
+                Rows::Spooled(spooled) => spooled.bytes(),
+            });
+            bytes += in_files.sum::<usize>();
+        }
         let used = self.shared.budget.used();
         self.shared.budget.resize("the commit", used, used + bytes)?;
         self.shared.budget.resize("the commit", used + bytes, used)
@@ -220,6 +234,12 @@ impl Sequencer {
         Ok(differences)
     }
 
+    /// Whether a view or subscriber is told of the changes of a relation.
+    fn is_asked(&self, id: RelationId) -> bool {
+        let by_view = self.network.in_order().any(|view| view.spec.inputs().contains(&id));
+        by_view || self.subscribers.iter().any(|subscriber| subscriber.target.reads_changes_of(id))
+    }
+
     /// How the rows of a table or stream are laid out now.
     pub fn layout(&self, id: RelationId) -> Option<Layout> {
         self.tables.get(&id).map(|table| table.relation.layout())
@@ -238,8 +258,13 @@ impl Sequencer {
         }
         for write in writes {
             let id = RelationId(write.relation);
+            let is_asked = !write.is_large() || self.is_asked(id);
             let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("an admitted relation is gone"))?;
-            group.changes.entry(id).or_default().extend(table.apply(write, group.epoch)?);
+            let changes = table.apply(write, group.epoch, is_asked)?;
+            if !is_asked {
+                self.unkept += write.deletes.len() + write.inserted() as u64;
+            }
+            group.changes.entry(id).or_default().extend(changes);
         }
         Ok(())
     }

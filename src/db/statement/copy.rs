@@ -4,51 +4,52 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::base::time::zone::Zone;
-use crate::catalog::definitions::Catalog;
+use crate::catalog::relation::Relation;
 use crate::connector::options::{OptionValue, ReadOptions, WriteOptions};
 use crate::connector::relation;
 use crate::connector::writer;
-use crate::db::names::{column_of, writable};
+use crate::db::names::column_of;
 use crate::db::outcome::Outcome;
 use crate::db::read::Reader;
 use crate::db::session::Session;
+use crate::db::shared::Shared;
 use crate::db::statement::dml::Dml;
 use crate::db::statement::modify::modify;
 use crate::plan::context::Parameters;
+use crate::plan::source::RowIterator;
 use crate::sql::options::Options;
 use crate::sql::statement::{CopyFrom, CopyTo};
 use crate::sql::type_named;
 
 /// COPY FROM: inserts the rows of a file, read into the types of the columns they are for.
 pub fn copy_from(session: &mut Session, from: &CopyFrom, parameters: &Parameters) -> Result<Outcome> {
-    let target = target_of(&session.version().catalog, from)?;
-    let batches = read_for(session, from, &target, parameters.zone)?;
-    modify(session, Dml::Copy(from.relation.clone(), from.columns.clone(), batches), parameters)
+    modify(session, Dml::Copy(Box::new(from.clone())), parameters)
 }
 
-/// The columns that a file is read for.
-fn target_of(catalog: &Catalog, copy: &CopyFrom) -> Result<SchemaRef> {
-    let relation = writable(catalog, &copy.relation)?;
-    if copy.columns.is_empty() {
-        return Ok(relation.schema.clone());
-    }
-    let columns = copy.columns.iter().map(|name| column_of(&relation, name)).collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(relation.schema.project(&columns)?))
-}
-
-/// The rows of the file; times without a zone stand in `zone`.
-fn read_for(session: &Session, copy: &CopyFrom, target: &SchemaRef, zone: Zone) -> Result<Vec<RecordBatch>> {
+/// The rows of a file, read for the columns of a relation, and how many columns they have; times without a zone stand
+/// in `zone`.
+pub fn read_for(
+    shared: &Shared,
+    copy: &CopyFrom,
+    relation: &Relation,
+    zone: Zone,
+    interrupt: &Interrupt,
+) -> Result<(usize, RowIterator)> {
+    let target = match copy.columns.is_empty() {
+        true => relation.schema.clone(),
+        false => {
+            let columns = copy.columns.iter().map(|name| column_of(relation, name)).collect::<Result<Vec<_>>>()?;
+            Arc::new(relation.schema.project(&columns)?)
+        }
+    };
     let mut options = ReadOptions::default();
     each(&copy.options, |key, value| options.set(key, value, type_named))?;
-    let interrupt = &session.interrupt;
     (options.interrupt, options.zone) = (Some(interrupt.clone()), zone);
-    let relation = relation::open_with_schema(&copy.path, None, &options, target, false, &session.shared.access)?;
-    relation.read(None, 1 << 16)?.map(|batch| interrupt.check().and(batch)).collect()
+    let file = relation::open_with_schema(&copy.path, None, &options, &target, false, &shared.access)?;
+    Ok((target.fields().len(), file.read(None, 1 << 16)?))
 }
 
 /// COPY TO: writes a relation or query to a file; returns the rows.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use roaring::RoaringTreemap;
 use sqlparser::ast::{self, Spanned};
 
 use crate::base::change::Weights;
@@ -24,6 +25,7 @@ use crate::db::names::{column_of, mutable, writable};
 use crate::db::read::Reader;
 use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
+use crate::db::statement::copy::read_for;
 use crate::db::statement::literals;
 use crate::db::table::not_null_violation;
 use crate::db::transaction::Overlays;
@@ -34,9 +36,12 @@ use crate::plan::context::Parameters;
 use crate::sql;
 use crate::sql::error::{located, position};
 use crate::sql::name::Name;
-use crate::sql::statement::{Assignment, ConflictAction, Delete, Insert, InsertSource, OnConflict, Update, is_default};
+use crate::sql::statement::{
+    Assignment, ConflictAction, CopyFrom, Delete, Insert, InsertSource, OnConflict, Update, is_default,
+};
 use crate::sql::walk::{expressions_mut, relations};
 use crate::state::row_arena::RowArena;
+use crate::storage::spool::{Rows, Spool};
 
 /// A statement that changes rows.
 #[derive(Clone)]
@@ -49,8 +54,8 @@ pub enum Dml {
     Delete(Delete),
     /// TRUNCATE.
     Truncate(Vec<Name>),
-    /// COPY FROM, with the rows already read.
-    Copy(Name, Vec<String>, Vec<RecordBatch>),
+    /// COPY FROM.
+    Copy(Box<CopyFrom>),
 }
 
 /// A statement that changes rows, with all it needs to run again.
@@ -92,45 +97,74 @@ impl Modification {
         Ok(Modified { reads: version.catalog.bases(modified.reads), ..modified })
     }
 
+    /// Whether it would find again what it is given: a pipe is read once.
+    pub fn can_run_again(&self) -> bool {
+        let Dml::Copy(from) = &self.statement else { return true };
+        std::fs::metadata(&from.path).map_or(true, |file| file.is_file() || file.is_dir())
+    }
+
     fn modified_by(&self, reader: &Reader<'_>) -> Result<Modified> {
         match &self.statement {
             Dml::Insert(insert) => self.insert(insert, reader),
             Dml::Update(update) => self.update(update, reader),
             Dml::Delete(delete) => self.delete(delete, reader),
             Dml::Truncate(names) => self.truncate(names, reader),
-            Dml::Copy(name, columns, batches) => self.copy(name, columns, batches, reader),
+            Dml::Copy(from) => self.copy(from, reader),
         }
     }
 
     fn insert(&self, insert: &Insert, reader: &Reader<'_>) -> Result<Modified> {
         let relation = writable(&reader.version.catalog, &insert.relation)?;
-        let (batches, reads, names) = match &insert.source {
-            InsertSource::DefaultValues => {
-                let options = RecordBatchOptions::new().with_row_count(Some(1));
-                let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
-                (vec![one], BTreeSet::new(), Vec::new())
-            }
+        let of_column =
+            |error, query: &ast::Query| literals::of_column(error, query, &insert.columns, &relation, reader);
+        let (planned, width, query) = match &insert.source {
+            InsertSource::DefaultValues => (None, 0, None),
             InsertSource::Query(query) => {
                 let query = self.with_defaults(query, insert, &relation)?;
-                let of_column = |error| literals::of_column(error, &query, &insert.columns, &relation, reader);
-                let planned = reader.plan(&query).map_err(of_column)?;
-                let names = planned.schema.fields().iter().map(|field| field.name().clone()).collect();
-                (reader.collect(&planned).map_err(of_column)?, planned.relations.clone(), names)
+                let planned = reader.plan(&query).map_err(|error| of_column(error, &query))?;
+                let width = planned.schema.fields().len();
+                (Some(planned), width, Some(query))
             }
         };
-        let explicit = match (&insert.source, insert.by_name) {
-            (InsertSource::DefaultValues, _) => Some(Vec::new()),
-            (_, true) => Some(names),
-            (_, false) if insert.columns.is_empty() => None,
-            (_, false) => Some(insert.columns.clone()),
+        let explicit = match &planned {
+            None => Some(Vec::new()),
+            Some(planned) if insert.by_name => {
+                Some(planned.schema.fields().iter().map(|field| field.name().clone()).collect())
+            }
+            Some(_) if insert.columns.is_empty() => None,
+            Some(_) => Some(insert.columns.clone()),
         };
-        let rows = self.shape(&relation, explicit.as_deref(), &batches, reader)?;
-        let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        let Some(on_conflict) = &insert.on_conflict else {
-            return Ok(Modified { writes: vec![Write::inserts(&relation, rows)], reads, rows: Some(count) });
+        let shape = self.shape(&relation, explicit.as_deref(), width, reader)?;
+        let mut rows = Vec::new();
+        let mut spool = self.shared.spool(&relation);
+        let mut take = |batch: RecordBatch| match &insert.on_conflict {
+            None => spool.push(shape.apply(&batch)?),
+            Some(_) => {
+                rows.push(shape.apply(&batch)?);
+                Ok(())
+            }
         };
-        let write = self.upsert(&relation, on_conflict, rows)?;
-        Ok(Modified { writes: vec![write], reads, rows: None })
+        let reads = match (&planned, &query) {
+            (Some(planned), Some(query)) => {
+                let stream = reader.stream(planned).map_err(|error| of_column(error, query))?;
+                for batch in stream {
+                    take(batch.map_err(|error| of_column(error, query))?)?;
+                }
+                planned.relations.clone()
+            }
+            _ => {
+                let options = RecordBatchOptions::new().with_row_count(Some(1));
+                take(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?)?;
+                BTreeSet::new()
+            }
+        };
+        match &insert.on_conflict {
+            None => Ok(inserted(&relation, spool, reads)?),
+            Some(on_conflict) => {
+                let write = self.upsert(&relation, on_conflict, rows)?;
+                Ok(Modified { writes: vec![write], reads, rows: None })
+            }
+        }
     }
 
     /// VALUES with the keyword DEFAULT replaced by what it stands for, and literals in the types of their columns.
@@ -157,17 +191,16 @@ impl Modification {
     }
 
     /// Result columns as whole rows of `relation`: named columns in their places, defaults in the others.
-    fn shape(
-        &self,
-        relation: &Relation,
+    fn shape<'a>(
+        &'a self,
+        relation: &'a Relation,
         names: Option<&[String]>,
-        batches: &[RecordBatch],
+        given: usize,
         reader: &Reader<'_>,
-    ) -> Result<Vec<RecordBatch>> {
+    ) -> Result<Shape<'a>> {
         let fields = relation.schema.fields();
-        let given = batches.first().map_or(0, RecordBatch::num_columns);
         let wanted = names.map_or(fields.len(), <[_]>::len);
-        if !batches.is_empty() && given != wanted {
+        if given != wanted {
             let more = if given > wanted { "more" } else { "fewer" };
             let error = Error::invalid(format!(
                 "INSERT into \"{}\" has {more} values than columns: {given} for {wanted}",
@@ -195,7 +228,7 @@ impl Modification {
             }
         }
         let defaults = self.defaults(relation, &sources, reader)?;
-        batches.iter().map(|batch| shape_batch(relation, batch, &sources, &defaults, &self.parameters.zone)).collect()
+        Ok(Shape { relation, sources, defaults, zone: &self.parameters.zone })
     }
 
     /// One-row arrays for the columns that are not given.
@@ -227,36 +260,32 @@ impl Modification {
             }
         }
         let planned = reader.plan_update(&relation, &update)?;
-        let (mut deletes, mut inserts) = (Vec::new(), Vec::new());
+        let (mut deletes, mut spool) = (RoaringTreemap::new(), self.shared.spool(&relation));
         let width = relation.schema.fields().len();
-        for batch in reader.collect(&planned)? {
-            deletes.extend_from_slice(first_row_ids(&batch)?.values());
-            let behind: Vec<_> = (1..=width).map(Some).collect();
-            inserts.push(shape_batch(&relation, &batch, &behind, &vec![None; width], &self.parameters.zone)?);
+        let behind: Vec<_> = (1..=width).map(Some).collect();
+        for batch in reader.stream(&planned)? {
+            let batch = batch?;
+            let ids = first_row_ids(&batch)?;
+            let before = deletes.len();
+            deletes.extend(ids.values().iter().copied());
+            if deletes.len() - before < ids.len() as u64 {
+                return Err(Error::invalid(format!("UPDATE of \"{}\" matches a row more than once", relation.name))
+                    .with_sqlstate("21000")
+                    .with_hint("make the FROM relation unique in the columns of the join"));
+            }
+            spool.push(shape_batch(&relation, &batch, &behind, &vec![None; width], &self.parameters.zone)?)?;
         }
-        let rows = deletes.len() as u64;
-        let mut once = deletes.clone();
-        once.sort_unstable();
-        once.dedup();
-        if once.len() < deletes.len() {
-            return Err(Error::invalid(format!("UPDATE of \"{}\" matches a row more than once", relation.name))
-                .with_sqlstate("21000")
-                .with_hint("make the FROM relation unique in the columns of the join"));
-        }
-        Ok(self.modified(&relation, deletes, inserts, planned.relations, rows))
+        Ok(modified(&relation, deletes, spool.finish()?, planned.relations))
     }
 
     fn delete(&self, delete: &Delete, reader: &Reader<'_>) -> Result<Modified> {
         let relation = mutable(&reader.version.catalog, &delete.relation)?;
         let planned = reader.plan_delete(&relation, delete)?;
-        let mut deletes = Vec::new();
-        for batch in reader.collect(&planned)? {
-            deletes.extend_from_slice(first_row_ids(&batch)?.values());
+        let mut deletes = RoaringTreemap::new();
+        for batch in reader.stream(&planned)? {
+            deletes.extend(first_row_ids(&batch?)?.values().iter().copied());
         }
-        deletes.sort_unstable();
-        deletes.dedup();
-        let rows = deletes.len() as u64;
-        Ok(self.modified(&relation, deletes, Vec::new(), planned.relations, rows))
+        Ok(modified(&relation, deletes, Vec::new(), planned.relations))
     }
 
     fn truncate(&self, names: &[Name], reader: &Reader<'_>) -> Result<Modified> {
@@ -275,25 +304,17 @@ impl Modification {
         Ok(all)
     }
 
-    fn modified(
-        &self,
-        relation: &Relation,
-        deletes: Vec<u64>,
-        inserts: Vec<RecordBatch>,
-        mut reads: BTreeSet<RelationId>,
-        rows: u64,
-    ) -> Modified {
-        reads.insert(relation.id);
-        let write = Write { deletes, ..Write::inserts(relation, inserts) };
-        Modified { writes: vec![write], reads, rows: Some(rows) }
-    }
-
-    fn copy(&self, name: &Name, columns: &[String], batches: &[RecordBatch], reader: &Reader<'_>) -> Result<Modified> {
-        let relation = writable(&reader.version.catalog, name)?;
-        let names = (!columns.is_empty()).then_some(columns);
-        let rows = self.shape(&relation, names, batches, reader)?;
-        let count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(Modified { writes: vec![Write::inserts(&relation, rows)], reads: BTreeSet::new(), rows: Some(count) })
+    fn copy(&self, from: &CopyFrom, reader: &Reader<'_>) -> Result<Modified> {
+        let relation = writable(&reader.version.catalog, &from.relation)?;
+        let names = (!from.columns.is_empty()).then_some(from.columns.as_slice());
+        let (width, batches) = read_for(&self.shared, from, &relation, self.parameters.zone, &self.interrupt)?;
+        let shape = self.shape(&relation, names, width, reader)?;
+        let mut spool = self.shared.spool(&relation);
+        for batch in batches {
+            self.interrupt.check()?;
+            spool.push(shape.apply(&batch?)?)?;
+        }
+        inserted(&relation, spool, BTreeSet::new())
     }
 
     fn upsert(&self, relation: &Arc<Relation>, clause: &OnConflict, rows: Vec<RecordBatch>) -> Result<Write> {
@@ -412,6 +433,42 @@ fn split_conflict_result(relation: &Relation, all: &RecordBatch, zone: &Zone) ->
     let keep = if keep.null_count() > 0 { compute::prep_null_mask_filter(&keep) } else { keep };
     let rows = shape_batch(relation, &all, &(0..width).map(Some).collect::<Vec<_>>(), &vec![None; width], zone)?;
     Ok((rows, keep))
+}
+
+/// What a statement comes to that deletes rows and inserts others in their place.
+fn modified(
+    relation: &Relation,
+    mut deletes: RoaringTreemap,
+    inserts: Vec<Rows>,
+    mut reads: BTreeSet<RelationId>,
+) -> Modified {
+    reads.insert(relation.id);
+    let rows = Some(deletes.len());
+    deletes.optimize();
+    Modified { writes: vec![Write { deletes, ..Write::of(relation, inserts) }], reads, rows }
+}
+
+/// What a statement comes to that inserts rows.
+fn inserted(relation: &Relation, spool: Spool, reads: BTreeSet<RelationId>) -> Result<Modified> {
+    let rows = spool.finish()?;
+    let count = rows.iter().map(|rows| rows.len() as u64).sum();
+    Ok(Modified { writes: vec![Write::of(relation, rows)], reads, rows: Some(count) })
+}
+
+/// How rows of a relation are made of what a statement gives.
+struct Shape<'a> {
+    relation: &'a Relation,
+    /// Where each column stands in what is given.
+    sources: Vec<Option<usize>>,
+    /// One-row arrays for the others.
+    defaults: Vec<Option<ArrayRef>>,
+    zone: &'a Zone,
+}
+
+impl Shape<'_> {
+    fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        shape_batch(self.relation, batch, &self.sources, &self.defaults, self.zone)
+    }
 }
 
 /// Takes columns from their places in `batch`, in the types of `relation`; times without a zone stand in `zone`.

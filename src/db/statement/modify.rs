@@ -35,7 +35,7 @@ fn add_to_transaction(session: &mut Session, modification: &Modification) -> Res
     let rows = modified.rows.unwrap_or_else(|| writes.iter().map(inserted_rows).sum());
     if let Some(open) = &mut session.transaction {
         open.reads.extend(modified.reads);
-        open.add(&writes)?;
+        open.add(&writes, &session.shared)?;
     }
     Ok(Outcome::Changed(rows))
 }
@@ -47,7 +47,7 @@ fn commit(session: &mut Session, modification: &Modification) -> Result<Outcome>
     let modified = modification.writes(&version, &Overlays::new())?;
     let rows = modified.rows;
     let committed = match session.sequencer.commit(commit_of(modification, modified, &version)) {
-        Err(error) if error.kind() == ErrorKind::Conflict => {
+        Err(error) if error.kind() == ErrorKind::Conflict && modification.can_run_again() => {
             let version = session.shared.version();
             let modified = modification.writes(&version, &Overlays::new())?;
             session.sequencer.commit(commit_of(modification, modified, &version))?
@@ -67,5 +67,5 @@ fn commit_of(modification: &Modification, modified: Modified, version: &Arc<Vers
 }
 
 fn inserted_rows(write: &Write) -> u64 {
-    write.inserts.iter().map(|batch| batch.num_rows() as u64).sum()
+    write.inserts.iter().map(|rows| rows.len() as u64).sum()
 }

@@ -8,6 +8,10 @@
 //!            catalog u32, writes u32, the change of the catalog as JSON, then the writes:
 //!     write    relation u64, fingerprint u32 of its columns, batches u32, deletes u32, their bytes u32,
 //!              the ids deleted as LEB128 differences, the messages of the rows inserted
+//!   large    (tag 4) as a commit, always with positions, and each write:
+//!     write    relation u64, fingerprint u32, parts u32, bytes u32 of the deletes, zeros u32, the deletes as a Roaring
+//!              treemap, the parts: 0 u32, zeros u32, a message of rows; or 1 u32, checksum u32, number u64, length u64
+//!              of the segment file whose blocks are the rows
 //! ```
 //!
 //! Each part is padded to 8 bytes. Who reads needs the catalog as it was: a change of it has an epoch of its own, so
@@ -19,6 +23,7 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::IpcWriteContext;
+use roaring::RoaringTreemap;
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -29,10 +34,17 @@ use crate::storage::definition::{decode_delta, encode_delta};
 use crate::storage::ipc::{decode_rows, encode_rows};
 use crate::storage::log::frame::FRAME_HEADER;
 use crate::storage::log::{LogRecord, Position, RelationWrite};
+use crate::storage::segment::{FileName, SegmentFiles};
+use crate::storage::spool::{Rows, Spooled};
 
 const TICK: u32 = 1;
 const COMMIT: u32 = 2;
 const COMMIT_WITH_POSITIONS: u32 = 3;
+const LARGE_COMMIT: u32 = 4;
+
+/// What a large commit has of rows.
+const HELD: u32 = 0;
+const IN_FILE: u32 = 1;
 
 /// Bytes of room that are kept from group to group.
 const KEPT: usize = 4 << 20;
@@ -54,8 +66,9 @@ impl Encoder {
         }
         let added = match record {
             LogRecord::Tick { .. } => self.record(TICK, |_, _| Ok(())),
-            LogRecord::Commit { catalog, writes, positions, .. } => self.record(tag_of(positions), |out, context| {
-                if !positions.is_empty() {
+            LogRecord::Commit { catalog, writes, positions, .. } => self.record(tag_of(record), |out, context| {
+                let is_large = tag_of(record) == LARGE_COMMIT;
+                if is_large || !positions.is_empty() {
                     put_positions(out, positions)?;
                 }
                 let catalog = match catalog.is_empty() {
@@ -66,7 +79,8 @@ impl Encoder {
                 put_length(out, writes.len())?;
                 out.extend(catalog);
                 pad(out);
-                writes.iter().try_for_each(|write| put_write(out, write, context))
+                let put = if is_large { put_large_write } else { put_write };
+                writes.iter().try_for_each(|write| put(out, write, context))
             }),
         };
         added.inspect_err(|_| self.group.truncate(before))
@@ -117,8 +131,13 @@ impl Encoder {
     }
 }
 
-fn tag_of(positions: &[Position]) -> u32 {
-    if positions.is_empty() { COMMIT } else { COMMIT_WITH_POSITIONS }
+fn tag_of(record: &LogRecord) -> u32 {
+    match record {
+        LogRecord::Tick { .. } => TICK,
+        LogRecord::Commit { writes, .. } if writes.iter().any(RelationWrite::is_large) => LARGE_COMMIT,
+        LogRecord::Commit { positions, .. } if positions.is_empty() => COMMIT,
+        LogRecord::Commit { .. } => COMMIT_WITH_POSITIONS,
+    }
 }
 
 fn put_positions(out: &mut Vec<u8>, positions: &[Position]) -> Result<()> {
@@ -135,17 +154,45 @@ fn put_write(out: &mut Vec<u8>, write: &RelationWrite, context: &mut IpcWriteCon
     put_u64(out, write.relation);
     put_u32(out, fingerprint(&write.columns));
     put_length(out, write.inserts.len())?;
-    put_length(out, write.deletes.len())?;
-    let mut ids = Vec::with_capacity(write.deletes.len() * 2);
+    put_length(out, usize::try_from(write.deletes.len()).unwrap_or(usize::MAX))?;
+    let mut ids = Vec::new();
     let mut before = 0;
-    for &id in &write.deletes {
+    for id in &write.deletes {
         put_varint(&mut ids, id.wrapping_sub(before));
         before = id;
     }
     put_length(out, ids.len())?;
     out.extend(ids);
     pad(out);
-    write.inserts.iter().try_for_each(|rows| encode_rows(rows, context, out))
+    write.inserts.iter().flat_map(Rows::read).try_for_each(|rows| encode_rows(&rows?, context, out))
+}
+
+/// The same of a write that may name files: the deletes as a bitmap, and of each part of the inserts what it is.
+fn put_large_write(out: &mut Vec<u8>, write: &RelationWrite, context: &mut IpcWriteContext) -> Result<()> {
+    put_u64(out, write.relation);
+    put_u32(out, fingerprint(&write.columns));
+    put_length(out, write.inserts.len())?;
+    put_length(out, write.deletes.serialized_size())?;
+    put_u32(out, 0);
+    write.deletes.serialize_into(&mut *out)?;
+    pad(out);
+    for rows in &write.inserts {
+        match rows {
+            Rows::Held(rows) => {
+                put_u32(out, HELD);
+                put_u32(out, 0);
+                encode_rows(rows, context, out)?;
+            }
+            Rows::Spooled(spooled) => {
+                let name = spooled.name();
+                put_u32(out, IN_FILE);
+                put_u32(out, name.checksum);
+                put_u64(out, name.number);
+                put_u64(out, name.length);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn put_u32(out: &mut Vec<u8>, number: u32) {
@@ -182,8 +229,9 @@ fn fingerprint(columns: &[ColumnId]) -> u32 {
 /// The columns of a relation, as the catalog has them when a group is read.
 pub type Columns<'a> = dyn Fn(RelationId) -> Option<(Arc<[ColumnId]>, SchemaRef)> + 'a;
 
-/// The records of a group. The rows share its bytes; those that were deleted are not there.
-pub fn decode(epoch: u64, group: &Buffer, columns: &Columns) -> Result<Vec<LogRecord>> {
+/// The records of a group. The rows share its bytes, but for those that are in `files`; those that were deleted are not
+/// there.
+pub fn decode(epoch: u64, group: &Buffer, columns: &Columns, files: &Arc<SegmentFiles>) -> Result<Vec<LogRecord>> {
     let mut input = Input { bytes: group.as_slice(), at: 0 };
     let time_us = input.u64()? as i64;
     let mut records = Vec::new();
@@ -193,9 +241,10 @@ pub fn decode(epoch: u64, group: &Buffer, columns: &Columns) -> Result<Vec<LogRe
         let end = end.filter(|&end| end <= group.len()).ok_or_else(damaged)?;
         match tag {
             TICK => records.push(LogRecord::Tick { epoch, time_us }),
-            COMMIT | COMMIT_WITH_POSITIONS => {
+            COMMIT | COMMIT_WITH_POSITIONS | LARGE_COMMIT => {
                 let positions = if tag == COMMIT { Vec::new() } else { decode_positions(&mut input)? };
-                let (catalog, writes) = decode_commit(group, &mut input, columns)?;
+                let (catalog, writes) =
+                    decode_commit(group, &mut input, columns, (tag == LARGE_COMMIT).then_some(files))?;
                 records.push(LogRecord::Commit { epoch, time_us, catalog, writes, positions });
             }
             _ => return Err(unknown(tag)),
@@ -218,7 +267,13 @@ fn decode_positions(input: &mut Input) -> Result<Vec<Position>> {
     Ok(positions.map(position).collect())
 }
 
-fn decode_commit(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<(CatalogDelta, Vec<RelationWrite>)> {
+/// A commit; a large one where it may name files, to be opened.
+fn decode_commit(
+    group: &Buffer,
+    input: &mut Input,
+    columns: &Columns,
+    large: Option<&Arc<SegmentFiles>>,
+) -> Result<(CatalogDelta, Vec<RelationWrite>)> {
     let (catalog, writes) = (input.u32()?, input.u32()?);
     let catalog = match input.take(catalog as usize)? {
         [] => CatalogDelta::default(),
@@ -229,30 +284,69 @@ fn decode_commit(group: &Buffer, input: &mut Input, columns: &Columns) -> Result
         let defined = catalog.defined().filter(|relation| relation.id == id).last();
         defined.map(|relation| (relation.columns.clone(), relation.schema.clone())).or_else(|| columns(id))
     };
-    let writes = (0..writes).map(|_| decode_write(group, input, &columns)).collect::<Result<_>>()?;
+    let write = |_| match large {
+        Some(files) => decode_large_write(group, input, &columns, files),
+        None => decode_write(group, input, &columns),
+    };
+    let writes = (0..writes).map(write).collect::<Result<_>>()?;
     Ok((catalog, writes))
 }
 
 fn decode_write(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<RelationWrite> {
     let (relation, print, batches) = (input.u64()?, input.u32()?, input.u32()?);
     let (count, bytes) = (input.u32()?, input.u32()?);
-    let known = columns(RelationId(relation)).filter(|(columns, _)| fingerprint(columns) == print);
-    let (columns, schema) = known.ok_or_else(damaged)?;
+    let (columns, schema) = columns_of(relation, print, columns)?;
     let mut ids = Input { bytes: input.take(bytes as usize)?, at: 0 };
     let mut before = 0u64;
     let mut id = || -> Result<u64> {
         before = before.wrapping_add(ids.varint()?);
         Ok(before)
     };
-    let deletes = (0..count).map(|_| id()).collect::<Result<Vec<_>>>()?;
+    let deletes = (0..count).map(|_| id()).collect::<Result<_>>()?;
     input.pad();
     let mut inserts = Vec::new();
     for _ in 0..batches {
         let (rows, end) = decode_rows(group, input.at, &schema)?;
         input.at = end;
-        inserts.push(rows);
+        inserts.push(Rows::Held(rows));
     }
     Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts })
+}
+
+fn decode_large_write(
+    group: &Buffer,
+    input: &mut Input,
+    columns: &Columns,
+    files: &Arc<SegmentFiles>,
+) -> Result<RelationWrite> {
+    let (relation, print, parts) = (input.u64()?, input.u32()?, input.u32()?);
+    let (bytes, _) = (input.u32()?, input.u32()?);
+    let (columns, schema) = columns_of(relation, print, columns)?;
+    let deletes = RoaringTreemap::deserialize_from(input.take(bytes as usize)?).map_err(|_| damaged())?;
+    input.pad();
+    let mut inserts = Vec::new();
+    for _ in 0..parts {
+        let (kind, checksum) = (input.u32()?, input.u32()?);
+        match kind {
+            HELD => {
+                let (rows, end) = decode_rows(group, input.at, &schema)?;
+                input.at = end;
+                inserts.push(Rows::Held(rows));
+            }
+            IN_FILE => {
+                let name = FileName { number: input.u64()?, length: input.u64()?, checksum };
+                let spooled = Spooled::open(files, name, RelationId(relation), &columns, schema.clone())?;
+                inserts.push(Rows::Spooled(Arc::new(spooled)));
+            }
+            _ => return Err(damaged()),
+        }
+    }
+    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts })
+}
+
+/// The columns of a relation, if they are those that rows were written with.
+fn columns_of(relation: u64, print: u32, columns: &Columns) -> Result<(Arc<[ColumnId]>, SchemaRef)> {
+    columns(RelationId(relation)).filter(|(columns, _)| fingerprint(columns) == print).ok_or_else(damaged)
 }
 
 /// Bytes that are taken from the front.

@@ -29,11 +29,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
+use roaring::RoaringTreemap;
 
 use crate::base::error::Result;
 use crate::catalog::delta::CatalogDelta;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
+use crate::storage::spool::Rows;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, LogOptions, create};
@@ -49,13 +51,29 @@ pub struct RelationWrite {
     pub relation: u64,
     /// The columns that the rows have, by identity.
     pub columns: Arc<[ColumnId]>,
-    /// Row ids deleted, ascending; they are deleted before the inserts.
-    pub deletes: Vec<u64>,
-    /// The rows of those ids, one for each: who applies the write reads nothing.
+    /// Row ids deleted; they are deleted before the inserts.
+    pub deletes: RoaringTreemap,
+    /// The rows of those ids, one for each, ascending: who applies the write reads nothing. None where the write is
+    /// large and nobody asks for them.
     pub deleted: Option<RecordBatch>,
     /// Rows inserted, in canonical types and in the order of their row ids.
-    pub inserts: Vec<RecordBatch>,
+    pub inserts: Vec<Rows>,
 }
+
+impl RelationWrite {
+    /// How many rows are inserted.
+    pub fn inserted(&self) -> usize {
+        self.inserts.iter().map(Rows::len).sum()
+    }
+
+    /// Whether so much is written that it is not all at hand.
+    pub fn is_large(&self) -> bool {
+        self.deletes.len() > DELETES_AT_HAND || self.inserts.iter().any(|rows| matches!(rows, Rows::Spooled(_)))
+    }
+}
+
+/// More deletes than this are written as a bitmap, and their rows read for those only who ask.
+const DELETES_AT_HAND: u64 = 1 << 16;
 
 /// How far something outside has come with a relation: where a source has read to, what a sink has written, what a
 /// subscriber has acknowledged. It is part of the commit that it tells of, so the two are never apart.

@@ -127,6 +127,7 @@ fn decode_run(run: &Value, source: &Arc<Source>, blocks: &mut Vec<Arc<Block>>) -
             columns: columns.clone(),
             schema: schema.clone(),
             first: block.get(0)?.as_u64()?,
+            shift: 0,
             rows: usize::try_from(block.get(1)?.as_u64()?).ok()?,
             ids,
             parts,

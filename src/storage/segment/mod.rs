@@ -12,6 +12,7 @@
 
 mod bounds;
 mod cache;
+mod files;
 mod footer;
 mod writer;
 
@@ -32,6 +33,7 @@ use crate::storage::RESTORE;
 use crate::storage::ipc::decode_rows;
 
 pub use cache::Cache;
+pub use files::SegmentFiles;
 pub use writer::SegmentWriter;
 
 /// The directory of the segment files.
@@ -78,7 +80,7 @@ pub struct SegmentFile {
 }
 
 /// Rows of one relation in a file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Block {
     source: Arc<Source>,
     /// Which of the file's blocks it is.
@@ -91,6 +93,8 @@ pub struct Block {
     schema: SchemaRef,
     /// The id of the first row.
     pub first: u64,
+    /// By how much the ids of its rows are greater than the file says.
+    pub shift: u64,
     /// How many rows there are.
     pub rows: usize,
     /// Where ids do not follow one another.
@@ -156,6 +160,16 @@ impl SegmentFile {
 }
 
 impl Block {
+    /// The same rows under ids greater by `shift`. The block must have consecutive ids, as those of a commit's own
+    /// files have.
+    pub fn shifted(&self, shift: u64) -> Result<Self> {
+        match (shift, self.ids, self.first.checked_add(shift)) {
+            (0, ..) => Ok(self.clone()),
+            (_, None, Some(first)) => Ok(Block { first, shift: self.shift + shift, ..self.clone() }),
+            _ => Err(in_file(&path(self.source.number), damaged("has ids that cannot be shifted"))),
+        }
+    }
+
     /// One column of all rows; `None` where the rows were stored without it.
     pub fn column(&self, place: usize) -> Result<ArrayRef> {
         let extent = self.parts.get(place).ok_or_else(|| Error::internal("no such column in a block"))?;

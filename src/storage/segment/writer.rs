@@ -89,7 +89,9 @@ impl SegmentWriter {
             _ => columns.iter().copied().collect(),
         };
         let (source, number, rows) = (self.source.clone(), self.blocks.len(), rows.num_rows());
-        let block = Block { source, number, relation, columns, schema, first, rows, ids, parts, bounds, read_bounds };
+        let shift = 0;
+        let block =
+            Block { source, number, relation, columns, schema, first, shift, rows, ids, parts, bounds, read_bounds };
         self.blocks.push(block);
         Ok(())
     }

@@ -53,7 +53,13 @@ fn run(disk: &SimulatedVfs, workload: &Workload, what: &str) -> Result<(usize, b
             let unknown = error.sqlstate() == "08007";
             assert!(unknown || ["58030", "53100"].contains(&error.sqlstate()), "{what}: {}", error.render(""));
             let _ = connection.execute_batch("ROLLBACK");
-            assert_eq!(contents(&database)?, workload.states[answered], "{what}: reads after the failure");
+            match contents(&database) {
+                Ok(found) => assert_eq!(found, workload.states[answered], "{what}: reads after the failure"),
+                // Rows that are in files alone cannot be had of a disk that reads nothing.
+                Err(error) => {
+                    assert!(["58030", "53100"].contains(&error.sqlstate()), "{what}: reads after the failure: {error}")
+                }
+            }
             return Ok((answered, unknown));
         }
     }
@@ -69,7 +75,7 @@ fn commits_go_on_when_a_full_disk_has_space_again() -> Result<()> {
             let disk = SimulatedVfs::new(room as u64);
             let open = || {
                 let builder = Database::builder().target_partitions(1);
-                let builder = if small { builder.log_sizes(512, 4096, 6) } else { builder };
+                let builder = if small { builder.log_sizes(512, 4096, 6).spool_sizes(200, 8, 2000) } else { builder };
                 builder.open_in(Arc::new(disk.clone()))
             };
             let database = open()?;

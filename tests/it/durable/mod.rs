@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod faults;
 mod kill;
+mod large;
 mod readers;
 mod restart;
 mod salvage;

@@ -35,7 +35,7 @@ fn original() -> Result<(MemoryVfs, String)> {
 fn salvaged(vfs: &MemoryVfs) -> Result<(Vec<String>, Database, tempfile::TempDir)> {
     let directory = tempfile::tempdir()?;
     let to = directory.path().join("new.eddy").display().to_string();
-    let lost = Database::salvage_in(vfs, &to)?;
+    let lost = Database::salvage_in(Arc::new(vfs.clone()), &to)?;
     Ok((lost, Database::open(&to)?, directory))
 }
 
@@ -95,7 +95,7 @@ fn what_is_damaged_is_left_out_and_said() -> Result<()> {
 #[test]
 fn where_nothing_is_whole_there_is_an_error() -> Result<()> {
     let vfs = MemoryVfs::default();
-    assert_eq!(Database::salvage_in(&vfs, "nowhere").expect_err("nothing").sqlstate(), "58P01");
+    assert_eq!(Database::salvage_in(Arc::new(vfs), "nowhere").expect_err("nothing").sqlstate(), "58P01");
     let (vfs, _) = original()?;
     for name in vfs.list(Path::new("manifest"))? {
         damage(&vfs, &format!("manifest/{name}"), 0)?;

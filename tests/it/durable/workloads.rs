@@ -13,7 +13,7 @@ pub struct Workload {
     pub statements: Vec<String>,
     pub states: Vec<String>,
     pub is_checkpointed: bool,
-    /// Whether its log has small frames and files, and few epochs in each.
+    /// Whether its log has small frames and files, few epochs in each, and rows go to files of their own early.
     pub is_small: bool,
 }
 
@@ -37,7 +37,7 @@ impl Workload {
     /// Opens its database on a disk.
     pub fn open(&self, disk: &SimulatedVfs) -> Result<Database> {
         let builder = Database::builder().target_partitions(1);
-        let builder = if self.is_small { builder.log_sizes(512, 4096, 6) } else { builder };
+        let builder = if self.is_small { builder.log_sizes(512, 4096, 6).spool_sizes(200, 8, 2000) } else { builder };
         builder.open_in(Arc::new(disk.clone()))
     }
 

@@ -36,18 +36,10 @@ impl Definer {
             version.catalog.expect_free(name)?;
         }
         let mut proposal = Proposal { notices, ..Proposal::default() };
-        let (query, rows) = match &create.query {
-            Some(query) => {
-                let reader = self.reader(version);
-                let planned = reader.plan(query)?;
-                proposal.reads = version.catalog.bases(planned.relations.iter().copied());
-                let rows = reader.collect(&planned)?;
-                (Some(planned), rows)
-            }
-            None => (None, Vec::new()),
-        };
-        let relation =
-            define_relation(create, query.map(|query| (query.schema, query.domains)), self.shared.new_relation_id())?;
+        let reader = self.reader(version);
+        let query = create.query.as_ref().map(|query| reader.plan(query)).transpose()?;
+        let columns = query.as_ref().map(|query| (query.schema.clone(), query.domains.clone()));
+        let relation = define_relation(create, columns, self.shared.new_relation_id())?;
         for (place, column) in create.columns.iter().enumerate() {
             if let Some(default) = &column.default {
                 self.check_default(version, &relation, place, default.expression.clone())?;
@@ -63,9 +55,14 @@ impl Definer {
         if let Some(old) = old {
             changes.push(replaced(version, old, relation.kind)?);
         }
-        let zone = &self.parameters.zone;
-        let rows = rows.iter().map(|batch| conform(batch, &relation, zone)).collect::<Result<Vec<_>>>()?;
-        proposal.writes = vec![Write::inserts(&relation, rows)];
+        if let Some(query) = &query {
+            proposal.reads = version.catalog.bases(query.relations.iter().copied());
+            let mut spool = self.shared.spool(&relation);
+            for batch in reader.stream(query)? {
+                spool.push(conform(&batch?, &relation, &self.parameters.zone)?)?;
+            }
+            proposal.writes = vec![Write::of(&relation, spool.finish()?)];
+        }
         changes.push(CatalogChange::Define(Arc::new(relation)));
         proposal.delta = CatalogDelta::from(changes);
         Ok(proposal)
