@@ -347,6 +347,7 @@ pub const NOT_FOUND: &str = "58P01";
 pub fn io_error(verb: &str, path: &Path, error: io::Error) -> Error {
     let (reason, sqlstate) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file or directory".to_string(), NOT_FOUND),
+        io::ErrorKind::NotADirectory => ("not a directory".to_string(), "58030"),
         io::ErrorKind::PermissionDenied => ("permission denied by the operating system".to_string(), "58030"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             ("no space left on the device".to_string(), "53100")

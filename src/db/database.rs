@@ -371,6 +371,7 @@ impl DatabaseBuilder {
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),
             spooling: OnceLock::new(),
+            followed: OnceLock::new(),
             history_us: i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX),
         });
         let log: Box<dyn Log> = match self.record {

@@ -15,9 +15,10 @@ use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::database::Database;
 use crate::db::statement::ddl::Views;
 use crate::storage::directory;
-use crate::storage::log::{Follower, LogRecord, Look, Start};
+use crate::storage::log::{self, Follower, LogRecord, Look};
+use crate::storage::manifest;
 use crate::storage::segment::SegmentFiles;
-use crate::storage::store::Store;
+use crate::storage::store::{Store, start_of};
 
 /// How often the log is looked at.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -42,6 +43,7 @@ impl Database {
             Ok(())
         })?;
         let mut following = self.load_newest(&vfs, database)?;
+        let _ = self.shared.followed.set((vfs, database));
         let known = self.downgrade();
         let run = move || {
             while let Some(database) = known.upgrade() {
@@ -76,17 +78,17 @@ impl Database {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            Error::new(ErrorKind::Io, "the database changes faster than it can be read").with_sqlstate("55006")
-        }))
+        match last {
+            Some(error) => Err(error),
+            None => Err(behind(vfs.as_ref())?),
+        }
     }
 
     fn load_once(&self, vfs: &Arc<dyn Vfs>, database: [u8; 16]) -> Result<Option<Following>> {
         let (store, found) = Store::open(vfs.clone(), database, self.shared.cache_bytes())?;
         let files = store.files().clone();
-        let mut start = Start { file: 1, epoch: 0 };
+        let start = start_of(found.as_ref().map(|(manifest, _)| manifest));
         if let Some((manifest, rows)) = found {
-            start = Start { file: manifest.first_log, epoch: manifest.epoch };
             self.sequencer.task(&Interrupt::default(), move |sequencer| sequencer.load(&manifest, rows))?;
             let catalog = self.shared.version().catalog.clone();
             for view in catalog.in_order().into_iter().filter_map(|id| catalog.by_id(id)) {
@@ -95,7 +97,11 @@ impl Database {
         }
         let mut follower = Follower::new(database, start);
         let look = follower.look(vfs.as_ref(), &mut |epoch, group| self.show(epoch, group, &files))?;
-        Ok((look == Look::Current).then(|| Following { vfs: vfs.clone(), database, follower, files }))
+        if look == Look::Behind {
+            return Ok(None);
+        }
+        follower.check(vfs.as_ref())?;
+        Ok(Some(Following { vfs: vfs.clone(), database, follower, files }))
     }
 
     /// Applies one group of the log.
@@ -117,6 +123,19 @@ impl Database {
             _ => Ok(()),
         }
     }
+}
+
+/// Why what the log begins with is never there.
+fn behind(vfs: &dyn Vfs) -> Result<Error> {
+    let Some(first) = log::first_file(vfs)?.filter(|first| *first > 1) else { return Ok(too_fast()) };
+    if !manifest::numbers(vfs)?.is_empty() {
+        return Ok(too_fast());
+    }
+    Ok(log::lost_manifest(first))
+}
+
+fn too_fast() -> Error {
+    Error::new(ErrorKind::Io, "the database changes faster than it can be read").with_sqlstate("55006")
 }
 
 /// The definitions that a record brings.

@@ -20,7 +20,7 @@ use crate::db::statement::ddl::Views;
 use crate::storage::directory::Directory;
 use crate::storage::log::{self, LogOptions, LogRecord, Recovered, Start};
 use crate::storage::spool::{SpoolSizes, Spooling};
-use crate::storage::store::{Store, StoredRows};
+use crate::storage::store::{Store, StoredRows, start_of};
 
 impl Database {
     /// Fills this empty database from a directory, and writes there from then on.
@@ -42,7 +42,7 @@ impl Database {
             Ok(())
         })?;
         if let Some((manifest, rows)) = found {
-            start = Start { file: manifest.first_log, epoch: manifest.epoch };
+            start = start_of(Some(&manifest));
             resumed.kept.extend(manifest.kept.iter());
             let followers = manifest.relations.iter().filter(|relation| relation.kind.is_follower());
             let followers: BTreeSet<RelationId> = followers.map(|relation| relation.id).collect();

@@ -26,15 +26,20 @@ impl Database {
     /// # Errors
     /// There is no database in `from`, or nothing of it can be read; `to` is not empty or cannot be written.
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<String>> {
-        let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(std::path::absolute(from.as_ref())?));
-        let to = to.as_ref().display().to_string();
-        Self::salvage_in(vfs, &to)
+        let from = std::path::absolute(from.as_ref())?;
+        let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&from));
+        let (salvaged, to) = (salvage(&vfs), to.as_ref().display().to_string());
+        Self::make_of(salvaged.map_err(|error| error.context(format!("\"{}\"", from.display())))?, &to)
     }
 
     /// As [`Database::salvage`], of a directory tree that need not be one of the machine.
     #[doc(hidden)]
     pub fn salvage_in(vfs: Arc<dyn Vfs>, to: &str) -> Result<Vec<String>> {
-        let Salvaged { saved, groups, files, mut lost } = salvage(&vfs)?;
+        Self::make_of(salvage(&vfs)?, to)
+    }
+
+    fn make_of(salvaged: Salvaged, to: &str) -> Result<Vec<String>> {
+        let Salvaged { saved, groups, files, mut lost } = salvaged;
         let database = Self::builder().build()?;
         let mut resumed = Resumed::default();
         if let Some((manifest, rows)) = saved {

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::access::FileAccess;
 use crate::base::clock::Clock;
 use crate::base::limits::MemoryBudget;
+use crate::base::vfs::Vfs;
 use crate::batch::engine::Engine;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::db::awaited::Awaited;
@@ -44,7 +45,12 @@ pub struct Shared {
     pub connectors: Connectors,
     /// Where the rows of large commits go; nowhere in memory.
     pub spooling: OnceLock<Spooling>,
+    /// The directory that is only read, and its identity.
+    pub followed: OnceLock<Followed>,
 }
+
+/// A directory that another process may write, and its identity.
+pub type Followed = (Arc<dyn Vfs>, [u8; 16]);
 
 impl Shared {
     /// The version as of now.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsLock};
+use crate::storage::RESTORE;
 use crate::storage::log::{self, DIRECTORY};
 use crate::storage::{manifest, segment};
 
@@ -75,11 +76,34 @@ impl Directory {
 /// # Errors
 /// There is none (58P01), or FORMAT is damaged (XX001) or not known (0A000).
 pub fn identity_of(vfs: &dyn Vfs) -> Result<[u8; 16]> {
-    match vfs.exists(Path::new(""))? && vfs.exists(Path::new(FORMAT))? {
-        true => read(vfs),
-        false => Err(Error::invalid("there is no database in the directory")
-            .with_sqlstate("58P01")
-            .with_hint("open it for writing to make one")),
+    let root = Path::new("");
+    let is_there = vfs.exists(root)?;
+    if is_there && vfs.exists(Path::new(FORMAT))? {
+        return read(vfs);
+    }
+    if is_there {
+        check_empty(vfs)?;
+    }
+    Err(Error::invalid("there is no database in the directory")
+        .with_sqlstate("58P01")
+        .with_hint("open it for writing to make one"))
+}
+
+/// Whether the directory is that of a database; no where it cannot be looked at.
+pub fn is_database(vfs: &dyn Vfs) -> bool {
+    [FORMAT, DIRECTORY].into_iter().all(|name| vfs.exists(Path::new(name)).unwrap_or(false))
+}
+
+/// An error if the directory is no longer where it was opened, or another one is there. Files that are open go with a
+/// directory that is moved, but those made from then on would come to stand at the old place.
+///
+/// # Errors
+/// It was moved or removed (58P01).
+pub fn check_place(vfs: &dyn Vfs, database: [u8; 16]) -> Result<()> {
+    let is_there = vfs.exists(Path::new(FORMAT))?;
+    match is_there && read(vfs).map_or(true, |found| found == database) {
+        true => Ok(()),
+        false => Err(log::moved()),
     }
 }
 
@@ -130,11 +154,16 @@ fn check_empty(vfs: &dyn Vfs) -> Result<()> {
         .into_iter()
         .filter(|name| ![manifest::DIRECTORY, segment::DIRECTORY].contains(&name.as_str()) || !is_empty(name))
         .collect();
-    let has_rows = names.iter().any(|name| name == manifest::DIRECTORY);
-    if has_rows || names.iter().any(|name| name == DIRECTORY) && !log::is_unused(vfs)? {
+    let has = |directory: &str| names.iter().any(|name| name == directory);
+    if has(manifest::DIRECTORY) || has(DIRECTORY) && !log::is_unused(vfs)? {
         return Err(Error::new(ErrorKind::Io, format!("the database has lost its file {FORMAT}"))
             .with_sqlstate("XX001")
-            .with_hint("restore it from a backup of this database"));
+            .with_hint(RESTORE));
+    }
+    if has(segment::DIRECTORY) && has(LOCK) {
+        return Err(Error::invalid("the directory is no database: a backup into it was begun and did not finish")
+            .with_sqlstate("58P01")
+            .with_hint("remove the directory, and make the backup again"));
     }
     match names.into_iter().find(|name| !ours.contains(&name.as_str())) {
         None => Ok(()),
@@ -218,5 +247,5 @@ fn identity(digits: &str) -> Option<[u8; 16]> {
 fn damaged() -> Error {
     Error::new(ErrorKind::Io, format!("the file {FORMAT} of the database is damaged"))
         .with_sqlstate("XX001")
-        .with_hint("restore it from a backup of this database: it says which format and identity the files have")
+        .with_hint(RESTORE)
 }

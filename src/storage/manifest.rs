@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
 use crate::catalog::relation::{Relation, RelationId};
+use crate::storage::RESTORE;
 use crate::storage::definition::{decode_relation, encode_relation};
 use crate::storage::log::Position;
 use crate::storage::segment::FileName;
@@ -100,7 +101,7 @@ pub fn read_numbered(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<M
     read().map_err(|error| {
         Error::new(error.kind(), format!("\"{}\" {}", path.display(), error.message()))
             .with_sqlstate(error.sqlstate())
-            .with_hint("restore a backup of the database, or take the directory to where the file is whole")
+            .with_hint(RESTORE)
     })
 }
 

@@ -13,3 +13,7 @@ pub mod salvage;
 pub mod segment;
 pub mod spool;
 pub mod store;
+
+/// What who has a damaged file can do.
+pub const RESTORE: &str =
+    "restore a backup, or make a new database of what is whole: eddy --salvage DIR, Database::salvage";

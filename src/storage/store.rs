@@ -10,6 +10,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::base::vfs::Vfs;
 use crate::catalog::relation::RelationId;
+use crate::storage::directory;
 use crate::storage::log;
 use crate::storage::manifest::{self, BlockPart, Manifest, Part};
 use crate::storage::segment::{self, Block, Cache, Deaths, FileName, SegmentFile, SegmentFiles};
@@ -78,6 +79,11 @@ impl Store {
         Ok((Store { vfs, database, files, named: Mutex::new(named) }, found))
     }
 
+    /// An error if the directory is no longer where it was.
+    pub fn check_place(&self) -> Result<()> {
+        directory::check_place(self.vfs.as_ref(), self.database)
+    }
+
     /// Begins a checkpoint, unless another one goes on for longer than `patience`.
     pub fn begin(&self, patience: Duration) -> Option<MutexGuard<'_, Named>> {
         self.named.try_lock_for(patience)
@@ -88,13 +94,16 @@ impl Store {
         self.named.lock()
     }
 
-    /// Reads every file that the manifest names, from the disk; what is found of each.
+    /// Reads the log and every file that it or the manifest names, from the disk; what is found of each.
     pub fn check(&self, interrupt: &Interrupt) -> Vec<(String, Result<()>)> {
         // While this is held no checkpoint removes a file.
         let named = self.named.lock();
-        let manifest = manifest::read(self.vfs.as_ref(), self.database).map(drop);
-        let mut found = vec![("manifest".to_string(), manifest)];
-        for name in named.files.values().take_while(|_| !interrupt.is_cancelled()) {
+        let manifest = manifest::read(self.vfs.as_ref(), self.database);
+        let start = manifest.as_ref().map(|manifest| start_of(manifest.as_ref()));
+        let log = start.map_or(Ok(()), |start| log::check(self.vfs.as_ref(), self.database, start));
+        let mut found = vec![("manifest".to_string(), manifest.map(drop)), ("log".to_string(), log)];
+        let brought = self.files.brought_until(u64::MAX);
+        for name in named.files.values().chain(&brought).take_while(|_| !interrupt.is_cancelled()) {
             let nothing_kept = Arc::new(Cache::new(0));
             let file = SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
             let path = segment::path(name.number);
@@ -151,6 +160,29 @@ impl Store {
         manifest::remove_older(self.vfs.as_ref(), manifest.number)?;
         log::remove_before(self.vfs.as_ref(), manifest.first_log)?;
         self.files.remove_unused(used)
+    }
+}
+
+/// Where the log begins to matter.
+pub fn start_of(manifest: Option<&Manifest>) -> log::Start {
+    let start = manifest.map(|manifest| log::Start { file: manifest.first_log, epoch: manifest.epoch });
+    start.unwrap_or(log::Start { file: 1, epoch: 0 })
+}
+
+/// Reads everything in a directory that another process may write, as [`Store::check`] does. What is not there may have
+/// been removed by a checkpoint while this was reading: then there is a later manifest, and it is read again.
+///
+/// # Errors
+/// The manifest is damaged, or a file that it names.
+pub fn check(vfs: &Arc<dyn Vfs>, database: [u8; 16], interrupt: &Interrupt) -> Result<Vec<(String, Result<()>)>> {
+    let newest = || -> Result<Option<u64>> { Ok(manifest::numbers(vfs.as_ref())?.last().copied()) };
+    loop {
+        let before = newest()?;
+        let found = Store::open(vfs.clone(), database, 0).map(|(store, _)| store.check(interrupt));
+        let is_whole = found.as_ref().is_ok_and(|found| found.iter().all(|(_, result)| result.is_ok()));
+        if is_whole || before == newest()? {
+            return found;
+        }
     }
 }
 

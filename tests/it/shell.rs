@@ -213,4 +213,34 @@ fn a_session_moves_between_directories_and_survives() {
         "n\n2\n",
         "nothing is lost",
     );
+    check(&run(&["--salvage", &copy]), 1, "", "exists already");
+    check(&run(&["--salvage", &at("nowhere.eddy")]), 1, "", "nowhere.eddy\": there is no database");
+}
+
+#[test]
+fn a_shell_that_only_reads_opens_others_for_reading_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let (one, other) = (at("one.eddy"), at("two words.eddy"));
+    for path in [&one, &other] {
+        check(&run(&[path, "-c", "CREATE TABLE t (k INT)"]), 0, "", "");
+    }
+    let script = format!(".open \"{other}\"\nSELECT count(*) AS n FROM t;\nINSERT INTO t VALUES (1);\n");
+    check(&piped(&["--readonly", &one], &script), 1, "n\n0\n", "reading only");
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_comes_with_a_hint() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("thesis.txt"), "years of work").expect("a file");
+    let path = directory.path().display().to_string();
+    check(&piped(&[], &format!(".open {path}\n")), 1, "", "hint: a new database needs a directory of its own");
+    check(&run(&[&format!("{path}/thesis.txt")]), 1, "", "thesis.txt/': not a directory");
+}
+
+#[test]
+fn help_tells_of_one_command_too() {
+    let line = ".watch [VIEW|off]          tell after each statement what it changed in VIEW\n";
+    check(&piped(&[], ".help watch\n.help .watch\n"), 0, &format!("{line}{line}"), "");
+    check(&piped(&[], ".help .wathc\n"), 1, "", "did you mean .watch?");
 }

@@ -93,7 +93,7 @@ fn locked(path: &Path, holder: Option<u32>) -> Error {
     let by = holder.map(|holder| format!(" by process {holder}")).unwrap_or_default();
     Error::new(ErrorKind::Io, format!("'{}' is locked{by}: the database is open already", path.display()))
         .with_sqlstate("55006")
-        .with_hint("one process at a time may open a database for writing")
+        .with_hint("one process at a time writes; others may read beside it: eddy --readonly DIR, read_only(true)")
 }
 
 fn missing(verb: &str, path: &Path) -> Error {

@@ -97,7 +97,10 @@ impl Arguments {
 
     fn check(&self) -> Result<(), clap::Error> {
         let wrong = |message: &str| Err(Self::command().error(ErrorKind::ValueValidation, message));
-        if self.salvage && (self.in_memory() || self.readonly) {
+        if self.salvage && self.readonly {
+            return wrong("--salvage makes a new database and opens it for writing: leave --readonly out");
+        }
+        if self.salvage && self.in_memory() {
             return wrong("--salvage needs the directory of a damaged database, of which it makes a new one");
         }
         if self.readonly && self.in_memory() {
@@ -135,7 +138,14 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_exit_code_2() {
-        for arguments in [&["--format", "xml"][..], &["--salvage"], &["--readonly"], &["--nonsense"], &["a", "b"]] {
+        for arguments in [
+            &["--format", "xml"][..],
+            &["--salvage"],
+            &["--readonly"],
+            &["--salvage", "--readonly", "a"],
+            &["--nonsense"],
+            &["a", "b"],
+        ] {
             assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }
         assert_eq!(parse(&["--version"]).unwrap_err().exit_code(), 0);

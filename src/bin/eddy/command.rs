@@ -36,8 +36,20 @@ struct Command {
     action: Action,
 }
 
+impl Command {
+    /// Its line in the list.
+    fn line(&self) -> String {
+        format!("{:<26} {}", format!("{} {}", self.names.join(" "), self.argument), self.help)
+    }
+}
+
 const COMMANDS: &[Command] = &[
-    Command { names: &[".help", "\\?"], argument: "", help: "this list", action: Action::Help },
+    Command {
+        names: &[".help", "\\?"],
+        argument: "[COMMAND]",
+        help: "this list, or what COMMAND does",
+        action: Action::Help,
+    },
     Command { names: &[".tables", "\\dt"], argument: "", help: "tables, streams and views", action: Action::Tables },
     Command { names: &["\\dv"], argument: "", help: "views", action: Action::Views },
     Command {
@@ -104,7 +116,8 @@ pub fn run(shell: &mut Shell, line: &str) -> Flow {
         return shell.fail(&format!("{name} takes no argument"));
     }
     match command.action {
-        Action::Help => help(),
+        Action::Help if argument.is_empty() => help(),
+        Action::Help => help_of(shell, argument),
         Action::Tables => shell.run_statement("SHOW TABLES"),
         Action::Views => shell.run_statement("SHOW VIEWS"),
         Action::Describe if argument.is_empty() => shell.run_statement("SHOW TABLES"),
@@ -113,24 +126,33 @@ pub fn run(shell: &mut Shell, line: &str) -> Flow {
         Action::Mode => mode(shell, argument),
         Action::Read if argument.is_empty() => shell.fail(&format!("{name} needs the name of a file")),
         Action::Read if shell.settings.safe => shell.fail(".read is off: the shell was started with --safe"),
-        Action::Read => shell.run_file(Path::new(argument)),
+        Action::Read => shell.run_file(Path::new(path(argument))),
         Action::Timer => timer(shell, argument),
         Action::Watch => watch(shell, argument),
-        Action::Open => shell.open(argument),
+        Action::Open => shell.open(path(argument)),
         Action::Backup if argument.is_empty() => shell.fail(&format!("{name} needs a directory")),
-        Action::Backup => shell.run_statement(&format!("BACKUP DATABASE TO '{}'", argument.replace('\'', "''"))),
+        Action::Backup => shell.run_statement(&format!("BACKUP DATABASE TO '{}'", path(argument).replace('\'', "''"))),
         Action::Quit => Err(Stop::Quit),
     }
 }
 
 fn help() -> Flow {
     let mut out = io::stdout().lock();
-    for command in COMMANDS {
-        let usage = format!("{} {}", command.names.join(" "), command.argument);
-        writeln!(out, "{usage:<26} {}", command.help)?;
-    }
+    COMMANDS.iter().try_for_each(|command| writeln!(out, "{}", command.line()))?;
     writeln!(out, "\nA statement ends with `;`. Ctrl-C ends a statement, Ctrl-D the shell.")?;
     writeln!(out, "SHOW TABLES, SHOW FUNCTIONS and SHOW SETTINGS list what there is, DESCRIBE and EXPLAIN tell more.")?;
+    Ok(())
+}
+
+/// What one command does; its dot may be left out.
+fn help_of(shell: &mut Shell, name: &str) -> Flow {
+    let name = name.to_ascii_lowercase();
+    let is_meant = |known: &&str| *known == name || known.strip_prefix(['.', '\\']) == Some(name.as_str());
+    let mut meant = COMMANDS.iter().filter(|command| command.names.iter().any(is_meant)).peekable();
+    if meant.peek().is_none() {
+        return shell.fail(&unknown(&name));
+    }
+    meant.try_for_each(|command| writeln!(io::stdout(), "{}", command.line()))?;
     Ok(())
 }
 
@@ -213,10 +235,18 @@ fn unknown(name: &str) -> String {
     format!("there is no command {name}\nhint: {hint}")
 }
 
-/// A file name may stand in quotes.
+/// A name may stand in quotes, as in SQL.
 fn unquoted(text: &str) -> &str {
-    let inside = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    inside('\'').unwrap_or(text)
+    inside(text, '\'').unwrap_or(text)
+}
+
+/// A file name may stand in quotes of either kind; to SQL double ones belong to a name.
+fn path(text: &str) -> &str {
+    inside(text, '\'').or_else(|| inside(text, '"')).unwrap_or(text)
+}
+
+fn inside(text: &str, quote: char) -> Option<&str> {
+    text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote))
 }
 
 #[cfg(test)]
@@ -243,8 +273,11 @@ mod tests {
 
     #[test]
     fn file_names_may_be_quoted() {
-        assert_eq!(unquoted("'a b.sql'"), "a b.sql");
-        assert_eq!(unquoted("a.sql"), "a.sql");
-        assert_eq!(unquoted("'"), "'");
+        assert_eq!(path("'a b.sql'"), "a b.sql");
+        assert_eq!(path("\"a b.sql\""), "a b.sql");
+        assert_eq!(path("\"\""), "");
+        assert_eq!(path("a.sql"), "a.sql");
+        assert_eq!(path("'"), "'");
+        assert_eq!(unquoted("\"A name\""), "\"A name\"");
     }
 }

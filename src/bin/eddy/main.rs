@@ -28,6 +28,7 @@ mod shell;
 mod watch;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 
 use eddydb::{Connection, Database};
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
     };
     let terminal = io::stdout().is_terminal();
     let format = arguments.format.unwrap_or(if terminal { Format::Box } else { Format::Csv });
-    let settings = Settings { format, timer: false, safe: arguments.safe, keep_going: arguments.keep_going };
+    let Arguments { safe, keep_going, readonly, .. } = arguments;
+    let settings = Settings { format, timer: false, safe, keep_going, readonly };
     let mut shell = Shell::new(connection, settings, style(terminal), Interrupts::listen());
     let flow = run(&mut shell, &arguments);
     exit_code(&mut shell, flow)
@@ -69,6 +71,10 @@ fn connect(arguments: &Arguments) -> eddydb::Result<Connection> {
 /// Makes a new database of what can be read of a damaged one; its directory.
 fn salvage(directory: &str) -> eddydb::Result<String> {
     let salvaged = format!("{}.salvaged", directory.trim_end_matches('/'));
+    if Path::new(&salvaged).exists() {
+        let error = eddydb::Error::new(eddydb::ErrorKind::AlreadyExists, format!("\"{salvaged}\" exists already"));
+        return Err(error.with_hint("it may be what was salvaged before: open it, or move it away to salvage again"));
+    }
     let lost = Database::salvage(directory, &salvaged)?;
     match lost.is_empty() {
         true => eprintln!("notice: nothing is lost"),

@@ -60,6 +60,8 @@ pub struct Settings {
     pub safe: bool,
     /// Whether a failed statement ends a script.
     pub keep_going: bool,
+    /// Whether directories are opened for reading only.
+    pub readonly: bool,
 }
 
 /// A connection and how to talk about it.
@@ -113,11 +115,12 @@ impl Shell {
 
     /// Goes on with the database in a directory, or with a new one in memory. If it cannot be opened, with the one there is.
     pub fn open(&mut self, directory: &str) -> Flow {
-        let builder = Database::builder();
+        let is_kept = !matches!(directory, "" | ":memory:");
+        let builder = Database::builder().read_only(self.settings.readonly && is_kept);
         let builder = if self.settings.safe { builder.no_file_access() } else { builder };
         let opened = match directory {
-            "" | ":memory:" => builder.build(),
-            directory => builder.open(directory),
+            directory if is_kept => builder.open(directory),
+            _ => builder.build(),
         };
         match opened.and_then(|database| database.connect()) {
             Ok(connection) => {
@@ -127,7 +130,10 @@ impl Shell {
                 self.connection = connection;
                 Ok(())
             }
-            Err(error) => self.fail(&error.to_string()),
+            Err(error) => {
+                self.report(&error.render(""));
+                self.after_failure()
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::catalog::suggest::advice;
 use crate::connector::file::options::{self as file, FileSourceOptions, Format};
 use crate::connector::file::sink::{self as file_sink, Cut, FileSink, FileSinkOptions};
 use crate::connector::file::source::FileSource;
-use crate::connector::glob::has_wildcard;
+use crate::connector::glob::{expand, has_wildcard};
 use crate::connector::relation;
 use crate::connector::sink::Sink;
 use crate::connector::source::{Conform, Source};
@@ -98,12 +98,18 @@ pub fn look(options: &FileSourceOptions, access: &FileAccess) -> Result<Option<S
     let directory = path.ancestors().skip(1).find(is_plain).unwrap_or(Path::new(""));
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     match access.kind(directory)? {
+        PathKind::Directory if is_met(&options.path, access) => Ok(None),
         PathKind::Directory => Ok(Some(format!("there is no file '{}' yet: it is waited for", options.path))),
         _ => {
             let error = Error::new(ErrorKind::Io, format!("there is no directory '{}'", directory.display()));
             Err(error.with_sqlstate("58P01").with_hint("files may be missing, but their directory must be there"))
         }
     }
+}
+
+/// Whether a pattern matches files; where that cannot be known yet, reading will tell.
+fn is_met(pattern: &str, access: &FileAccess) -> bool {
+    has_wildcard(pattern) && expand(pattern, access).is_ok()
 }
 
 /// The columns that the files of a source have; `None` for lines of text, which have none.

@@ -188,6 +188,7 @@ pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt) -> Result
     let store = sequencer.lock().checkpoints.as_ref().map(|checkpoints| checkpoints.store.clone());
     let Some(store) = store else { return Ok(()) };
     let mut named = wait_for(&store, interrupt)?;
+    store.check_place()?;
     let checkpoint = sequencer.lock().begin_checkpoint()?;
     guarded(|| checkpoint.write(&store, &mut named, interrupt)).inspect_err(|_| sequencer.lock().take_back(&checkpoint))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::vfs::{RealVfs, Vfs};
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::checkpoint::{Checkpoint, held_at};
@@ -17,10 +17,10 @@ use crate::db::system::Table;
 use crate::db::table::{check_not_null, enforced};
 use crate::db::unique_key::UniqueKey;
 use crate::db::version::{Contents, Version};
-use crate::storage::directory::create_with;
+use crate::storage::directory::{create_with, is_database};
 use crate::storage::log;
 use crate::storage::manifest::Manifest;
-use crate::storage::store::Store;
+use crate::storage::store::{self, Store};
 
 /// Bytes of rows that stay in memory while they are written: a backup is not read again.
 const CACHE_BYTES: u64 = 0;
@@ -33,6 +33,7 @@ const CACHE_BYTES: u64 = 0;
 pub fn backup(session: &Session, directory: &str) -> Result<()> {
     session.refuse_in_transaction("BACKUP DATABASE")?;
     let path = session.shared.access.writable(Path::new(directory))?;
+    refuse_inside(&path)?;
     let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&path));
     // Between two epochs, so that what waits for followers is what they were told up to this one.
     let checkpoint = session.sequencer.task(&session.interrupt, |sequencer| {
@@ -47,6 +48,20 @@ pub fn backup(session: &Session, directory: &str) -> Result<()> {
         checkpoint.copy(&store, &mut named, &session.interrupt)
     })
     .map_err(|error| error.context(format!("\"{directory}\"")))
+}
+
+/// A copy in the directory of a database would go with it.
+///
+/// # Errors
+/// The path lies in such a directory (58P01).
+pub fn refuse_inside(path: &Path) -> Result<()> {
+    match path.ancestors().skip(1).find(|directory| is_database(&RealVfs::new(*directory))) {
+        None => Ok(()),
+        Some(outer) => {
+            let what = format!("'{}' lies in the directory of a database, '{}'", path.display(), outer.display());
+            Err(Error::invalid(what).with_sqlstate("58P01").with_hint("give a directory outside of it"))
+        }
+    }
 }
 
 /// All that is there at a version.
@@ -88,8 +103,14 @@ pub fn integrity_check(session: &Session) -> Result<RecordBatch> {
         }
         Ok(()) => Ok(()),
     };
-    for (file, result) in session.sequencer.store().iter().flat_map(|store| store.check(&session.interrupt)) {
-        note(&file, result)?;
+    let files = match (session.sequencer.store(), session.shared.followed.get()) {
+        (Some(store), _) => Ok(store.check(&session.interrupt)),
+        (None, Some((vfs, database))) => store::check(vfs, *database, &session.interrupt),
+        (None, None) => Ok(Vec::new()),
+    };
+    match files {
+        Ok(files) => files.into_iter().try_for_each(|(file, result)| note(&file, result))?,
+        Err(error) => note("directory", Err(error))?,
     }
     for relation in version.catalog.relations() {
         session.interrupt.check()?;

@@ -23,7 +23,7 @@ pub fn create_text(catalog: &Catalog, relation: &Relation) -> String {
         let into = relation.dependencies.get(1).and_then(|id| catalog.by_id(*id));
         return match (relation.kind, into) {
             (RelationKind::Sink, Some(into)) => {
-                format!("CREATE SINK {name} INTO {} FROM {followed};", quoted(&into.name))
+                format!("CREATE SINK {name} INTO {} FROM {followed}{with};", quoted(&into.name))
             }
             (RelationKind::Sink, None) => format!("CREATE SINK {name} FROM {followed}{with};"),
             _ => format!("CREATE {kind} {name} ON {followed}{with};"),

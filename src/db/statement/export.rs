@@ -8,12 +8,14 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::vfs::{RealVfs, Vfs};
-use crate::catalog::relation::Relation;
+use crate::catalog::relation::{DEAD_LETTERS, Relation};
 use crate::db::names::quoted;
 use crate::db::session::Session;
+use crate::db::statement::backup::refuse_inside;
 use crate::db::statement::copy::copy_to;
 use crate::db::statement::definition::create_text;
 use crate::sql;
@@ -29,6 +31,7 @@ const VIEWS: &str = "views.sql";
 /// Writes the database, as of one epoch, to an empty directory; the rows written.
 pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
     let path = session.shared.access.writable(Path::new(directory))?;
+    refuse_inside(&path)?;
     let vfs = RealVfs::new(&path);
     if vfs.exists(Path::new(""))? && !vfs.list(Path::new(""))?.is_empty() {
         return Err(Error::invalid(format!("the directory '{directory}' is not empty"))
@@ -47,7 +50,14 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
             views.push_str(&with_settings(relation, &text));
             continue;
         }
-        schema.push_str(&format!("{text}\n"));
+        match relation.name.as_str() {
+            // The first source makes it, so it stands before them, and where there are sources already it is there.
+            DEAD_LETTERS => {
+                schema
+                    .insert_str(0, &format!("{}\n", text.replacen("CREATE STREAM", "CREATE STREAM IF NOT EXISTS", 1)));
+            }
+            _ => schema.push_str(&format!("{text}\n")),
+        }
         let file = file_name(relation, format, &mut files);
         load.push_str(&format!("COPY {} FROM '{file}' (FORMAT {format});\n", quoted(&relation.name)));
         let to = path.join(&file).display().to_string().replace('\'', "''");
@@ -66,6 +76,7 @@ pub fn export(session: &Session, directory: &str, format: &str) -> Result<u64> {
 
 /// Hands what an export wrote to `run`, statement for statement. What stands before an error stays.
 pub fn import(session: &mut Session, directory: &str, run: &Run) -> Result<()> {
+    let before = session.version();
     let path = session.shared.access.readable(Path::new(directory))?;
     let vfs = RealVfs::new(&path);
     for name in [SCHEMA, LOAD, VIEWS] {
@@ -83,6 +94,15 @@ pub fn import(session: &mut Session, directory: &str, run: &Run) -> Result<()> {
             }
             run(session, &statement).map_err(|error| error.context(format!("{name}, \"{text}\"")))?;
         }
+    }
+    let version = session.version();
+    let is_new = |relation: &&Arc<Relation>| before.catalog.by_id(relation.id).is_none();
+    for relation in version.catalog.relations().filter(is_new).filter(|relation| relation.is_pumped()) {
+        session.notice(format!(
+            "{} \"{}\" is paused: how far it had come is not in an export, so when it is resumed it begins anew",
+            if relation.is_source() { "source" } else { relation.kind.name() },
+            relation.name
+        ));
     }
     Ok(())
 }

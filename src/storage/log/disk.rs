@@ -19,6 +19,7 @@ use crate::base::vfs::{Vfs, VfsFile, VfsLock};
 use crate::storage::log::codec::Encoder;
 use crate::storage::log::frame::{
     CLOSE, CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
+    moved,
 };
 use crate::storage::log::sync::{Syncer, Ticket};
 use crate::storage::log::{Log, LogRecord, Place};
@@ -148,6 +149,7 @@ impl DiskLog {
             self.base += file.end;
             self.chain = Chain { number: file.header.number, cut: file.end, check: file.previous };
         }
+        let before = self.predecessor()?;
         let Chain { number, cut, check } = self.chain;
         let number = number + 1;
         let header =
@@ -170,22 +172,38 @@ impl DiskLog {
             Ok(file)
         });
         let file = made.inspect_err(|_| drop(self.vfs.remove(path)))?;
-        self.point_at_next()?;
+        if let Some((file, salt)) = before {
+            self.point_at_next(file.as_ref(), salt)?;
+        }
         self.syncer.begin(file.file.clone(), self.base + file.end);
         self.file = Some(file);
         Ok(())
     }
 
-    /// Says in the file before that it has a successor, which is safe by now.
-    fn point_at_next(&self) -> Result<()> {
-        let Chain { number, cut, check } = self.chain;
+    /// The file before the next one, with its salt. It is looked for under its name: a file that is made where the
+    /// directory was would be one of another database, or of none.
+    fn predecessor(&self) -> Result<Option<(Box<dyn VfsFile>, u32)>> {
+        let number = self.chain.number;
         if number == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        let file = self.vfs.open(&name(number))?;
+        let path = name(number);
+        if !self.vfs.exists(&path)? {
+            return Err(moved());
+        }
+        let file = self.vfs.open(&path)?;
         let mut header = [0; FILE_HEADER];
         file.read_at(0, &mut header)?;
-        let salt = FileHeader::decode(&header)?.salt;
+        let header = FileHeader::decode(&header)?;
+        match header.database == self.database {
+            true => Ok(Some((file, header.salt))),
+            false => Err(moved()),
+        }
+    }
+
+    /// Says in the file before that it has a successor, which is safe by now.
+    fn point_at_next(&self, file: &dyn VfsFile, salt: u32) -> Result<()> {
+        let Chain { cut, check, .. } = self.chain;
         file.write_at(cut, &FrameHeader::empty(NEXT, cut, check, salt).encode(salt).0)?;
         file.sync()
     }

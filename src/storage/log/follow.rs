@@ -12,9 +12,19 @@ use crate::base::error::Result;
 use crate::base::vfs::{Vfs, VfsFile};
 use crate::storage::log::disk::name;
 use crate::storage::log::frame::{
-    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, checksum, damaged,
+    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, checksum, damaged, scan,
 };
-use crate::storage::log::recovery::{Start, first_file};
+use crate::storage::log::recovery::{Start, first_file, in_file, room};
+
+/// An error if the log from `start` on is damaged; another process may write it meanwhile.
+///
+/// # Errors
+/// A file is missing (XX001), damaged (XX001), of another database, or cannot be read.
+pub fn check(vfs: &dyn Vfs, database: [u8; 16], start: Start) -> Result<()> {
+    let mut follower = Follower::new(database, start);
+    follower.look(vfs, &mut |_, _| Ok(()))?;
+    follower.check(vfs)
+}
 
 /// Where who follows a log stands in it.
 #[derive(Debug)]
@@ -70,7 +80,7 @@ impl Follower {
                 false => None,
             };
             let Some(file) = &mut self.file else { return Ok(Look::Current) };
-            file.read(cut, &mut self.epoch, apply)?;
+            file.read(&name(self.number), cut, &mut self.epoch, apply)?;
             match cut {
                 Some(_) => (self.number, self.file) = (self.number + 1, None),
                 // What is missing is in a file that was made and removed since.
@@ -78,6 +88,39 @@ impl Follower {
                 None => return Ok(Look::Current),
             }
         }
+    }
+
+    /// An error if the file that was read last is not all that it should be: the frames that it has say up to where it
+    /// was safe once, and whether it had a successor. Behind what is handed out a writer may have gone on, so what is
+    /// missing at one look must still be missing at the next: by then it was safe.
+    ///
+    /// # Errors
+    /// It is damaged, or a file is missing (XX001).
+    pub fn check(&self, vfs: &dyn Vfs) -> Result<()> {
+        let found = self.complaint(vfs)?;
+        match found.is_some() && found == self.complaint(vfs)? {
+            true => Err(in_file(&name(self.number), &damaged(&found.unwrap_or_default()))),
+            false => Ok(()),
+        }
+    }
+
+    /// What is wrong with the file at one look.
+    fn complaint(&self, vfs: &dyn Vfs) -> Result<Option<String>> {
+        let Some(followed) = &self.file else {
+            // Its files may have been removed by a checkpoint; then there is a later one.
+            let is_gone = first_file(vfs)?.is_none_or(|first| first < self.number);
+            return Ok(is_gone.then(|| "it is missing".to_string()));
+        };
+        let mut bytes = room(followed.file.len()?)?;
+        let read = followed.file.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
+        let scan = scan(&bytes, followed.salt, None);
+        if scan.end() < scan.safe {
+            return Ok(Some(format!("it is damaged at byte {}, and was safe up to {}", scan.end(), scan.safe)));
+        }
+        let next = self.number + 1;
+        let has_lost_next = scan.has_next && !vfs.exists(&name(next))? && first_file(vfs)? <= Some(self.number);
+        Ok(has_lost_next.then(|| format!("\"{}\", which followed it, is missing", name(next).display())))
     }
 
     fn open(&self, vfs: &dyn Vfs) -> Result<Option<Followed>> {
@@ -94,10 +137,10 @@ fn header(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<(Box<dyn Vfs
     let file = vfs.open_to_read(path)?;
     let mut bytes = [0; FILE_HEADER];
     let length = file.read_at(0, &mut bytes)?;
-    let header = FileHeader::decode(&bytes[..length])?;
+    let header = FileHeader::decode(&bytes[..length]).map_err(|error| in_file(path, &error))?;
     match header.database == database && header.number == number {
         true => Ok((file, header)),
-        false => Err(damaged(&format!("\"{}\" belongs to another database", path.display()))),
+        false => Err(in_file(path, &damaged("it belongs to another database"))),
     }
 }
 
@@ -105,6 +148,7 @@ impl Followed {
     /// Hands out the groups behind the position that end at or before `cut`, or else before what is known to be safe.
     fn read(
         &mut self,
+        path: &Path,
         cut: Option<u64>,
         epoch: &mut u64,
         apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
@@ -135,7 +179,10 @@ impl Followed {
             (self.position, self.previous) = (end, check);
         }
         match cut {
-            Some(cut) if self.position != cut => Err(damaged(&format!("the log is damaged at byte {}", self.position))),
+            Some(cut) if self.position != cut => {
+                let what = format!("it is damaged at byte {}, and counts up to {cut}", self.position);
+                Err(in_file(path, &damaged(&what)))
+            }
             _ => Ok(()),
         }
     }

@@ -284,6 +284,13 @@ pub fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Io, what).with_sqlstate("XX001")
 }
 
+/// The error of a directory that is not where it was.
+pub fn moved() -> Error {
+    Error::new(ErrorKind::Io, "the directory of the database was moved or removed while it is open")
+        .with_sqlstate("58P01")
+        .with_hint("close the database, and open it where the directory is now")
+}
+
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }

@@ -39,8 +39,9 @@ use crate::storage::spool::Rows;
 
 pub use codec::decode;
 pub use disk::{DIRECTORY, Durability, LogOptions, create};
-pub use follow::{Follower, Look};
-pub use recovery::{Recovered, Start, is_unused, read_whole_groups, recover, remove_before};
+pub use follow::{Follower, Look, check};
+pub use frame::moved;
+pub use recovery::{Recovered, Start, first_file, is_unused, lost_manifest, read_whole_groups, recover, remove_before};
 pub use sync::Ticket;
 
 /// What one commit did to one relation, by then beyond dispute.

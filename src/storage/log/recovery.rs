@@ -23,6 +23,7 @@ use arrow::buffer::Buffer;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::Vfs;
+use crate::storage::RESTORE;
 use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, LogOptions, name};
 use crate::storage::log::frame::{FILE_HEADER, FRAME_HEADER, FileHeader, Group, damaged, scan};
 
@@ -59,15 +60,17 @@ pub fn recover(
     let mut numbers = files(vfs.as_ref())?;
     numbers.retain(|&number| number >= start.file);
     let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
-        return Err(damaged(&format!("\"{DIRECTORY}\" has no file: the log of the database is lost")));
+        let what = format!("\"{DIRECTORY}\" has no file: the log of the database is lost");
+        return Err(damaged(&what).with_hint(RESTORE));
     };
-    if first != start.file {
-        return Err(damaged(&format!("\"{}\" is missing", name(start.file).display())));
+    if start.epoch == 0 && first != start.file {
+        // A checkpoint has removed the first files, so there was a manifest.
+        return Err(lost_manifest(first));
     }
-    if let Some(gap) =
-        (first..=last).zip(&numbers).find_map(|(expected, &number)| (expected != number).then_some(expected))
-    {
-        return Err(damaged(&format!("\"{}\" is missing", name(gap).display())));
+    let expected = std::iter::once(start.file).chain(first..=last);
+    let is_there = |number: &u64| numbers.binary_search(number).is_ok();
+    if let Some(gap) = expected.into_iter().find(|number| !is_there(number)) {
+        return Err(damaged(&format!("\"{}\" is missing", name(gap).display())).with_hint(RESTORE));
     }
     let mut reader = Reader { vfs: vfs.as_ref(), database, known: start.epoch, epoch: 0 };
     let mut bytes = reader.read(first)?;
@@ -155,6 +158,9 @@ pub fn is_unused(vfs: &dyn Vfs) -> Result<bool> {
 /// The numbers of the log's files; what was left unfinished is removed by whoever makes the next one.
 fn files(vfs: &dyn Vfs) -> Result<Vec<u64>> {
     let mut numbers = Vec::new();
+    if !vfs.exists(Path::new(DIRECTORY))? {
+        return Ok(numbers);
+    }
     for file in vfs.list(Path::new(DIRECTORY))? {
         let path = Path::new(DIRECTORY).join(&file);
         // Systems and tools leave files of their own. One that was ours and has lost its name leaves a gap.
@@ -181,7 +187,7 @@ struct File {
 }
 
 /// Zeros to read a file of that length into. It may be longer than there is memory, though no log makes it so.
-fn room(length: u64) -> Result<Vec<u8>> {
+pub fn room(length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let length = usize::try_from(length).map_err(|_| damaged("it cannot be that long"))?;
     bytes.try_reserve_exact(length).map_err(|_| {
@@ -246,11 +252,9 @@ impl Reader<'_> {
             return Err(in_file(&name(number), &damaged(&what)));
         };
         if scan.has_next {
-            return Err(damaged(&format!(
-                "\"{}\", which followed \"{}\", is missing",
-                name(number + 1).display(),
-                name(number).display()
-            )));
+            let (next, number) = (name(number + 1), name(number));
+            let what = format!("\"{}\", which followed \"{}\", is missing", next.display(), number.display());
+            return Err(damaged(&what).with_hint(RESTORE));
         }
         self.apply(number, &scan.groups, apply)?;
         let mut notices = Vec::new();
@@ -287,12 +291,18 @@ impl Reader<'_> {
     }
 }
 
+/// The error where no manifest is there and the log does not begin with its first file.
+pub fn lost_manifest(first: u64) -> Error {
+    let what = format!("the manifest of the database is lost: its log begins with \"{}\"", name(first).display());
+    damaged(&what).with_hint(RESTORE)
+}
+
 /// An error of a file, with its name and what can be done.
-fn in_file(path: &Path, error: &Error) -> Error {
+pub fn in_file(path: &Path, error: &Error) -> Error {
     let hint = match error.kind() {
         ErrorKind::Unsupported => "open it with the version that made it, or a later one",
-        _ => "nothing was changed; restore a backup, or take the directory to where the file is whole",
+        _ => RESTORE,
     };
-    let message = format!("cannot open the database, because of \"{}\": {}", path.display(), error.message());
+    let message = format!("cannot read \"{}\": {}", path.display(), error.message());
     Error::new(error.kind(), message).with_sqlstate(error.sqlstate()).with_hint(hint)
 }

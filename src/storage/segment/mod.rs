@@ -24,10 +24,12 @@ use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
 use arrow::datatypes::{Schema, SchemaRef};
 use roaring::RoaringTreemap;
 
+use crate::base::access::NOT_FOUND;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsFile};
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
+use crate::storage::RESTORE;
 use crate::storage::ipc::decode_rows;
 
 pub use cache::Cache;
@@ -321,13 +323,14 @@ fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Io, what).with_sqlstate(DAMAGED)
 }
 
-/// An error that says of a file what is wrong with it, with the file's name; others name it themselves.
+/// An error that says of a file what is wrong with it, with the file's name and what can be done; others name
+/// it themselves.
 fn in_file(path: &Path, error: Error) -> Error {
-    if error.sqlstate() != DAMAGED {
-        return error;
+    match error.sqlstate() {
+        DAMAGED => {}
+        NOT_FOUND => return error.with_hint(RESTORE),
+        _ => return error,
     }
     let at = path.display();
-    Error::new(error.kind(), format!("\"{at}\" {}", error.message()))
-        .with_sqlstate(DAMAGED)
-        .with_hint("restore a backup of the database, or take the directory to where the file is whole")
+    Error::new(error.kind(), format!("\"{at}\" {}", error.message())).with_sqlstate(DAMAGED).with_hint(RESTORE)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use eddydb::{Database, MemoryVfs, Result, Vfs};
 use std::sync::Arc;
 
-use super::contents;
+use super::{contents, lines};
 
 /// Files by name, with their bytes.
 type Files = Vec<(String, Vec<u8>)>;
@@ -69,14 +69,62 @@ fn open(vfs: &MemoryVfs) -> Result<Database> {
     Database::builder().target_partitions(1).open_in(Arc::new(vfs.clone()))
 }
 
-/// Opens a database of these files; its contents, if it opens.
-fn contents_of(files: &Files) -> Result<String> {
+fn disk_of(files: &Files) -> Result<MemoryVfs> {
     let vfs = MemoryVfs::default();
     for (name, bytes) in files {
         vfs.create_directory(Path::new(name).parent().unwrap_or(Path::new("")))?;
         vfs.create(Path::new(name))?.append(bytes)?;
     }
-    contents(&open(&vfs)?)
+    Ok(vfs)
+}
+
+/// Opens a database of these files; its contents, if it opens.
+fn contents_of(files: &Files) -> Result<String> {
+    open(&disk_of(files)?).and_then(|database| contents(&database))
+}
+
+/// As `contents_of`; who only reads it sees the same, or what it had before if `may_lag`, or is told the same reason.
+fn contents_read_too(files: &Files, states: &[String], may_lag: bool) -> Result<String> {
+    let read = reader(&disk_of(files)?).and_then(|reader| contents(&reader));
+    let opened = contents_of(files);
+    match (&opened, &read) {
+        (Ok(opened), Ok(read)) => {
+            let place = |state: &String| states.iter().position(|other| other == state);
+            assert!(opened == read || may_lag && place(read) < place(opened), "{opened}\n{read}");
+        }
+        (Err(opened), Err(read)) => {
+            assert_eq!(opened.sqlstate(), read.sqlstate(), "{opened} {read}");
+            assert!(read.hint().is_some(), "{read}");
+        }
+        (Ok(_), Err(error)) => panic!("only who writes can open it: {error}"),
+        (Err(error), Ok(read)) => panic!("a reader does not see that {error}, and shows\n{read}"),
+    }
+    opened.inspect_err(|error| assert!(error.hint().is_some(), "{error}"))
+}
+
+fn reader(vfs: &MemoryVfs) -> Result<Database> {
+    Database::builder().target_partitions(1).read_only(true).open_in(Arc::new(vfs.clone()))
+}
+
+#[test]
+fn an_open_database_and_its_readers_find_damage_when_they_look_for_it() -> Result<()> {
+    for (files, _) in closed()? {
+        for (file, bytes) in &files {
+            let vfs = disk_of(&files)?;
+            let databases = [open(&vfs)?, reader(&vfs)?];
+            // A byte of the middle that was written, and not the first: the place of a frame is looked for.
+            let at = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) / 2;
+            let damaged = vfs.open(Path::new(file))?;
+            damaged.write_at(at as u64, &[bytes[at] ^ 0x10])?;
+            // FORMAT is read once.
+            let is_asked = file != "FORMAT";
+            for database in databases {
+                let found = lines(&database.connect()?, "PRAGMA integrity_check")?;
+                assert_eq!(found.contains("ok"), !is_asked, "{file} at {at}: {found}");
+            }
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -92,6 +140,8 @@ fn step(files: &Files) -> usize {
 
 /// How many places of a database are damaged, about.
 const PLACES: usize = 3000;
+/// At one in so many of them a reader looks, too.
+const READERS: usize = 8;
 
 fn check_flips(files: &Files, states: &[String]) -> Result<()> {
     // One bit of a byte, or all.
@@ -102,7 +152,11 @@ fn check_flips(files: &Files, states: &[String]) -> Result<()> {
         for bit in bits.filter(|bit| every_bit || bit % 8 == bit / 8 / step % 8) {
             let mut damaged = files.clone();
             damaged[file].1[bit / 8] ^= 1 << (bit % 8);
-            match contents_of(&damaged) {
+            let found = match bit / 8 / step % READERS {
+                0 => contents_read_too(&damaged, states, false),
+                _ => contents_of(&damaged),
+            };
+            match found {
                 Err(error) => {
                     assert!(["XX001", "0A000"].contains(&error.sqlstate()), "{} bit {bit}: {error:?}", files[file].0);
                     noticed += 1;
@@ -122,11 +176,16 @@ fn a_file_cut_at_any_byte_is_noticed_or_leaves_a_prefix() -> Result<()> {
 }
 
 fn check_cuts(files: &Files, states: &[String]) -> Result<()> {
+    let step = step(files);
     for file in 0..files.len() {
-        for length in (0..files[file].1.len()).step_by(step(files)) {
+        for length in (0..files[file].1.len()).step_by(step) {
             let mut damaged = files.clone();
             damaged[file].1.truncate(length);
-            match contents_of(&damaged) {
+            let found = match length / step % READERS {
+                0 => contents_read_too(&damaged, states, true),
+                _ => contents_of(&damaged),
+            };
+            match found {
                 Err(error) => assert!(["XX001", "0A000"].contains(&error.sqlstate()), "{length}: {error:?}"),
                 Ok(found) => assert!(states.contains(&found), "{} cut at {length}: {found}", files[file].0),
             }
@@ -137,11 +196,11 @@ fn check_cuts(files: &Files, states: &[String]) -> Result<()> {
 
 #[test]
 fn a_missing_file_is_noticed() -> Result<()> {
-    for (files, _) in closed()? {
+    for (files, states) in closed()? {
         for file in 0..files.len() {
             let mut damaged = files.clone();
             damaged.remove(file);
-            let error = contents_of(&damaged).expect_err(&files[file].0);
+            let error = contents_read_too(&damaged, &states, false).expect_err(&files[file].0);
             assert!(["XX001", "58P01"].contains(&error.sqlstate()), "{}: {error}", files[file].0);
         }
     }

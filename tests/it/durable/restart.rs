@@ -57,6 +57,82 @@ fn a_directory_has_one_writer_at_a_time() -> Result<()> {
     Ok(())
 }
 
+/// Open files go along with a directory that is moved. What is made later would come to stand in the old place, where
+/// there may be another database by now.
+#[test]
+fn a_directory_that_is_moved_while_it_is_open_is_whole_and_no_other_is_touched() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, moved) = (directory.path().join("shop.eddy"), directory.path().join("old.eddy"));
+    let database = Database::open(&path)?;
+    let connection = database.connect()?;
+    connection.execute_batch("CREATE TABLE t (k INT); INSERT INTO t VALUES (1)")?;
+    std::fs::rename(&path, &moved).unwrap();
+    assert_eq!(database.checkpoint().unwrap_err().sqlstate(), "58P01");
+    assert!(!path.exists(), "nothing is made where it was");
+    let other = Database::open(&path)?;
+    other.connect()?.execute_batch("CREATE TABLE other (k INT)")?;
+    let error = database.checkpoint().unwrap_err();
+    assert!(error.message().contains("moved or removed") && error.hint().is_some(), "{error}");
+    connection.execute_batch("INSERT INTO t VALUES (2)")?;
+    drop((connection, database));
+    other.close()?;
+    let count = |path: &std::path::Path, sql: &str| {
+        Database::open(path)?.connect()?.query_row(sql, (), |row| row.get::<i64>(0))
+    };
+    assert_eq!(count(&path, "SELECT count(*) FROM other")?, 0);
+    assert_eq!(count(&moved, "SELECT count(*) FROM t")?, 2);
+    // The next log file is not made where another database has its own.
+    let database = Database::open(&moved)?;
+    let away = directory.path().join("away.eddy");
+    std::fs::rename(&moved, &away).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    let refused = database.connect()?.execute_batch("INSERT INTO t VALUES (3)").unwrap_err();
+    assert_eq!(refused.sqlstate(), "58P01", "{refused}");
+    drop(database);
+    assert_eq!(count(&moved, "SELECT count(*) FROM other")?, 0);
+    assert_eq!(count(&away, "SELECT count(*) FROM t")?, 2);
+    Ok(())
+}
+
+#[test]
+fn copies_are_not_put_into_the_directory_of_a_database() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.eddy");
+    let database = Database::open(&path)?;
+    let memory = Database::in_memory()?;
+    for (database, statement) in
+        [(&database, "BACKUP DATABASE TO"), (&database, "EXPORT DATABASE"), (&memory, "BACKUP DATABASE TO")]
+    {
+        for inner in ["x", "wal/x", "a/b"] {
+            let error = database
+                .connect()?
+                .execute_batch(&format!("{statement} '{}'", path.join(inner).display()))
+                .expect_err(inner);
+            assert_eq!(error.sqlstate(), "58P01", "{error}");
+            assert!(error.message().contains("lies in the directory of a database"), "{error}");
+        }
+    }
+    assert!(!path.join("x").exists() && !path.join("wal/x").exists());
+    Ok(())
+}
+
+#[test]
+fn a_backup_that_was_killed_is_told_from_a_database() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy.eddy");
+    let database = Database::in_memory()?;
+    database
+        .connect()?
+        .execute_batch(&format!("CREATE TABLE t AS SELECT 1 AS k; BACKUP DATABASE TO '{}'", path.display()))?;
+    std::fs::remove_file(path.join("FORMAT")).unwrap();
+    std::fs::remove_dir_all(path.join("manifest")).unwrap();
+    for error in [Database::open(&path).unwrap_err(), Database::builder().read_only(true).open(&path).unwrap_err()] {
+        assert!(error.message().contains("a backup into it was begun and did not finish"), "{error}");
+        assert_eq!(error.sqlstate(), "58P01");
+    }
+    Ok(())
+}
+
 #[test]
 fn other_directories_are_left_alone() -> Result<()> {
     let directory = tempfile::tempdir().unwrap();
