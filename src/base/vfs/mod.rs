@@ -53,6 +53,10 @@ pub trait Vfs: Debug + Send + Sync {
     }
     /// Makes the names in a directory durable.
     fn sync_directory(&self, directory: &Path) -> Result<()>;
+    /// How many bytes could still be written, about; `None` where nobody knows.
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
     /// A number that is new each time: identities and salts of files are made of such.
     fn random(&self) -> u64;
     /// Takes an advisory lock on a file, creating it; an error at once if another holds it, alone or together with
@@ -83,6 +87,11 @@ pub trait VfsFile: Debug + Send + Sync {
     }
     /// Makes the contents and length durable.
     fn sync(&self) -> Result<()>;
+}
+
+/// Whether an error says that the disk is full.
+pub fn is_full(error: &Error) -> bool {
+    error.sqlstate() == super::access::DISK_FULL
 }
 
 /// A lock held on a file until it is dropped.

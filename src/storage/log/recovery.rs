@@ -80,8 +80,8 @@ pub fn recover(
     end.next_epoch = end.next_epoch.max(start.epoch + 1);
     drop(bytes);
     let mut log = DiskLog::new(vfs, database, options, end.chain)?;
-    if !end.tail.is_empty() {
-        log.begin_file(end.tail[0].epoch, end.next_epoch + options.file_epochs, &end.tail)?;
+    if !log.take_over(end.tail, end.next_epoch.saturating_add(options.file_epochs))? {
+        end.notices.push("the disk is full: commits are refused until there is room for the end of the log".into());
     }
     Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
 }

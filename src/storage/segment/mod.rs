@@ -41,7 +41,7 @@ const MAGIC: &[u8; 8] = b"EDDYSEG\0";
 const FORMAT: u32 = 1;
 const HEADER: usize = 48;
 const TRAILER: usize = 32;
-/// What the footer says of a block takes about so many bytes.
+/// What the footer says of a block or a set of deaths takes at most about so many bytes.
 const FOOTER_OF_BLOCK: u64 = 256;
 
 /// The SQLSTATE of damaged data.
@@ -267,6 +267,11 @@ impl Deaths {
     /// The number of the file.
     pub fn file(&self) -> u64 {
         self.source.number
+    }
+
+    /// The bytes that it takes in the file.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.extent.length) + FOOTER_OF_BLOCK
     }
 
     /// The ids.

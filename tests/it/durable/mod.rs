@@ -5,6 +5,7 @@ mod checkpoint;
 mod crash;
 mod damage;
 mod faults;
+mod full;
 mod kill;
 mod large;
 mod readers;
