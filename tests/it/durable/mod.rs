@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod faults;
 mod full;
+mod golden;
 mod kill;
 mod large;
 mod readers;
