@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
+use crate::base::limits::CEILING;
 use crate::base::vfs::{Vfs, VfsFile, VfsLock, is_full};
 use crate::storage::log::codec::Encoder;
 use crate::storage::log::frame::{
@@ -245,8 +246,9 @@ impl DiskLog {
         }
     }
 
-    fn ceiling_of(&self, epoch: u64) -> u64 {
-        epoch.saturating_add(self.options.file_epochs)
+    /// Every epoch in a file that begins with this one is below.
+    pub fn ceiling_of(&self, epoch: u64) -> u64 {
+        epoch.saturating_add(self.options.file_epochs).min(CEILING - 1)
     }
 
     /// Room in the file for the group so far and `more` bytes.

@@ -9,6 +9,7 @@ mod full;
 mod golden;
 mod kill;
 mod large;
+mod limits;
 mod readers;
 mod restart;
 mod salvage;
