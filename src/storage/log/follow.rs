@@ -12,7 +12,7 @@ use crate::base::error::Result;
 use crate::base::vfs::{Vfs, VfsFile};
 use crate::storage::log::disk::name;
 use crate::storage::log::frame::{
-    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, checksum, damaged,
+    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, PAYLOAD_MAX, checksum, damaged,
 };
 use crate::storage::log::recovery::{Start, first_file};
 
@@ -147,6 +147,9 @@ impl Followed {
             return Ok(None);
         }
         let Some((frame, check)) = FrameHeader::decode_at(&bytes, position, self.salt) else { return Ok(None) };
+        if frame.length as usize > PAYLOAD_MAX {
+            return Ok(None);
+        }
         let mut payload = vec![0; frame.length as usize];
         let read = self.file.read_at(position + FRAME_HEADER as u64, &mut payload)?;
         let is_whole = read == payload.len() && checksum(self.salt, &payload) == frame.payload;
