@@ -27,8 +27,11 @@ impl Database {
     /// There is no database in `from`, or nothing of it can be read; `to` is not empty or cannot be written.
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<String>> {
         let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(std::path::absolute(from.as_ref())?));
-        let to = to.as_ref().display().to_string();
-        Self::salvage_in(vfs, &to)
+        let to = to.as_ref();
+        // Another path would look the same where it is shown.
+        let shown = to.display();
+        let to = to.to_str().ok_or_else(|| Error::invalid(format!("the path '{shown}' is not text in UTF-8")))?;
+        Self::salvage_in(vfs, to)
     }
 
     /// As [`Database::salvage`], of a directory tree that need not be one of the machine.
