@@ -340,6 +340,8 @@ impl Drop for OutputFile {
     }
 }
 
+/// SQLSTATE "disk full".
+pub const DISK_FULL: &str = "53100";
 /// SQLSTATE "undefined file".
 pub const NOT_FOUND: &str = "58P01";
 
@@ -350,7 +352,7 @@ pub fn io_error(verb: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::NotADirectory => ("not a directory".to_string(), "58030"),
         io::ErrorKind::PermissionDenied => ("permission denied by the operating system".to_string(), "58030"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ("no space left on the device".to_string(), "53100")
+            ("no space left on the device".to_string(), DISK_FULL)
         }
         _ => (error.to_string(), "58030"),
     };

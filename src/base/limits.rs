@@ -12,6 +12,10 @@ use parking_lot::Mutex;
 
 use super::error::{Error, ErrorKind, Result};
 
+/// Numbers that are given out one after the other, to epochs, rows, relations and files, stay below. One that is read and
+/// is not, was never given: so nobody who counts on from what was read comes to the end of the numbers there are.
+pub const CEILING: u64 = 1 << 62;
+
 /// Bytes held against a limit, shared by all that hold state.
 #[derive(Debug, Default)]
 pub struct MemoryBudget {

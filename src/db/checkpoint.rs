@@ -22,6 +22,7 @@ use roaring::RoaringTreemap;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::size::rows_bytes;
+use crate::base::vfs::is_full;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::db::follower::{Follower, Followers};
@@ -84,13 +85,16 @@ impl Checkpoint {
     }
 
     fn put(&self, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<Vec<Written>> {
-        let merged = files_to_merge(&self.tables, named);
-        match self.put_merging(store, named, interrupt, merged) {
-            // What is damaged stays where it is: the rest must be saved all the same.
-            Err(error) if error.sqlstate() == DAMAGED => {
-                self.put_merging(store, named, interrupt, BTreeSet::new()).map_err(|_| error)
+        let mut merged = files_to_merge(&self.tables, named, self.manifest.epoch);
+        loop {
+            let put = self.put_merging(store, named, interrupt, merged.iter().copied().collect());
+            match put {
+                // What is damaged stays where it is: the rest must be saved all the same.
+                Err(error) if error.sqlstate() == DAMAGED && !merged.is_empty() => merged.clear(),
+                // On a full disk little is written at first, and makes room for the rest.
+                Err(error) if is_full(&error) && !merged.is_empty() => merged.truncate(merged.len() / 2),
+                put => return put,
             }
-            put => put,
         }
     }
 
@@ -134,27 +138,35 @@ impl Checkpoint {
     }
 }
 
-/// The files whose rows are written again with the new ones: those of which less than half is needed, and the shortest
-/// where there are many. So a directory takes about twice the room of its rows at most, and few files are open.
-fn files_to_merge(tables: &BTreeMap<RelationId, Saving>, named: &Named) -> BTreeSet<u64> {
+/// The files whose rows are written again with the new ones, those with the least first: those of which less than half
+/// is needed, and the shortest where there are many. So a directory takes about twice the room of its rows at most, and
+/// few files are open.
+fn files_to_merge(tables: &BTreeMap<RelationId, Saving>, named: &Named, epoch: u64) -> Vec<u64> {
     let mut needed: BTreeMap<u64, u64> = BTreeMap::new();
-    let chunks = tables.values().flat_map(|saving| &saving.chunks);
+    let chunks = tables.values().flat_map(|saving| &saving.chunks).filter(|(chunk, _)| !is_gone(chunk, epoch));
     for block in chunks.filter_map(|(chunk, _)| chunk.blocks()).flat_map(|blocks| blocks.to_vec()) {
         *needed.entry(block.file()).or_default() += block.bytes();
     }
-    let mut files: Vec<(u64, u64)> = needed.into_iter().map(|(file, bytes)| (bytes, file)).collect();
-    let is_wasteful = |&(bytes, file): &(u64, u64)| named.length(file).is_some_and(|length| bytes * 2 < length);
-    let mut merged: BTreeSet<u64> = files.iter().filter(|file| is_wasteful(file)).map(|(_, file)| *file).collect();
-    files.sort_unstable();
-    let (mut room, surplus) = (FILE_BYTES, files.len().saturating_sub(FILES_MAX));
-    // Where there are too many, half of those allowed are left, so that it does not come to this at every checkpoint.
-    for (bytes, file) in files.into_iter().take(if surplus > 0 { surplus + FILES_MAX / 2 } else { 0 }) {
-        room = room.saturating_sub(bytes);
-        if room > 0 {
-            merged.insert(file);
-        }
+    for deaths in named.deaths.iter().filter(|(id, _)| tables.contains_key(id)).flat_map(|(_, deaths)| deaths) {
+        *needed.entry(deaths.file()).or_default() += deaths.bytes();
     }
-    merged
+    let mut files: Vec<(u64, u64)> = needed.into_iter().map(|(file, bytes)| (bytes, file)).collect();
+    files.sort_unstable();
+    let surplus = files.len().saturating_sub(FILES_MAX);
+    // Where there are too many, half of those allowed are left, so that it does not come to this at every checkpoint.
+    let shortest = if surplus > 0 { surplus + FILES_MAX / 2 } else { 0 };
+    let mut room = FILE_BYTES;
+    let is_merged = |(place, (bytes, file)): (usize, (u64, u64))| {
+        room = room.saturating_sub(if place < shortest { bytes } else { 0 });
+        let is_wasteful = named.length(file).is_some_and(|length| bytes * 2 < length);
+        (is_wasteful || (place < shortest && room > 0)).then_some(file)
+    };
+    files.into_iter().enumerate().filter_map(is_merged).collect()
+}
+
+/// Whether no row of the chunk lives at an epoch: then nobody will ask for it when the database is opened again.
+fn is_gone(chunk: &Chunk, epoch: u64) -> bool {
+    chunk.has_deaths() && (0..chunk.len()).all(|offset| chunk.died(offset) <= epoch)
 }
 
 /// The segment files of a checkpoint.
@@ -191,6 +203,10 @@ impl Output<'_> {
         let (mut blocks, mut deaths) = (Vec::new(), saving.deaths.clone());
         for (chunk, is_new) in &saving.chunks {
             self.interrupt.check()?;
+            if is_gone(chunk, epoch) {
+                deaths.remove_range(chunk.first()..=chunk.last());
+                continue;
+            }
             if *is_new {
                 self.chunk(relation, chunk, &mut blocks)?;
                 let dead = (0..chunk.len()).filter(|&offset| chunk.died(offset) <= epoch);
@@ -204,7 +220,7 @@ impl Output<'_> {
                 false => blocks.extend(stored.iter().map(|block| ((block.file(), block.number), block.shift))),
             }
         }
-        let deaths = self.deaths(relation, saving, deaths)?;
+        let deaths = self.deaths(relation, saving, deaths, epoch)?;
         Ok(Rows { relation, high: saving.high, blocks, deaths })
     }
 
@@ -242,7 +258,13 @@ impl Output<'_> {
     }
 
     /// Writes the rows that died since the checkpoint before; all sets of dead rows from now on.
-    fn deaths(&mut self, relation: RelationId, saving: &Saving, mut new: RoaringTreemap) -> Result<Vec<Part>> {
+    fn deaths(
+        &mut self,
+        relation: RelationId,
+        saving: &Saving,
+        mut new: RoaringTreemap,
+        epoch: u64,
+    ) -> Result<Vec<Part>> {
         let before = self.named.deaths.get(&relation).cloned().unwrap_or_default();
         let mut parts: Vec<Part> = before.iter().map(|deaths| (deaths.file(), deaths.number)).collect();
         let merges = before.iter().any(|deaths| self.merged.contains(&deaths.file()));
@@ -253,7 +275,7 @@ impl Output<'_> {
             for deaths in before {
                 new |= deaths.read()?;
             }
-            new = still_held(&new, &saving.chunks);
+            new = still_held(&new, &saving.chunks, epoch);
             parts.clear();
         }
         if new.is_empty() {
@@ -314,11 +336,13 @@ fn put(
     writer.rows(relation, columns, first, ids.as_deref(), &rows.slice(range.start, range.len()))
 }
 
-/// Those of the ids that are ids of rows in the chunks.
-fn still_held(ids: &RoaringTreemap, chunks: &[(Arc<Chunk>, bool)]) -> RoaringTreemap {
+/// Those of the ids that are ids of rows in the chunks that are named.
+fn still_held(ids: &RoaringTreemap, chunks: &[(Arc<Chunk>, bool)], epoch: u64) -> RoaringTreemap {
+    let chunks: Vec<&Arc<Chunk>> =
+        chunks.iter().map(|(chunk, _)| chunk).filter(|chunk| !is_gone(chunk, epoch)).collect();
     let held = |id: &u64| {
-        let number = chunks.partition_point(|(chunk, _)| chunk.first() <= *id).checked_sub(1);
-        number.is_some_and(|number| chunks[number].0.find(*id).is_some())
+        let number = chunks.partition_point(|chunk| chunk.first() <= *id).checked_sub(1);
+        number.is_some_and(|number| chunks[number].find(*id).is_some())
     };
     ids.iter().filter(held).collect()
 }

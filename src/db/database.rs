@@ -17,6 +17,7 @@ use crate::batch::engine::{Engine, EngineOptions};
 use crate::db::awaited::Awaited;
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
+use crate::db::log_space::LogSpace;
 use crate::db::pump::{Pumps, connect};
 use crate::db::rebuild::Rebuilder;
 use crate::db::sequencer::{SequencerHandle, WeakSequencer};
@@ -366,6 +367,7 @@ impl DatabaseBuilder {
             budget: MemoryBudget::new(self.memory_limit),
             awaited: Awaited::default(),
             followers: Followers::default(),
+            log_space: LogSpace::default(),
             history: Mutex::new(VecDeque::from([version])),
             next_relation: AtomicU64::new(1),
             connectors: Connectors::default(),

@@ -12,7 +12,7 @@
 //! - [`pump`]: the threads of connectors, which commit as a user would; [`connectors`]: how it goes with each.
 //! - [`rebuild`], [`awaited`]: views filled again after opening. [`follower`], [`held`], [`resume`]: who is told again.
 //! - [`replay`]: the log of one database applied to another; [`recovery`]: a directory opened; [`checkpoint`]: its log
-//!   shortened; [`salvage`]: one that is damaged; [`follow`]: a directory that another process writes.
+//!   shortened; [`log_space`]: who waits for that; [`salvage`]: one that is damaged; [`follow`]: a directory that another process writes.
 
 pub mod appender;
 mod awaited;
@@ -25,6 +25,7 @@ mod files;
 mod follow;
 mod follower;
 mod held;
+mod log_space;
 mod names;
 pub mod outcome;
 mod positions;

@@ -50,6 +50,8 @@ impl Database {
                 self.go_through(epoch, self.records_of(epoch, group, &files)?, &mut resumed)
             })?;
         log.hold(lock);
+        // That something is left over does no harm but on a full disk.
+        let _ = store.remove_leftovers();
         self.restore_views(&resumed)?;
         self.sequencer.task(&Interrupt::default(), move |sequencer| {
             sequencer.go_on(Box::new(log), next_epoch);

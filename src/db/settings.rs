@@ -1,6 +1,6 @@
 //! Settings: what SET changes.
 //!
-//! Most belong to the session; `memory_limit` belongs to the database. Every setting has a name, a value as text and
+//! Most belong to the session; `max_wal_size` and `memory_limit` belong to the database. Every setting has a name, a value as text and
 //! a sentence on what it does, shown by SHOW SETTINGS and `eddy.settings`.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::time::zone::Zone;
 use crate::catalog::relation::TIMEZONE;
 use crate::catalog::suggest::advice;
+use crate::db::log_space::MAX_WAL_SIZE;
 use crate::db::shared::Shared;
 
 /// The settings of a session.
@@ -25,8 +26,9 @@ pub struct Settings {
 }
 
 /// Name and meaning of every setting.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 5] = [
     ("application_name", "a name for the session, shown nowhere but here"),
+    ("max_wal_size", "bytes that the log may grow to before commits wait for a checkpoint"),
     ("memory_limit", "bytes that relations, views and queries of the database may hold"),
     ("statement_timeout", "how long a statement may run; 0 means for ever"),
     ("timezone", "the time zone in which TIMESTAMPTZ is read and shown"),
@@ -44,6 +46,10 @@ impl Settings {
                 let limit = value.map(parse_bytes).transpose()?.flatten();
                 shared.budget.set_limit(limit);
                 shared.engine.set_memory_limit(limit)?;
+            }
+            "max_wal_size" => {
+                let limit = value.map_or(Ok(Some(MAX_WAL_SIZE as usize)), parse_bytes)?;
+                shared.log_space.set_limit(limit.map(|bytes| bytes as u64))?;
             }
             "application_name" => self.application_name = value.unwrap_or_default().to_string(),
             "timezone" | "time zone" => {
@@ -68,6 +74,7 @@ impl Settings {
     pub fn list(&self, shared: &Shared) -> Vec<(&'static str, String, &'static str)> {
         let value = |name: &str| match name {
             "application_name" => self.application_name.clone(),
+            "max_wal_size" => shared.log_space.limit().map_or_else(|| "none".into(), |bytes| bytes.to_string()),
             "memory_limit" => shared.budget.limit().map_or_else(|| "none".into(), |bytes| bytes.to_string()),
             "statement_timeout" => {
                 self.statement_timeout.map_or_else(|| "0".into(), |timeout| format!("{} ms", timeout.as_millis()))

@@ -15,6 +15,7 @@ use crate::catalog::relation::{Relation, RelationId};
 use crate::db::awaited::Awaited;
 use crate::db::connectors::Connectors;
 use crate::db::follower::Followers;
+use crate::db::log_space::LogSpace;
 use crate::db::version::Version;
 use crate::plan::functions::FunctionRegistry;
 use crate::storage::segment::SegmentFiles;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub awaited: Awaited,
     /// Who is given changes until they are acknowledged.
     pub followers: Followers,
+    /// How long the log is and may be.
+    pub log_space: LogSpace,
     /// Past versions, oldest first, the current one last.
     pub history: Mutex<VecDeque<Arc<Version>>>,
     /// How long a past version is kept, in microseconds.

@@ -95,7 +95,7 @@ impl RowArena {
 
     /// Begins to save what is there: from here on the rows count as saved, unless [`RowArena::take_back`] is told.
     pub fn begin_saving(&mut self) -> Result<Saving> {
-        let loose = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len()) && !chunk.is_saved()).count();
+        let loose = self.tail.iter().rev().take_while(|chunk| is_loose(chunk)).count();
         self.merge_tail(self.tail.len() - loose)?;
         let chunks = self.sealed.iter().chain(&self.tail);
         let chunks: Vec<_> = chunks.map(|chunk| (chunk.clone(), !chunk.is_saved())).collect();
@@ -250,15 +250,16 @@ impl RowArena {
 
     /// Drops rows that died at or before `oldest_pinned_epoch` from chunks where they are more than half.
     ///
-    /// Ids stand. Snapshots taken before keep the chunks they have.
-    pub fn compact(&mut self, oldest_pinned_epoch: u64) -> Result<()> {
+    /// Ids stand. Snapshots taken before keep the chunks they have. What is left of chunks that a checkpoint has must be
+    /// saved again: that is done for so many bytes as there is `room`, of which it takes some.
+    pub fn compact(&mut self, oldest_pinned_epoch: u64, room: &mut u64) -> Result<()> {
         let sealed = self.sealed.len();
-        if let Some(compacted) = self.compacted(&self.sealed, &self.dead[..sealed], oldest_pinned_epoch)? {
+        if let Some(compacted) = self.compacted(&self.sealed, &self.dead[..sealed], oldest_pinned_epoch, room)? {
             self.sealed = Arc::new(compacted.chunks);
             self.dead.splice(..sealed, compacted.dead);
         }
         let sealed = self.sealed.len();
-        if let Some(compacted) = self.compacted(&self.tail, &self.dead[sealed..], oldest_pinned_epoch)? {
+        if let Some(compacted) = self.compacted(&self.tail, &self.dead[sealed..], oldest_pinned_epoch, room)? {
             self.tail = compacted.chunks;
             self.dead.splice(sealed.., compacted.dead);
         }
@@ -341,8 +342,7 @@ impl RowArena {
                 return Ok(());
             }
             let class = size_class(last);
-            let alike =
-                self.tail.iter().rev().take_while(|chunk| is_small(chunk.len()) && size_class(chunk.len()) <= class);
+            let alike = self.tail.iter().rev().take_while(|chunk| is_loose(chunk) && size_class(chunk.len()) <= class);
             let alike = alike.count();
             if alike < MERGED {
                 return Ok(());
@@ -355,7 +355,7 @@ impl RowArena {
 
     /// Seals the tail; the next row's id is `next`, which begins a segment.
     fn seal(&mut self, next: u64) {
-        let small = self.tail.iter().rev().take_while(|chunk| is_small(chunk.len())).count();
+        let small = self.tail.iter().rev().take_while(|chunk| is_loose(chunk)).count();
         // Merging saves time and room; that a chunk cannot be read for it must not refuse what passed the door.
         let _ = self.merge_tail(self.tail.len() - small);
         if !self.tail.is_empty() {
@@ -426,7 +426,13 @@ impl RowArena {
     /// What is left of neighbours is gathered, but never so that a chunk holds a part of a segment beside rows of
     /// another one: chunks lie within a segment or hold whole ones, so that whoever stores rows by segment finds them
     /// together.
-    fn compacted(&self, chunks: &[Arc<Chunk>], dead: &[usize], epoch: u64) -> Result<Option<Compacted>> {
+    fn compacted(
+        &self,
+        chunks: &[Arc<Chunk>],
+        dead: &[usize],
+        epoch: u64,
+        room: &mut u64,
+    ) -> Result<Option<Compacted>> {
         if chunks.iter().zip(dead).all(|(chunk, &dead)| dead * 2 <= chunk.len()) {
             return Ok(None);
         }
@@ -440,10 +446,13 @@ impl RowArena {
                 let dead = dead[next];
                 next += 1;
                 let survivors = if dead * 2 > chunk.len() { chunk.visible(0, NEVER, epoch) } else { None };
-                let Some(survivors) = survivors.filter(|survivors| survivors.len() * 2 < chunk.len()) else {
+                let survivors = survivors.filter(|survivors| survivors.len() * 2 < chunk.len());
+                let bytes = survivors.as_ref().map_or(0, |survivors| to_save_again(chunk, survivors.len()));
+                let Some(survivors) = survivors.filter(|_| bytes <= *room) else {
                     compacted.push(chunk.clone(), dead);
                     continue;
                 };
+                *room -= bytes;
                 touched = true;
                 if survivors.is_empty() {
                     continue;
@@ -478,10 +487,12 @@ impl Compacted {
         self.dead.push(dead);
     }
 
-    /// Merges the last chunk with those before it, not beyond `start`, geometrically as in the tail.
+    /// Merges the last chunk with those before it, not beyond `start`, geometrically as in the tail; what a checkpoint
+    /// has stays as it is.
     fn gather(&mut self, layout: &Layout, start: usize) -> Result<()> {
         while self.chunks.len() >= start + 2
             && let [.., before, last] = self.chunks.as_slice()
+            && !before.is_saved()
             && before.len() < last.len() * 2
             && before.len() + last.len() <= SEALED as usize / 2
         {
@@ -509,6 +520,17 @@ fn without_dead_values(chunk: &Chunk, rows: RecordBatch) -> Result<Option<Record
     let offsets: Vec<u32> =
         (0..chunk.len()).map(|offset| if lives(&offset) { offset } else { living } as u32).collect();
     take_rows(&rows, &offsets).map(Some)
+}
+
+/// The bytes that a checkpoint has of a chunk and must write again if so many of its rows are kept.
+fn to_save_again(chunk: &Chunk, kept: usize) -> u64 {
+    let stored: u64 = chunk.blocks().iter().flat_map(|blocks| blocks.iter()).map(|block| block.bytes()).sum();
+    (stored as f64 * kept as f64 / chunk.len().max(1) as f64) as u64
+}
+
+/// Whether a chunk may be merged with others: what a checkpoint has of it would be written again.
+fn is_loose(chunk: &Chunk) -> bool {
+    is_small(chunk.len()) && !chunk.is_saved()
 }
 
 fn is_small(rows: usize) -> bool {

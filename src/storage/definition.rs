@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::domain::Domain;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::CEILING;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
@@ -106,7 +107,11 @@ pub fn decode_relation(value: &Value) -> Result<Relation> {
         RelationKind::Sink,
     ];
     let kind = kinds.into_iter().find(|known| known.name() == kind).ok_or_else(|| damaged("a kind of relation"))?;
-    let (id, name) = (RelationId(number(&parts.require("id")?)?), text(&parts.require("name")?)?);
+    let id: u64 = number(&parts.require("id")?)?;
+    if id >= CEILING {
+        return Err(damaged("the number of a relation"));
+    }
+    let (id, name) = (RelationId(id), text(&parts.require("name")?)?);
     let columns: Arc<[ColumnId]> = parts.list("columns", &|value| number(value).map(ColumnId))?.into();
     let mut relation = Relation {
         next_column: number(&parts.take("next_column").unwrap_or(json!(0)))?,

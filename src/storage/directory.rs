@@ -3,6 +3,7 @@
 //! ```text
 //! FORMAT   what the directory is: text, the checksum of the lines above in the last one
 //! LOCK     held by the process that writes; its number is in it
+//! RESERVE  room for when the disk is full
 //! wal/     the log
 //! manifest/, seg/   what checkpoints saved
 //! ```
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::vfs::{Vfs, VfsLock};
 use crate::storage::RESTORE;
-use crate::storage::log::{self, DIRECTORY};
+use crate::storage::log::{self, DIRECTORY, RESERVE};
 use crate::storage::{manifest, segment};
 
 const FORMAT: &str = "FORMAT";
@@ -147,7 +148,7 @@ fn discard(vfs: &dyn Vfs) -> Result<()> {
 
 /// An error if the directory has anything but what an unfinished creation leaves.
 fn check_empty(vfs: &dyn Vfs) -> Result<()> {
-    let ours = [LOCK, UNFINISHED, DIRECTORY];
+    let ours = [LOCK, UNFINISHED, RESERVE, DIRECTORY];
     let names = vfs.list(Path::new(""))?;
     let is_empty = |directory: &str| vfs.list(Path::new(directory)).is_ok_and(|names| names.is_empty());
     let names: Vec<String> = names

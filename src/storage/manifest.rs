@@ -15,7 +15,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::vfs::Vfs;
+use crate::base::limits::CEILING;
+use crate::base::vfs::{Vfs, read_whole};
 use crate::catalog::relation::{Relation, RelationId};
 use crate::storage::RESTORE;
 use crate::storage::definition::{decode_relation, encode_relation};
@@ -30,6 +31,8 @@ const UNFINISHED: &str = "manifest/next.tmp";
 const MAGIC: &[u8; 8] = b"EDDYMAN\0";
 const FORMAT: u32 = 1;
 const HEADER: usize = 48;
+/// What a part of a segment file takes in it, at least.
+const PART_BYTES: u64 = 8;
 /// What a manifest says.
 const PARTS: [&str; 10] =
     ["epoch", "time", "log", "next_relation", "next_file", "files", "relations", "kept", "rows", "positions"];
@@ -94,9 +97,7 @@ pub fn read_numbered(vfs: &dyn Vfs, database: [u8; 16], number: u64) -> Result<M
     let path = path(number);
     let read = || -> Result<Manifest> {
         let file = vfs.open_to_read(&path)?;
-        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| damaged())?];
-        let length = file.read_at(0, &mut bytes)?;
-        decode(&bytes[..length], database, number)
+        decode(&read_whole(file.as_ref(), &path, u64::MAX)?, database, number)
     };
     read().map_err(|error| {
         Error::new(error.kind(), format!("\"{}\" {}", path.display(), error.message()))
@@ -135,7 +136,7 @@ pub fn numbers(vfs: &dyn Vfs) -> Result<Vec<u64>> {
     if !vfs.exists(directory)? {
         return Ok(Vec::new());
     }
-    let number = |name: &String| name.strip_suffix(".manifest")?.parse().ok();
+    let number = |name: &String| name.strip_suffix(".manifest")?.parse().ok().filter(|&number| number < CEILING);
     let mut numbers: Vec<u64> = vfs.list(directory)?.iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
@@ -205,18 +206,20 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
     let relations = list(&text, "relations")?.iter().map(|value| decode_relation(value).map(Arc::new));
     let relations = relations.collect::<Result<_>>()?;
     let decode = || -> Option<Manifest> {
-        let whole = |name: &str| text.get(name)?.as_u64();
+        let whole = |name: &str| text.get(name)?.as_u64().filter(|&number| number < CEILING);
         let file = |value: &Value| {
             let checksum = u32::try_from(value.get(2)?.as_u64()?).ok()?;
             Some(FileName { number: value.get(0)?.as_u64()?, length: value.get(1)?.as_u64()?, checksum })
         };
+        let files: Vec<FileName> = text.get("files")?.as_array()?.iter().map(file).collect::<Option<_>>()?;
+        let lengths = files.iter().map(|file| (file.number, file.length)).collect();
         let kept = |value: &Value| Some((RelationId(value.get(0)?.as_u64()?), value.get(1)?.as_bool()?));
         let rows = |value: &Value| {
             Some(Rows {
                 relation: RelationId(value.get("relation")?.as_u64()?),
-                high: value.get("high")?.as_u64()?,
-                blocks: decode_blocks(value.get("blocks")?)?,
-                deaths: decode_parts(value.get("deaths")?)?,
+                high: value.get("high")?.as_u64().filter(|&high| high < CEILING)?,
+                blocks: decode_blocks(value.get("blocks")?, &lengths)?,
+                deaths: decode_parts(value.get("deaths")?, &lengths)?,
             })
         };
         let text_at = |value: &Value, place: usize| Some(value.get(place)?.as_str()?.to_string());
@@ -231,7 +234,7 @@ fn decode(bytes: &[u8], database: [u8; 16], own: u64) -> Result<Manifest> {
             first_log: whole("log")?,
             next_relation: whole("next_relation")?,
             next_file: whole("next_file")?,
-            files: text.get("files")?.as_array()?.iter().map(file).collect::<Option<_>>()?,
+            files,
             relations,
             kept: text.get("kept")?.as_array()?.iter().map(kept).collect::<Option<_>>()?,
             rows: text.get("rows")?.as_array()?.iter().map(rows).collect::<Option<_>>()?,
@@ -251,11 +254,15 @@ fn encode_parts(parts: &[Part]) -> Value {
     runs.filter_map(|run| run.first().map(|first| json!([first.0, first.1, run.len()]))).collect()
 }
 
-fn decode_parts(value: &Value) -> Option<Vec<Part>> {
+/// The lengths of the files say how many parts there may be.
+fn decode_parts(value: &Value, lengths: &BTreeMap<u64, u64>) -> Option<Vec<Part>> {
     let mut parts = Vec::new();
     for run in value.as_array()? {
         let at = |place: usize| run.get(place)?.as_u64();
         let (file, first, count) = (at(0)?, usize::try_from(at(1)?).ok()?, usize::try_from(at(2)?).ok()?);
+        if count as u64 > lengths.get(&file)? / PART_BYTES {
+            return None;
+        }
         parts.extend((first..first.checked_add(count)?).map(|number| (file, number)));
     }
     Some(parts)
@@ -272,11 +279,11 @@ fn encode_blocks(blocks: &[BlockPart]) -> Value {
     blocks.chunk_by(follows).filter_map(run).collect()
 }
 
-fn decode_blocks(value: &Value) -> Option<Vec<BlockPart>> {
+fn decode_blocks(value: &Value, lengths: &BTreeMap<u64, u64>) -> Option<Vec<BlockPart>> {
     let mut blocks = Vec::new();
     for run in value.as_array()? {
         let shift = run.get(3).map_or(Some(0), Value::as_u64)?;
-        let parts = decode_parts(&json!([run]))?;
+        let parts = decode_parts(&json!([run]), lengths)?;
         blocks.extend(parts.into_iter().map(|part| (part, shift)));
     }
     Some(blocks)

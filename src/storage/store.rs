@@ -1,6 +1,7 @@
 //! The files of a directory that hold rows: the manifest that counts and the segment files it names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Named {
     files: BTreeMap<u64, FileName>,
     /// The sets of dead rows of each relation.
     pub deaths: HashMap<RelationId, Vec<Arc<Deaths>>>,
+    /// The first log file that is needed.
+    first_log: u64,
     next_manifest: u64,
 }
 
@@ -64,13 +67,14 @@ impl Store {
     pub fn open(vfs: Arc<dyn Vfs>, database: [u8; 16], cache_bytes: u64) -> Result<(Self, Option<Found>)> {
         let cache = Arc::new(Cache::new(cache_bytes));
         let read = manifest::read(vfs.as_ref(), database)?;
-        let (mut named, mut next_file) = (Named { next_manifest: 1, ..Named::default() }, 1);
+        let (mut named, mut next_file) = (Named { first_log: 1, next_manifest: 1, ..Named::default() }, 1);
         let found = match read {
             None => None,
             Some(manifest) => {
                 let rows = open_rows(vfs.as_ref(), database, &manifest, &cache)?;
                 named.files = manifest.files.iter().map(|file| (file.number, *file)).collect();
                 named.deaths = rows.iter().map(|rows| (rows.relation, rows.deaths.clone())).collect();
+                named.first_log = manifest.first_log;
                 (named.next_manifest, next_file) = (manifest.number + 1, manifest.next_file);
                 Some((manifest, rows))
             }
@@ -89,27 +93,36 @@ impl Store {
         self.named.try_lock_for(patience)
     }
 
-    /// Begins the checkpoint that a new database begins with.
-    pub fn begin_first(&self) -> MutexGuard<'_, Named> {
-        self.named.lock()
-    }
-
     /// Reads the log and every file that it or the manifest names, from the disk; what is found of each.
     pub fn check(&self, interrupt: &Interrupt) -> Vec<(String, Result<()>)> {
-        // While this is held no checkpoint removes a file.
+        let nothing_kept = Arc::new(Cache::new(0));
+        let open = |name: &FileName| SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
+        // While this is held no checkpoint removes a file; who has one open reads on.
         let named = self.named.lock();
         let manifest = manifest::read(self.vfs.as_ref(), self.database);
         let start = manifest.as_ref().map(|manifest| start_of(manifest.as_ref()));
         let log = start.map_or(Ok(()), |start| log::check(self.vfs.as_ref(), self.database, start));
-        let mut found = vec![("manifest".to_string(), manifest.map(drop)), ("log".to_string(), log)];
         let brought = self.files.brought_until(u64::MAX);
-        for name in named.files.values().chain(&brought).take_while(|_| !interrupt.is_cancelled()) {
-            let nothing_kept = Arc::new(Cache::new(0));
-            let file = SegmentFile::open(self.vfs.as_ref(), self.database, *name, &nothing_kept);
-            let path = segment::path(name.number);
-            found.push((path.display().to_string(), file.and_then(|file| file.check())));
+        let files: Vec<_> =
+            named.files.values().chain(&brought).map(|name| (segment::path(name.number), open(name))).collect();
+        drop(named);
+        let files = files.into_iter().take_while(|_| !interrupt.is_cancelled());
+        let files = files.map(|(path, file)| (path.display().to_string(), file.and_then(|file| file.check())));
+        let first = [("manifest".to_string(), manifest.map(drop)), ("log".to_string(), log)];
+        first.into_iter().chain(files).collect()
+    }
+
+    /// Removes what a checkpoint left that was cut short: it takes room and means nothing.
+    ///
+    /// # Errors
+    /// The disk failed: what is left is removed by a later checkpoint.
+    pub fn remove_leftovers(&self) -> Result<()> {
+        let named = self.named.lock();
+        if named.next_manifest > 1 {
+            // What is older may go when the one that counts is sure to be found again.
+            self.vfs.sync_directory(Path::new(manifest::DIRECTORY))?;
         }
-        found
+        self.remove_unused(named.next_manifest - 1, named.first_log, &named.files.keys().copied().collect())
     }
 
     /// The segment files.
@@ -125,14 +138,15 @@ impl Store {
         if !new.is_empty() {
             self.files.sync_names().inspect_err(discard)?;
         }
-        named.files.extend(new.iter().map(|file| &file.name).chain(&brought).map(|name| (name.number, *name)));
+        let known = named.files.values().chain(new.iter().map(|file| &file.name)).chain(&brought);
+        let files: BTreeMap<u64, FileName> = known.map(|name| (name.number, *name)).collect();
         let parts = |rows: &manifest::Rows| -> Vec<u64> {
             rows.blocks.iter().map(|(part, _)| part).chain(&rows.deaths).map(|(file, _)| *file).collect()
         };
         let used: BTreeSet<u64> = manifest.rows.iter().flat_map(parts).collect();
         manifest.files = used
             .iter()
-            .map(|number| named.files.get(number).copied())
+            .map(|number| files.get(number).copied())
             .collect::<Option<_>>()
             .ok_or_else(|| Error::internal("a checkpoint names a segment file that is not known"))?;
         manifest.next_file = self.files.next();
@@ -140,7 +154,7 @@ impl Store {
         named.next_manifest += 1;
         manifest::write(self.vfs.as_ref(), self.database, &manifest).inspect_err(discard)?;
         manifest::publish(self.vfs.as_ref(), manifest.number)?;
-        named.files.retain(|number, _| used.contains(number));
+        named.files = manifest.files.iter().map(|name| (name.number, *name)).collect();
         let deaths: BTreeMap<Part, Arc<Deaths>> = named
             .deaths
             .values()
@@ -152,13 +166,14 @@ impl Store {
         named.deaths = manifest.rows.iter().map(|rows| (rows.relation, of(rows))).collect();
         self.files.forget_brought(&brought);
         // What is left over takes room and nothing else: the next checkpoint tries again.
-        let _ = self.remove_unused(&manifest, &used);
+        named.first_log = manifest.first_log;
+        let _ = self.remove_unused(manifest.number, manifest.first_log, &used);
         Ok(())
     }
 
-    fn remove_unused(&self, manifest: &Manifest, used: &BTreeSet<u64>) -> Result<()> {
-        manifest::remove_older(self.vfs.as_ref(), manifest.number)?;
-        log::remove_before(self.vfs.as_ref(), manifest.first_log)?;
+    fn remove_unused(&self, manifest: u64, first_log: u64, used: &BTreeSet<u64>) -> Result<()> {
+        manifest::remove_older(self.vfs.as_ref(), manifest)?;
+        log::remove_before(self.vfs.as_ref(), first_log)?;
         self.files.remove_unused(used)
     }
 }

@@ -53,6 +53,10 @@ pub trait Vfs: Debug + Send + Sync {
     }
     /// Makes the names in a directory durable.
     fn sync_directory(&self, directory: &Path) -> Result<()>;
+    /// How many bytes could still be written, about; `None` where nobody knows.
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
     /// A number that is new each time: identities and salts of files are made of such.
     fn random(&self) -> u64;
     /// Takes an advisory lock on a file, creating it; an error at once if another holds it, alone or together with
@@ -83,6 +87,27 @@ pub trait VfsFile: Debug + Send + Sync {
     }
     /// Makes the contents and length durable.
     fn sync(&self) -> Result<()>;
+}
+
+/// The first `length` bytes of a file; fewer where it is shorter. A length that is damaged asks for no memory, and one
+/// for which there is none is an error.
+pub fn read_whole(file: &dyn VfsFile, path: &Path, length: u64) -> Result<Vec<u8>> {
+    let length = length.min(file.len()?);
+    let mut bytes = Vec::new();
+    let room = usize::try_from(length).ok().filter(|&length| bytes.try_reserve_exact(length).is_ok());
+    let room = room.ok_or_else(|| {
+        let message = format!("there is no memory for the {length} bytes of '{}'", path.display());
+        Error::new(ErrorKind::Resource, message).with_sqlstate("53200")
+    })?;
+    bytes.resize(room, 0);
+    let read = file.read_at(0, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Whether an error says that the disk is full.
+pub fn is_full(error: &Error) -> bool {
+    error.sqlstate() == super::access::DISK_FULL
 }
 
 /// A lock held on a file until it is dropped.

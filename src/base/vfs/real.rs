@@ -98,6 +98,12 @@ impl Vfs for RealVfs {
         sync_names(&path).map_err(|error| io_error("sync", &path, error))
     }
 
+    #[cfg(target_os = "linux")]
+    fn free_space(&self) -> Option<u64> {
+        let status = rustix::fs::statvfs(&self.root).ok()?;
+        Some(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
     fn random(&self) -> u64 {
         RandomState::new().build_hasher().finish()
     }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
+use crate::base::size::rows_bytes;
 use crate::catalog::relation::{Relation, RelationId};
 use crate::connector::file::sink::Cut;
 use crate::connector::sink::Sink;
@@ -197,7 +198,7 @@ impl Piece {
 
     fn add(&mut self, event: &SubscriptionEvent, rows: &RecordBatch) {
         self.rows += rows.num_rows();
-        self.bytes += rows.get_array_memory_size();
+        self.bytes += rows_bytes(rows);
         self.last = event.epoch;
         // The rows of the beginning are a piece of their own: who reads it knows what was there.
         self.is_whole = event.kind == EventKind::Snapshot;

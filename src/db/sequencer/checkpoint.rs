@@ -14,11 +14,13 @@ use super::subscriber::Subscriber;
 use super::{Group, Sequencer, poisoned};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::vfs::is_full;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Network, Upkeep, guarded};
 use crate::db::checkpoint::{Checkpoint, held_at};
 use crate::db::sequencer::publish::Step;
+use crate::db::shared::Shared;
 use crate::db::table::TableState;
 use crate::state::chunk::Chunk;
 use crate::storage::manifest::Manifest;
@@ -26,6 +28,10 @@ use crate::storage::store::{Named, Store, StoredRows};
 
 /// A log that grew by so much less is replayed rather than saved when the database is closed.
 const WORTH_SAVING: u64 = 1 << 20;
+/// A log that grew by so much is saved early where the disk has not much more room.
+const CROWDING: u64 = 256 << 10;
+/// Where the disk has less room, past versions are given up before a checkpoint: they keep files open that are gone.
+const SCARCE: u64 = 16 << 20;
 /// How long after a checkpoint that failed the next is tried.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How long who waits for another checkpoint goes without a look at its interrupt.
@@ -61,11 +67,16 @@ impl Checkpoints {
 }
 
 impl Sequencer {
-    /// Calls for a checkpoint if the log has grown enough.
+    /// Calls for a checkpoint if the log has grown enough: as much as was asked for, or as it may, or so much that there
+    /// will be no room to save it.
     pub(super) fn call_for_checkpoint(&self) {
-        if let Some(checkpoints) = &self.checkpoints
-            && checkpoints.grown(self.log.place().bytes) >= checkpoints.every
-        {
+        let Some(checkpoints) = &self.checkpoints else { return };
+        let place = self.log.place();
+        let (grown, space) = (checkpoints.grown(place.bytes), &self.shared.log_space);
+        space.wrote(place.bytes + checkpoints.replayed);
+        let enough = space.limit().map_or(checkpoints.every, |limit| checkpoints.every.min(limit / 2));
+        let crowds = place.room.is_some_and(|room| grown >= CROWDING && grown >= room / 2);
+        if grown >= enough || crowds || place.is_short {
             let _ = checkpoints.wake.try_send(());
         }
     }
@@ -87,12 +98,26 @@ impl Sequencer {
         }
     }
 
+    /// Lets go, where the disk has little room, what keeps files alive that nobody needs.
+    fn relieve(&mut self) -> Arc<Shared> {
+        if self.poisoned.is_none() && self.log.free_space().is_some_and(|free| free < SCARCE) {
+            self.forget_history();
+            // What cannot be read now is looked at again later.
+            let _ = self.compact();
+            self.republish.extend(self.tables.keys());
+            self.publish_again();
+        }
+        self.shared.clone()
+    }
+
     /// Takes over what there is at the last epoch.
     fn begin_checkpoint(&mut self) -> Result<Checkpoint> {
         if let Some(reason) = &self.poisoned {
             return Err(poisoned(reason));
         }
         self.refuse_to_copy()?;
+        // What is in the files before is not needed behind this.
+        self.log.turn(self.next_epoch())?;
         let (version, place) = (self.shared.version(), self.log.place());
         let kept = |upkeep: &Upkeep| !matches!(upkeep, Upkeep::Lazy);
         let manifest = Manifest {
@@ -179,17 +204,39 @@ fn chunks(rows: &StoredRows) -> Result<Vec<Chunk>> {
     rows.blocks.iter().map(|block| Chunk::stored(block.clone(), &dead)).collect()
 }
 
-/// Makes a checkpoint, if the database is one of a directory.
+/// Makes a checkpoint, if the database is one of a directory; one that somebody asks for may use what is kept for a full
+/// disk.
 ///
 /// # Errors
 /// The disk failed or is full, a commit failed behind the door before, or `interrupt` called it off.
-pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt) -> Result<()> {
+pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt, is_asked: bool) -> Result<()> {
     let store = sequencer.lock().checkpoints.as_ref().map(|checkpoints| checkpoints.store.clone());
     let Some(store) = store else { return Ok(()) };
     let mut named = wait_for(&store, interrupt)?;
     store.check_place()?;
-    let checkpoint = sequencer.lock().begin_checkpoint()?;
-    guarded(|| checkpoint.write(&store, &mut named, interrupt)).inspect_err(|_| sequencer.lock().take_back(&checkpoint))
+    let shared = sequencer.lock().relieve();
+    let number = shared.log_space.begin();
+    let mut saved = save(sequencer, &store, &mut named, interrupt);
+    if saved.as_ref().is_err_and(is_full) && is_asked && sequencer.lock().log.release() {
+        saved = save(sequencer, &store, &mut named, interrupt);
+    }
+    if sequencer.lock().log.place().is_short {
+        sequencer.lock().log.keep();
+    }
+    shared.log_space.end(number, saved.as_ref().copied().map_err(|error| error.message().to_string()));
+    saved.map(drop)
+}
+
+/// Makes a checkpoint; up to where it has the log.
+fn save(sequencer: &Mutex<Sequencer>, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<u64> {
+    let (checkpoint, position) = {
+        let mut sequencer = sequencer.lock();
+        let checkpoint = sequencer.begin_checkpoint()?;
+        (checkpoint, sequencer.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.written))
+    };
+    let written = guarded(|| checkpoint.write(store, named, interrupt));
+    written.inspect_err(|_| sequencer.lock().take_back(&checkpoint))?;
+    Ok(position)
 }
 
 /// Makes a last checkpoint, if the log has grown so much that replaying it would take a while.
@@ -201,7 +248,7 @@ pub fn last_checkpoint(sequencer: &Mutex<Sequencer>) {
     let is_worth_it = grown(&sequencer.lock());
     if is_worth_it {
         // The log has everything: that it stays long is no loss.
-        let _ = checkpoint(sequencer, &Interrupt::default());
+        let _ = checkpoint(sequencer, &Interrupt::default(), true);
     }
 }
 
@@ -255,6 +302,6 @@ fn run(sequencer: &Weak<Mutex<Sequencer>>, called: &Receiver<()>, stop: &Interru
             return;
         }
         let Some(sequencer) = sequencer.upgrade() else { return };
-        failed = checkpoint(&sequencer, stop).is_err();
+        failed = checkpoint(&sequencer, stop, false).is_err();
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::base::size::rows_bytes;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::{Relation, RelationId};
@@ -192,7 +193,7 @@ impl Sequencer {
     /// Refuses a commit for which there is no memory.
     fn account(&self, writes: &[RelationWrite]) -> Result<()> {
         let held = |rows: &Rows| match rows {
-            Rows::Held(rows) => rows.get_array_memory_size(),
+            Rows::Held(rows) => rows_bytes(rows),
             Rows::Spooled(_) => 0,
         };
         let mut bytes: usize = writes.iter().flat_map(|write| &write.inserts).map(held).sum();

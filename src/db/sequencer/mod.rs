@@ -26,6 +26,7 @@ pub mod checkpoint;
 pub mod door;
 pub mod followers;
 mod publish;
+mod room;
 pub mod subscriber;
 mod wait;
 
@@ -40,6 +41,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::base::types::is_nested_deeper;
+use crate::base::vfs::is_full;
 use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::RelationId;
 use crate::continuous::network::{Changes, Network, guarded};
@@ -82,6 +84,8 @@ pub struct Asked {
     commit: Commit,
     reply: Sender<Result<Committed>>,
     fate: Arc<Fate>,
+    /// Whether the disk was full before, and all was done that can be done about it.
+    is_last: bool,
 }
 
 /// What committers hold: the thread, its queue, and the sequencer for those who find it free.
@@ -153,6 +157,8 @@ impl SequencerHandle {
     pub fn save_into(&self, store: Arc<Store>, every: u64, replayed: u64) -> Result<()> {
         let sequencer = self.0.sequencer.as_ref().ok_or_else(gone)?;
         let checkpointer = Checkpointer::start(Arc::downgrade(sequencer))?;
+        self.0.shared.log_space.wrote(replayed);
+        self.0.shared.log_space.call_with(checkpointer.wake());
         sequencer.lock().checkpoints = Some(Checkpoints::new(store, every, replayed, checkpointer.wake()));
         *self.0.checkpointer.lock() = Some(checkpointer);
         Ok(())
@@ -169,7 +175,7 @@ impl SequencerHandle {
     /// # Errors
     /// The disk failed or is full, or `interrupt` called it off: the checkpoint before counts, and the log.
     pub fn checkpoint(&self, interrupt: &Interrupt) -> Result<()> {
-        checkpoint::checkpoint(self.0.sequencer.as_ref().ok_or_else(gone)?, interrupt)
+        checkpoint::checkpoint(self.0.sequencer.as_ref().ok_or_else(gone)?, interrupt, true)
     }
 
     /// Commits; returns when the commit is published, or when its interrupt has called the wait off.
@@ -179,10 +185,28 @@ impl SequencerHandle {
         if !payload.writes.is_empty() && !self.0.shared.followers.are_acknowledged_by(&payload.positions) {
             self.0.shared.followers.wait(&commit.interrupt)?;
         }
+        if room::adds(payload) {
+            self.0.shared.log_space.wait(&commit.interrupt)?;
+        }
+        let interrupt = commit.interrupt.clone();
+        match self.try_commit(commit, false)? {
+            Ok(committed) => Ok(committed),
+            Err((commit, full)) => {
+                let full = full.with_hint("make room on the disk; DELETE, DROP and CHECKPOINT have room kept for them");
+                if !self.0.shared.log_space.wait_for_checkpoint(&interrupt)? {
+                    return Err(full);
+                }
+                self.try_commit(commit, true)?.map_err(|_| full)
+            }
+        }
+    }
+
+    /// As [`SequencerHandle::commit`]. A commit for which there is no room in the log is given back.
+    fn try_commit(&self, commit: Commit, is_last: bool) -> Result<Result<Committed, (Commit, Error)>> {
         let (reply, answer) = bounded(1);
         let (fate, interrupt) = (Arc::new(Fate::default()), commit.interrupt.clone());
         let at_hand = self.at_hand(&commit);
-        let asked = Asked { commit, reply, fate: fate.clone() };
+        let asked = Asked { commit, reply, fate: fate.clone(), is_last };
         match at_hand {
             Some(mut sequencer) => {
                 let rested = !sequencer.is_unconfirmed;
@@ -195,7 +219,13 @@ impl SequencerHandle {
             }
             None => self.send(Request::Commit(asked))?,
         }
-        wait::for_commit(&answer, &fate, &interrupt)
+        match wait::for_commit(&answer, &fate, &interrupt) {
+            Ok(committed) => Ok(Ok(committed)),
+            Err(error) => match fate.given_back() {
+                Some(commit) => Ok(Err((commit, error))),
+                None => Err(error),
+            },
+        }
     }
 
     /// The sequencer, if this thread may make the commit's epoch: nobody is before it, and it is light work.
@@ -465,8 +495,15 @@ impl Sequencer {
                         // It may have to be made again, from a version that shows its forerunners.
                         return Some(Request::Commit(asked));
                     }
-                    let Asked { commit, reply, fate } = asked;
+                    let Asked { commit, reply, fate, is_last } = asked;
                     if !fate.take() {
+                        continue;
+                    }
+                    if let Err(error) = self.make_room(&commit.payload, group, is_last) {
+                        if is_full(&error) {
+                            fate.give_back(commit);
+                        }
+                        drop(reply.send(Err(error)));
                         continue;
                     }
                     rows += commit.payload.rows();

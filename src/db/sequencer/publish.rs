@@ -26,6 +26,8 @@ use crate::state::snapshot::Snapshot;
 
 /// Versions kept for `AS OF`, whatever their age.
 const HISTORY_VERSIONS: usize = 4096;
+/// Bytes of room on the disk that a checkpoint needs beside its rows, about.
+const SPARE: u64 = 256 << 10;
 /// Rows and epochs between two looks at memory and dead rows.
 const HOUSEKEEPING_ROWS: u64 = 1 << 16;
 
@@ -153,7 +155,7 @@ impl Sequencer {
         }
     }
 
-    fn compact(&mut self) -> Result<()> {
+    pub(super) fn compact(&mut self) -> Result<()> {
         let wasteful = |arena: &RowArena| arena.dead_rows() > HOUSEKEEPING_ROWS + arena.live_rows() / 10;
         let tables = self.tables.values().any(|table| wasteful(&table.arena));
         let views = self.network.in_order().filter_map(|view| view.contents()).any(|rows| wasteful(rows.arena()));
@@ -161,14 +163,16 @@ impl Sequencer {
             self.forget_history();
         }
         let oldest = self.shared.history.lock().front().map_or(0, |version| version.epoch);
-        let mut bytes = 0;
+        let (mut bytes, before) = (0, self.log.free_space().map_or(u64::MAX, |free| free.saturating_sub(SPARE)));
+        let mut room = before;
         for table in self.tables.values_mut() {
-            table.arena.compact(oldest)?;
+            table.arena.compact(oldest, &mut room)?;
             bytes += table.arena.size();
         }
+        self.shared.log_space.must_save(before - room);
         for view in self.network.views_mut() {
             if let Upkeep::Maintained(maintained) = &mut view.upkeep {
-                maintained.contents.arena_mut().compact(oldest)?;
+                maintained.contents.arena_mut().compact(oldest, &mut { u64::MAX })?;
                 bytes += maintained.contents.size() + maintained.circuit.size();
             }
         }
@@ -264,7 +268,7 @@ impl Sequencer {
     }
 
     /// Shows the same epoch with other entries.
-    fn publish_again(&mut self) {
+    pub(super) fn publish_again(&mut self) {
         let version = self.shared.version();
         let step = Step { failures: self.network.failures(), events: Vec::new() };
         self.publish(&Group::new(version.epoch, version.time_us), &step);

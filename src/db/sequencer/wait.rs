@@ -3,6 +3,7 @@
 //! ```text
 //! waiting ──taken──▶ at the door ──logged──▶ passed       what the sequencer does
 //!    │
+//!    │          └──▶ given back, for want of room: the committer waits and comes again
 //!    └─withdrawn──▶ never looked at                       what an interrupt does
 //! ```
 //!
@@ -16,11 +17,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
 
 use super::gone;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
-use crate::db::commit::Committed;
+use crate::db::commit::{Commit, Committed};
 use crate::storage::log::Ticket;
 
 /// How long an interrupt may go unnoticed.
@@ -31,10 +33,12 @@ const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 /// How far a request has come, known to who asks and to the sequencer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Fate {
     state: AtomicU8,
     passed: OnceLock<(Committed, Ticket)>,
+    /// The commit, where it was not looked at for want of room.
+    given_back: Mutex<Option<Commit>>,
 }
 
 impl Fate {
@@ -46,6 +50,16 @@ impl Fate {
     /// The commit was given to the log.
     pub fn pass(&self, committed: Committed, ticket: Ticket) {
         let _ = self.passed.set((Committed { published: false, ..committed }, ticket));
+    }
+
+    /// There is no room for the commit: whoever made it may come again with it.
+    pub fn give_back(&self, commit: Commit) {
+        *self.given_back.lock() = Some(commit);
+    }
+
+    /// The commit, if it was given back.
+    pub fn given_back(&self) -> Option<Commit> {
+        self.given_back.lock().take()
     }
 
     fn withdraw(&self) -> bool {

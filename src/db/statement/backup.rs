@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
@@ -44,7 +45,8 @@ pub fn backup(session: &Session, directory: &str) -> Result<()> {
     create_with(&vfs, &|database| {
         log::create(vfs.clone(), database, checkpoint.manifest.epoch + 1)?;
         let (store, _) = Store::open(vfs.clone(), database, CACHE_BYTES)?;
-        let mut named = store.begin_first();
+        let named = store.begin(Duration::ZERO);
+        let mut named = named.ok_or_else(|| Error::internal("a new database is being saved already"))?;
         checkpoint.copy(&store, &mut named, &session.interrupt)
     })
     .map_err(|error| error.context(format!("\"{directory}\"")))

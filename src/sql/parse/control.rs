@@ -79,7 +79,7 @@ pub(super) fn set(reader: &mut Reader) -> Result<Statement> {
     if is_prefix && reader.at_any(&["LOCAL", "GLOBAL"]) {
         let what = reader.peek(0).to_ascii_uppercase();
         return Err(unsupported(format!("SET {what} is not supported"), reader.position())
-            .with_hint("memory_limit belongs to the database, every other setting to the session"));
+            .with_hint("max_wal_size and memory_limit belong to the database, every other setting to the session"));
     }
     if is_prefix {
         reader.accept(&["SESSION"]);

@@ -94,7 +94,7 @@ fn check_history(seed: u64, large: usize, steps: u64) {
         }
         if random.below(2) == 0 {
             let pinned = held[0].epoch();
-            arena.compact(pinned).unwrap();
+            arena.compact(pinned, &mut { u64::MAX }).unwrap();
             for snapshot in &held {
                 assert_eq!(read(snapshot), expected(&model, snapshot), "seed {seed} epoch {epoch} compacted");
             }
@@ -133,7 +133,7 @@ fn one_row_appends_leave_few_chunks_and_compaction_removes_dead_ones() {
     }
     assert!(arena.snapshot(70_000).chunks() < 20);
     assert_eq!((arena.live_rows(), arena.dead_rows()), (1, 69_999));
-    arena.compact(70_000).unwrap();
+    arena.compact(70_000, &mut { u64::MAX }).unwrap();
     assert!(arena.snapshot(70_000).chunks() < 4, "{}", arena.snapshot(70_000).chunks());
     assert!(arena.dead_rows() < 10, "{}", arena.dead_rows());
     assert!(arena.take(&[5], &[0]).is_err() && arena.delete(5, 70_000).is_err() && arena.weight(5).is_none());
@@ -168,7 +168,7 @@ fn compaction_keeps_the_rows_of_a_segment_together() {
             }
         }
         let before = read(&arena.snapshot(round));
-        arena.compact(round).unwrap();
+        arena.compact(round, &mut { u64::MAX }).unwrap();
         assert_eq!(read(&arena.snapshot(round)), before, "round {round}");
         let chunks: Vec<_> = arena.sealed.iter().map(|chunk| (segment(chunk.first()), segment(chunk.last()))).collect();
         for pair in chunks.windows(2) {

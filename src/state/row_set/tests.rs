@@ -70,7 +70,7 @@ fn totals_follow_random_changes_by_whole_row() {
             assert_eq!(contents(&set, epoch), model, "seed {seed} epoch {epoch}");
             assert_eq!(set.index.len(), model.len(), "seed {seed} epoch {epoch}");
             if random.below(5) == 0 {
-                set.arena_mut().compact(epoch).unwrap();
+                set.arena_mut().compact(epoch, &mut { u64::MAX }).unwrap();
                 assert_eq!(contents(&set, epoch), model, "seed {seed} epoch {epoch} compacted");
             }
         }

@@ -15,14 +15,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
-use crate::base::vfs::{Vfs, VfsFile, VfsLock};
+use crate::base::limits::CEILING;
+use crate::base::vfs::{Vfs, VfsFile, VfsLock, is_full};
 use crate::storage::log::codec::Encoder;
 use crate::storage::log::frame::{
     CLOSE, CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, Group, NEXT, PAYLOAD_MAX, checksum,
     moved,
 };
+use crate::storage::log::reserve::{self, Reserve};
 use crate::storage::log::sync::{Syncer, Ticket};
-use crate::storage::log::{Log, LogRecord, Place};
+use crate::storage::log::{Log, LogRecord, Need, Place};
 
 /// The directory of the log's files.
 pub const DIRECTORY: &str = "wal";
@@ -92,8 +94,21 @@ pub struct DiskLog {
     chain: Chain,
     /// Bytes in files before this one, as the syncer counts.
     base: u64,
+    reserve: Reserve,
+    /// The bytes of the longest group so far.
+    longest: u64,
+    /// How much room the disk had when blocks were allocated last.
+    room: Option<u64>,
+    /// What the next file must take over before anything else goes to it.
+    owed: Option<Owed>,
     /// The directory is ours until the log is closed.
     lock: Option<Box<dyn VfsLock>>,
+}
+
+/// Groups that were read behind what is known to be safe, and have no file yet for want of room.
+struct Owed {
+    groups: Vec<Group>,
+    ceiling: u64,
 }
 
 /// A file that takes groups.
@@ -119,6 +134,10 @@ impl DiskLog {
         };
         let thread = std::thread::Builder::new().name("eddy-log".into()).spawn(move || served.serve(interval))?;
         Ok(DiskLog {
+            reserve: Reserve::new(vfs.clone()),
+            longest: 0,
+            room: None,
+            owed: None,
             vfs,
             database,
             options,
@@ -136,6 +155,28 @@ impl DiskLog {
     /// Keeps the lock of the directory until the log is closed.
     pub fn hold(&mut self, lock: Box<dyn VfsLock>) {
         self.lock = Some(lock);
+    }
+
+    /// Writes `groups`, which were read behind what is known to be safe, to the next file; false where the disk has no
+    /// room for them. Nothing else is written then until it has.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn take_over(&mut self, groups: Vec<Group>, ceiling: u64) -> Result<bool> {
+        let Some(first) = groups.first().map(|group| group.epoch) else { return Ok(true) };
+        let mut made = self.begin_file(first, ceiling, &groups);
+        if made.as_ref().is_err_and(is_full) && self.reserve.release() {
+            made = self.begin_file(first, ceiling, &groups);
+        }
+        match made {
+            Err(error) if is_full(&error) => {
+                // They are shown all the same: what a sync can do for them is done where they are.
+                self.vfs.open(&name(self.chain.number))?.sync()?;
+                self.owed = Some(Owed { groups, ceiling });
+                Ok(false)
+            }
+            made => made.map(|()| true),
+        }
     }
 
     /// Makes the next file, with `groups` in it that were read from the one before.
@@ -161,7 +202,7 @@ impl DiskLog {
         let made = self.vfs.create(path).and_then(|file| {
             let mut file = LogFile::new(file.into(), header, self.options.frame_bytes)?;
             for group in groups {
-                file.reserve(group.payload.len())?;
+                file.reserve(group.payload.len() as u64, false)?;
                 let mut bytes = vec![0; FRAME_HEADER];
                 bytes.extend_from_slice(&group.payload);
                 file.put_group(group.epoch, FILE_HEADER as u64, &mut bytes)?;
@@ -210,14 +251,58 @@ impl DiskLog {
 
     /// The file for a group of `epoch`; another one where this is full.
     fn file_for(&mut self, epoch: u64) -> Result<()> {
+        if let Some(owed) = self.owed.take() {
+            let first = owed.groups.first().map_or(epoch, |group| group.epoch);
+            if let Err(error) = self.begin_file(first, owed.ceiling, &owed.groups) {
+                self.owed = Some(owed);
+                return Err(error);
+            }
+        }
         match &self.file {
             Some(file) if file.end < self.options.file_bytes && epoch < file.header.ceiling => Ok(()),
-            _ => self.begin_file(epoch, epoch + self.options.file_epochs, &[]),
+            _ => self.begin_file(epoch, self.ceiling_of(epoch), &[]),
         }
+    }
+
+    /// Every epoch in a file that begins with this one is below.
+    pub fn ceiling_of(&self, epoch: u64) -> u64 {
+        epoch.saturating_add(self.options.file_epochs).min(CEILING - 1)
+    }
+
+    /// Room in the file for the group so far and `more` bytes.
+    fn allocate(&mut self, epoch: u64, more: u64) -> Result<()> {
+        if self.encoder.is_empty() {
+            self.file_for(epoch)?;
+        }
+        let file = self.file.as_mut().ok_or_else(|| Error::internal("a group without a file"))?;
+        // What is kept for a full disk is for small things, and not to be taken as a stock.
+        let stock = !self.reserve.is_missing();
+        if file.reserve(self.encoder.len() as u64 + more, stock)? {
+            self.room = self.vfs.free_space();
+            if self.options.durability == Durability::Off {
+                self.syncer.want(self.base + file.end);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Log for DiskLog {
+    fn make_room(&mut self, epoch: u64, bytes: u64, unsaved: u64, need: Need) -> Result<()> {
+        self.syncer.check()?;
+        if need == Need::Adds {
+            let end = self.base + self.file.as_ref().map_or(0, |file| file.end);
+            self.reserve.keep(end.saturating_sub(self.syncer.safe()) + bytes.max(self.longest))?;
+            reserve::check(self.vfs.as_ref(), unsaved.saturating_add(bytes))?;
+        }
+        match self.allocate(epoch, bytes) {
+            Err(error) if need == Need::Frees && is_full(&error) && self.reserve.release() => {
+                self.allocate(epoch, bytes)
+            }
+            done => done,
+        }
+    }
+
     fn stage(&mut self, record: &LogRecord) -> Result<()> {
         self.syncer.check()?;
         if self.encoder.is_empty() {
@@ -226,13 +311,7 @@ impl Log for DiskLog {
         }
         let before = self.encoder.mark();
         self.encoder.add(record)?;
-        let room = self.file.as_mut().map(|file| file.reserve(self.encoder.len()));
-        let reserved = room.unwrap_or_else(|| Err(Error::internal("a group without a file")));
-        let ahead = reserved.inspect_err(|_| self.encoder.back_to(before))?;
-        if ahead && self.options.durability == Durability::Off {
-            self.syncer.want(self.base + self.file.as_ref().map_or(0, |file| file.end));
-        }
-        Ok(())
+        self.allocate(self.epoch, 0).inspect_err(|_| self.encoder.back_to(before))
     }
 
     fn write(&mut self) -> Result<Ticket> {
@@ -241,6 +320,7 @@ impl Log for DiskLog {
         };
         let safe = self.syncer.safe().saturating_sub(self.base);
         file.put_group(self.epoch, safe, self.encoder.framed()).inspect_err(|error| self.syncer.fail(error))?;
+        self.longest = self.longest.max(self.encoder.len() as u64);
         self.encoder.clear();
         let end = self.base + file.end;
         self.syncer.wrote(end);
@@ -248,10 +328,32 @@ impl Log for DiskLog {
     }
 
     fn place(&self) -> Place {
+        let (file, end) = match &self.file {
+            Some(file) => (file.header.number, file.end),
+            None => (self.chain.number, 0),
+        };
+        Place { file, bytes: self.base + end, room: self.room, is_short: self.reserve.is_missing() }
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        self.vfs.free_space()
+    }
+
+    fn turn(&mut self, epoch: u64) -> Result<()> {
         match &self.file {
-            Some(file) => Place { file: file.header.number, bytes: self.base + file.end },
-            None => Place { file: self.chain.number, bytes: self.base },
+            Some(file) if file.end >= AHEAD_MIN.min(self.options.file_bytes) => {
+                self.begin_file(epoch, self.ceiling_of(epoch), &[])
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn release(&mut self) -> bool {
+        self.reserve.release()
+    }
+
+    fn keep(&mut self) {
+        self.reserve.keep_some();
     }
 
     fn confirm(&mut self) -> Result<()> {
@@ -292,14 +394,15 @@ impl LogFile {
         Ok(LogFile { file, header, end, previous: 0, allocated: AHEAD_MIN, frame_bytes, is_confirmed: false })
     }
 
-    /// Allocates blocks for a group of so many bytes and two frames of other kinds behind it; whether any were missing.
-    fn reserve(&mut self, payload: usize) -> Result<bool> {
-        let frames = payload.div_ceil(self.frame_bytes) + 2;
-        let need = self.end + (payload + frames * FRAME_HEADER) as u64;
+    /// Allocates blocks for a group of so many bytes and two frames of other kinds behind it, and a stock of them, if
+    /// there may be one; whether any were missing.
+    fn reserve(&mut self, payload: u64, stock: bool) -> Result<bool> {
+        let frames = payload.div_ceil(self.frame_bytes as u64) + 2;
+        let need = self.end + payload + frames * FRAME_HEADER as u64;
         if need <= self.allocated {
             return Ok(false);
         }
-        let ahead = need + self.allocated.clamp(AHEAD_MIN, AHEAD);
+        let ahead = if stock { need + self.allocated.clamp(AHEAD_MIN, AHEAD) } else { need };
         let allocated = match self.file.allocate(ahead) {
             Ok(()) => ahead,
             Err(_) => self.file.allocate(need).map(|()| need)?,
@@ -353,6 +456,8 @@ impl LogFile {
 pub fn create(vfs: Arc<dyn Vfs>, database: [u8; 16], epoch: u64) -> Result<()> {
     vfs.create_directory(Path::new(DIRECTORY))?;
     let mut log = DiskLog::new(vfs, database, LogOptions::default(), Chain { number: 0, cut: 0, check: 0 })?;
+    // Its name is made durable with FORMAT's.
+    log.reserve.keep(0)?;
     log.begin_file(epoch, epoch, &[])
 }
 

@@ -9,12 +9,12 @@ use std::path::Path;
 use arrow::buffer::Buffer;
 
 use crate::base::error::Result;
-use crate::base::vfs::{Vfs, VfsFile};
+use crate::base::vfs::{Vfs, VfsFile, read_whole};
 use crate::storage::log::disk::name;
 use crate::storage::log::frame::{
-    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, checksum, damaged, scan,
+    CONFIRM, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, GROUP, PAYLOAD_MAX, checksum, damaged, scan,
 };
-use crate::storage::log::recovery::{Start, first_file, in_file, room};
+use crate::storage::log::recovery::{Start, first_file, in_file};
 
 /// An error if the log from `start` on is damaged; another process may write it meanwhile.
 ///
@@ -111,9 +111,7 @@ impl Follower {
             let is_gone = first_file(vfs)?.is_none_or(|first| first < self.number);
             return Ok(is_gone.then(|| "it is missing".to_string()));
         };
-        let mut bytes = room(followed.file.len()?)?;
-        let read = followed.file.read_at(0, &mut bytes)?;
-        bytes.truncate(read);
+        let bytes = read_whole(followed.file.as_ref(), &name(self.number), u64::MAX)?;
         let scan = scan(&bytes, followed.salt, None);
         if scan.end() < scan.safe {
             return Ok(Some(format!("it is damaged at byte {}, and was safe up to {}", scan.end(), scan.safe)));
@@ -194,6 +192,9 @@ impl Followed {
             return Ok(None);
         }
         let Some((frame, check)) = FrameHeader::decode_at(&bytes, position, self.salt) else { return Ok(None) };
+        if frame.length as usize > PAYLOAD_MAX {
+            return Ok(None);
+        }
         let mut payload = vec![0; frame.length as usize];
         let read = self.file.read_at(position + FRAME_HEADER as u64, &mut payload)?;
         let is_whole = read == payload.len() && checksum(self.salt, &payload) == frame.payload;

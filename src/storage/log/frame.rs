@@ -24,6 +24,7 @@
 use arrow::buffer::Buffer;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::CEILING;
 
 /// Bytes of a file's header.
 pub const FILE_HEADER: usize = 96;
@@ -95,6 +96,9 @@ impl FileHeader {
         }
         let mut database = [0; 16];
         database.copy_from_slice(&bytes[16..32]);
+        if [32, 56, 64].into_iter().any(|at| get_u64(bytes, at) >= CEILING) {
+            return Err(damaged("its header has numbers that were never given"));
+        }
         Ok(FileHeader {
             database,
             number: get_u64(bytes, 32),

@@ -14,7 +14,7 @@
 //!
 //! - [`codec`]: records as bytes.
 //! - [`frame`]: bytes as frames of a file, and how its end is told from damage.
-//! - [`sync`]: when they are safe.
+//! - [`sync`]: when they are safe; [`reserve`]: room for when the disk is full.
 //! - [`disk`]: the log that writes files; [`recovery`]: what is read of them when a database is opened;
 //!   [`follow`]: while another process writes them.
 
@@ -23,6 +23,7 @@ mod disk;
 mod follow;
 mod frame;
 mod recovery;
+mod reserve;
 mod sync;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use disk::{DIRECTORY, Durability, LogOptions, create};
 pub use follow::{Follower, Look, check};
 pub use frame::moved;
 pub use recovery::{Recovered, Start, first_file, is_unused, lost_manifest, read_whole_groups, recover, remove_before};
+pub use reserve::PATH as RESERVE;
 pub use sync::Ticket;
 
 /// What one commit did to one relation, by then beyond dispute.
@@ -135,6 +137,19 @@ pub struct Place {
     pub file: u64,
     /// Bytes written since the log was opened.
     pub bytes: u64,
+    /// How much room the disk had when blocks were allocated last, where that is known.
+    pub room: Option<u64>,
+    /// Whether the room that is kept for a full disk is in use.
+    pub is_short: bool,
+}
+
+/// What a record does to the room on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It adds rows or definitions.
+    Adds,
+    /// It deletes, so that the next checkpoint makes room: it may use what is kept for a full disk.
+    Frees,
 }
 
 /// Takes the records of one epoch after the other.
@@ -144,6 +159,12 @@ pub struct Place {
 /// - After an error of [`Log::write`] or of a ticket nothing more is written: what the medium holds is unknown then
 ///   (checked by the sequencer, which lets no commit through any more).
 pub trait Log: Send {
+    /// Sees to it that there is room for a record of `epoch` of about so many bytes, and for saving it with `unsaved`
+    /// bytes before it. An error (53100 where the disk is full) leaves all as it was.
+    fn make_room(&mut self, _epoch: u64, _bytes: u64, _unsaved: u64, _need: Need) -> Result<()> {
+        Ok(())
+    }
+
     /// Adds a record to the group of its epoch. An error refuses it: the group is what it was.
     fn stage(&mut self, record: &LogRecord) -> Result<()>;
 
@@ -154,6 +175,25 @@ pub trait Log: Send {
     fn place(&self) -> Place {
         Place::default()
     }
+
+    /// How many bytes the disk has room for, where that is known.
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
+
+    /// Lets the next group, of `epoch`, begin a file of its own where the last one has grown: a checkpoint needs none
+    /// before it.
+    fn turn(&mut self, _epoch: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go what is kept for a full disk, for whoever makes room with it; whether there was anything.
+    fn release(&mut self) -> bool {
+        false
+    }
+
+    /// Keeps room for a full disk again, if there is any.
+    fn keep(&mut self) {}
 
     /// Makes everything safe, and known to be: the log rests, or is closed.
     fn confirm(&mut self) -> Result<()> {

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::vfs::Vfs;
+use crate::base::limits::CEILING;
+use crate::base::vfs::{Vfs, read_whole};
 use crate::storage::RESTORE;
 use crate::storage::log::disk::{Chain, DIRECTORY, DiskLog, LogOptions, name};
 use crate::storage::log::frame::{FILE_HEADER, FRAME_HEADER, FileHeader, Group, damaged, scan};
@@ -83,8 +84,9 @@ pub fn recover(
     end.next_epoch = end.next_epoch.max(start.epoch + 1);
     drop(bytes);
     let mut log = DiskLog::new(vfs, database, options, end.chain)?;
-    if !end.tail.is_empty() {
-        log.begin_file(end.tail[0].epoch, end.next_epoch + options.file_epochs, &end.tail)?;
+    let ceiling = log.ceiling_of(end.next_epoch);
+    if !log.take_over(end.tail, ceiling)? {
+        end.notices.push("the disk is full: commits are refused until there is room for the end of the log".into());
     }
     Ok(Recovered { log, next_epoch: end.next_epoch, notices: end.notices })
 }
@@ -186,17 +188,6 @@ struct File {
     bytes: Vec<u8>,
 }
 
-/// Zeros to read a file of that length into. It may be longer than there is memory, though no log makes it so.
-pub fn room(length: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let length = usize::try_from(length).map_err(|_| damaged("it cannot be that long"))?;
-    bytes.try_reserve_exact(length).map_err(|_| {
-        Error::new(ErrorKind::Resource, format!("there is no memory for its {length} bytes")).with_sqlstate("53200")
-    })?;
-    bytes.resize(length, 0);
-    Ok(bytes)
-}
-
 /// How the last file ends.
 struct End {
     chain: Chain,
@@ -209,9 +200,7 @@ impl Reader<'_> {
     fn read(&self, number: u64) -> Result<File> {
         let path = name(number);
         let file = self.vfs.open(&path)?;
-        let mut bytes = room(file.len()?).map_err(|error| in_file(&path, &error))?;
-        let read = file.read_at(0, &mut bytes)?;
-        bytes.truncate(read);
+        let bytes = read_whole(file.as_ref(), &path, u64::MAX).map_err(|error| in_file(&path, &error))?;
         let header = FileHeader::decode(&bytes).map_err(|error| in_file(&path, &error))?;
         if header.database != self.database {
             return Err(in_file(&path, &damaged("it belongs to another database")));
@@ -278,7 +267,7 @@ impl Reader<'_> {
         apply: &mut dyn FnMut(u64, &Buffer) -> Result<()>,
     ) -> Result<()> {
         for group in groups {
-            if group.epoch <= self.epoch {
+            if group.epoch <= self.epoch || group.epoch >= CEILING {
                 let what = format!("epoch {} follows epoch {}", group.epoch, self.epoch);
                 return Err(in_file(&name(number), &damaged(&what)));
             }

@@ -7,12 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::base::error::Result;
+use crate::base::limits::CEILING;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::storage::ipc::{decode_schema, encode_schema};
 use crate::storage::segment::{
     Block, Deaths, Extent, FORMAT, HEADER, MAGIC, Source, TRAILER, checksum, damaged, number,
 };
+
+/// More rows no block has.
+const ROWS_MAX: usize = 1 << 24;
 
 /// The first bytes of a file.
 pub fn header(database: [u8; 16], number: u64, salt: u32) -> [u8; HEADER] {
@@ -126,9 +130,9 @@ fn decode_run(run: &Value, source: &Arc<Source>, blocks: &mut Vec<Arc<Block>>) -
             relation,
             columns: columns.clone(),
             schema: schema.clone(),
-            first: block.get(0)?.as_u64()?,
+            first: block.get(0)?.as_u64().filter(|&first| first < CEILING)?,
             shift: 0,
-            rows: usize::try_from(block.get(1)?.as_u64()?).ok()?,
+            rows: usize::try_from(block.get(1)?.as_u64()?).ok().filter(|&rows| rows <= ROWS_MAX)?,
             ids,
             parts,
             bounds: decode_extent(block.get(4)?)?,

@@ -26,6 +26,7 @@ use roaring::RoaringTreemap;
 
 use crate::base::access::NOT_FOUND;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::CEILING;
 use crate::base::vfs::{Vfs, VfsFile};
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
@@ -43,7 +44,7 @@ const MAGIC: &[u8; 8] = b"EDDYSEG\0";
 const FORMAT: u32 = 1;
 const HEADER: usize = 48;
 const TRAILER: usize = 32;
-/// What the footer says of a block takes about so many bytes.
+/// What the footer says of a block or a set of deaths takes at most about so many bytes.
 const FOOTER_OF_BLOCK: u64 = 256;
 
 /// The SQLSTATE of damaged data.
@@ -120,6 +121,8 @@ pub struct Deaths {
 #[derive(Debug)]
 struct Source {
     file: Box<dyn VfsFile>,
+    /// No part lies beyond.
+    length: u64,
     number: u64,
     salt: u32,
     cache: Arc<Cache>,
@@ -137,12 +140,16 @@ impl SegmentFile {
             let mut header = [0; HEADER];
             let mut trailer = [0; TRAILER];
             let end = name.length.checked_sub(TRAILER as u64).ok_or_else(|| damaged("is too short"))?;
+            if file.len()? < name.length {
+                return Err(damaged("is too short"));
+            }
             if file.read_at(0, &mut header)? < HEADER || file.read_at(end, &mut trailer)? < TRAILER {
                 return Err(damaged("is too short"));
             }
             let salt = footer::check_header(&header, database, name.number)?;
             let extent = footer::check_trailer(&trailer, name.checksum)?;
-            let source = Arc::new(Source { file, number: name.number, salt, cache: cache.clone() });
+            let source =
+                Arc::new(Source { file, length: name.length, number: name.number, salt, cache: cache.clone() });
             let bytes = source.fetch(extent)?;
             let (blocks, deaths) = footer::decode(&bytes, &source)?;
             Ok(SegmentFile { name, blocks, deaths })
@@ -163,7 +170,7 @@ impl Block {
     /// The same rows under ids greater by `shift`. The block must have consecutive ids, as those of a commit's own
     /// files have.
     pub fn shifted(&self, shift: u64) -> Result<Self> {
-        match (shift, self.ids, self.first.checked_add(shift)) {
+        match (shift, self.ids, self.first.checked_add(shift).filter(|&first| first < CEILING)) {
             (0, ..) => Ok(self.clone()),
             (_, None, Some(first)) => Ok(Block { first, shift: self.shift + shift, ..self.clone() }),
             _ => Err(in_file(&path(self.source.number), damaged("has ids that cannot be shifted"))),
@@ -271,6 +278,11 @@ impl Deaths {
         self.source.number
     }
 
+    /// The bytes that it takes in the file.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.extent.length) + FOOTER_OF_BLOCK
+    }
+
     /// The ids.
     pub fn read(&self) -> Result<RoaringTreemap> {
         let read = || -> Result<RoaringTreemap> {
@@ -284,10 +296,13 @@ impl Deaths {
 impl Source {
     /// The bytes of a part; an error if they are not those that were written.
     fn fetch(&self, extent: Extent) -> Result<Buffer> {
+        let end = extent.offset.saturating_add(u64::from(extent.length));
+        if end > self.length {
+            return Err(damaged(&format!("has no part that ends at byte {end}")));
+        }
         let mut bytes = MutableBuffer::from_len_zeroed(extent.length as usize);
         let read = self.file.read_at(extent.offset, bytes.as_slice_mut())?;
         if read < bytes.len() || checksum(self.salt, bytes.as_slice()) != extent.checksum {
-            let end = extent.offset + u64::from(extent.length);
             return Err(damaged(&format!("is damaged between byte {} and {end}", extent.offset)));
         }
         Ok(bytes.into())
@@ -301,7 +316,7 @@ pub fn path(number: u64) -> PathBuf {
 
 /// The number in the name of a file; `None` where it is no segment file.
 pub fn number_of(name: &str) -> Option<u64> {
-    let number = name.strip_suffix(".seg")?.parse().ok()?;
+    let number = name.strip_suffix(".seg")?.parse().ok().filter(|&number| number < CEILING)?;
     (path(number) == Path::new(DIRECTORY).join(name)).then_some(number)
 }
 

@@ -41,7 +41,7 @@ impl SegmentWriter {
             vfs.remove(&path)?;
         }
         let (file, salt) = (vfs.create(&path)?, vfs.random() as u32);
-        let source = Arc::new(Source { file, number, salt, cache: cache.clone() });
+        let source = Arc::new(Source { file, length: u64::MAX, number, salt, cache: cache.clone() });
         Ok(SegmentWriter {
             source,
             context: IpcWriteContext::default(),

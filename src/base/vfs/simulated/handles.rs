@@ -142,6 +142,11 @@ impl Vfs for SimulatedVfs {
         Ok(())
     }
 
+    fn free_space(&self) -> Option<u64> {
+        let disk = self.0.lock();
+        disk.space.map(|space| space.saturating_sub(disk.used()) as u64)
+    }
+
     fn random(&self) -> u64 {
         self.0.lock().draw(u64::MAX)
     }
