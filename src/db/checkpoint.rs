@@ -19,16 +19,21 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use roaring::RoaringTreemap;
 
+use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::size::rows_bytes;
 use crate::base::vfs::is_full;
 use crate::catalog::layout::ColumnId;
-use crate::catalog::relation::RelationId;
-use crate::db::follower::{Follower, Followers};
-use crate::db::held::{Held, encode};
+use crate::catalog::relation::{RelationId, RelationKind};
+use crate::db::follower::Follower;
+use crate::db::held::{Held, Waiting, encode};
+use crate::db::subscription::concat_changes;
+use crate::db::version::{Contents, Version};
 use crate::state::chunk::Chunk;
+use crate::state::consolidate::consolidate;
 use crate::state::saving::Saving;
+use crate::state::snapshot::Snapshot;
 use crate::storage::manifest::{BlockPart, Manifest, Part, Rows};
 use crate::storage::segment::{Block, DAMAGED, SegmentFile, SegmentWriter};
 use crate::storage::store::{Named, Store};
@@ -49,19 +54,61 @@ pub struct Checkpoint {
     /// The rows of tables and streams.
     pub tables: BTreeMap<RelationId, Saving>,
     /// What waits for followers.
-    pub held: BTreeMap<RelationId, (SchemaRef, Vec<Held>)>,
+    pub held: BTreeMap<RelationId, Kept>,
     /// How long the log was at the checkpoint before.
     pub written_before: u64,
 }
 
-/// What waits for followers at an epoch.
-pub fn held_at(followers: &Followers, epoch: u64) -> BTreeMap<RelationId, (SchemaRef, Vec<Held>)> {
-    let held = |follower: Arc<Follower>| {
-        let mut events = follower.queue().held();
-        events.retain(|(event, _)| event.epoch <= epoch);
-        (follower.id, (follower.schema().clone(), events))
-    };
-    followers.all().into_iter().map(held).collect()
+/// What waits for a follower, taken over between two epochs.
+pub struct Kept {
+    schema: SchemaRef,
+    events: Vec<Held>,
+    /// What is held back while its view fails, and the rows that the view has.
+    back: Option<(Vec<ChangeBatch>, Option<Snapshot>)>,
+}
+
+impl Kept {
+    /// What waits for a follower; `back` is held back from it.
+    pub fn new(follower: &Follower, back: Option<(Vec<ChangeBatch>, Option<Snapshot>)>) -> Self {
+        Kept { schema: follower.schema().clone(), events: follower.queue().held(), back }
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        let back = match &self.back {
+            None => None,
+            Some((held, rows)) => {
+                let mut changes = held.clone();
+                for chunk in 0..rows.as_ref().map_or(0, Snapshot::chunks) {
+                    let rows = rows.as_ref().map(|rows| rows.read_chunk(chunk, None, false)).transpose()?.flatten();
+                    changes.extend(rows.map(|rows| ChangeBatch::inserts(rows).negate()).transpose()?);
+                }
+                let reschema =
+                    |batch: &ChangeBatch| batch.with_rows(batch.rows().clone().with_schema(self.schema.clone())?);
+                let changes = changes.iter().map(reschema).collect::<Result<Vec<_>>>()?;
+                Some(concat_changes(&self.schema, &consolidate(&changes)?)?)
+            }
+        };
+        Ok(Waiting { events: self.events.clone(), back })
+    }
+}
+
+/// The manifest of what there is at a version, but for files and rows.
+pub fn manifest_at(version: &Version, first_log: u64, next_relation: u64) -> Manifest {
+    let views = version.catalog.relations().filter(|relation| relation.kind == RelationKind::MaterializedView);
+    let kept = views.filter_map(|view| {
+        let entry = version.entries.get(&view.id)?;
+        Some((view.id, !matches!(entry.contents, Contents::Lazy(_))))
+    });
+    Manifest {
+        epoch: version.epoch,
+        time_us: version.time_us,
+        first_log,
+        next_relation,
+        relations: version.catalog.relations().cloned().collect(),
+        positions: version.positions.all().collect(),
+        kept: kept.collect(),
+        ..Manifest::default()
+    }
 }
 
 impl Checkpoint {
@@ -130,8 +177,8 @@ impl Checkpoint {
         for (relation, saving) in &self.tables {
             rows.push(output.table(*relation, saving, self.manifest.epoch)?);
         }
-        for (follower, (schema, events)) in &self.held {
-            rows.extend(output.held(*follower, &encode(events, schema)?)?);
+        for (follower, kept) in &self.held {
+            rows.extend(output.held(*follower, &encode(&kept.waiting()?, &kept.schema)?)?);
         }
         output.end_file()?;
         Ok(rows)

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
 use crate::catalog::relation::{Relation, RelationId};
-use crate::db::subscription::{Queue, Subscription};
+use crate::db::subscription::{Backlog, QUEUE_BYTES, QUEUE_ROWS, Queue, Subscription};
 use crate::storage::log::Position;
 
 /// The option that says for how long changes wait.
@@ -36,8 +36,6 @@ pub const ON_FULL: &str = "on_full";
 /// The option that says whether the rows of the beginning are the first event.
 pub const SNAPSHOT: &str = "snapshot";
 
-/// Rows that wait for a follower before its queue is full; those it begins with are there whether it reads or not.
-const QUEUE_ROWS: usize = 4 << 20;
 /// How long a commit that waits for a follower goes without a look at its interrupt.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -194,11 +192,16 @@ impl Follower {
         let waiting = self.queue.waiting();
         let is_old =
             |retention: i64| waiting.oldest_us.is_some_and(|oldest| oldest < time_us.saturating_sub(retention));
-        if self.on_full == OnFull::Expire && waiting.counted >= QUEUE_ROWS {
+        if self.on_full == OnFull::Expire && is_full(&waiting) {
             self.expire(epoch, "when too many rows waited to be acknowledged");
         } else if self.retention_us.is_some_and(is_old) {
             self.expire(epoch, "when its retention had passed");
         }
+    }
+
+    /// For how long its changes wait.
+    pub fn retention(&self) -> Option<Duration> {
+        self.retention_us.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
 
     /// Lets go what was acknowledged.
@@ -223,12 +226,17 @@ impl Follower {
 
     /// Whether commits must wait for it.
     pub fn holds_up(&self) -> bool {
-        self.on_full == OnFull::Block && self.queue.waiting().counted >= QUEUE_ROWS
+        self.on_full == OnFull::Block && is_full(&self.queue.waiting())
     }
 
     fn expired_error(&self) -> Option<Error> {
         self.expired()?.expired_error(&self.name)
     }
+}
+
+/// Whether no more may wait.
+fn is_full(waiting: &Backlog) -> bool {
+    waiting.counted >= QUEUE_ROWS || waiting.counted_bytes >= QUEUE_BYTES
 }
 
 /// The followers of a database, and whether commits wait for one of them.
@@ -244,11 +252,6 @@ impl Followers {
     /// The follower of that identity, unless it has expired.
     pub fn get(&self, id: RelationId) -> Option<Arc<Follower>> {
         self.all.lock().get(&id).cloned()
-    }
-
-    /// All that have not expired.
-    pub fn all(&self) -> Vec<Arc<Follower>> {
-        self.all.lock().values().cloned().collect()
     }
 
     /// Adds one.
@@ -294,4 +297,34 @@ pub fn not_followed(name: &str) -> Error {
     Error::new(ErrorKind::Transaction, format!("subscription \"{name}\" is not followed here"))
         .with_sqlstate("25006")
         .with_hint("the process that has the database open for writing reads it")
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{RecordBatch, StringArray};
+
+    use super::*;
+    use crate::base::change::ChangeBatch;
+    use crate::catalog::relation::RelationKind;
+    use crate::db::subscription::{EventKind, SubscriptionEvent};
+
+    #[test]
+    fn few_wide_rows_fill_a_queue() {
+        let text: arrow::array::ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(QUEUE_BYTES / 8)]));
+        let rows = RecordBatch::try_from_iter([("s", text)]).unwrap();
+        let mut relation = Relation::new(RelationId(2), "f", RelationKind::Subscription, rows.schema());
+        relation.dependencies = [RelationId(1)].into();
+        relation.options.insert(ON_FULL.to_string(), "block".to_string());
+        let follower = Follower::new(&relation, &Standing::at(1), None).unwrap();
+        let event = |epoch, kind| SubscriptionEvent { epoch, kind, changes: ChangeBatch::inserts(rows.clone()) };
+        follower.queue().keep(event(1, EventKind::Snapshot), 0);
+        for epoch in 2..9 {
+            follower.queue().keep(event(epoch, EventKind::Change), 0);
+            assert!(!follower.holds_up(), "{epoch}");
+        }
+        follower.queue().keep(event(9, EventKind::Change), 0);
+        assert!(follower.holds_up());
+        follower.acknowledge(2);
+        assert!(!follower.holds_up());
+    }
 }

@@ -1,9 +1,14 @@
 //! What waits for a follower, as rows that a checkpoint saves.
 //!
 //! ```text
-//! first batch   per event: epoch, time, kind, rows, text      kind 0 snapshot, 1 change, 2 progress, 3 failed: the text
+//! first batch   per event: epoch, time, kind, rows, text      kind 0 snapshot, 1 change, 2 progress, 3 failed: the text,
+//!                                                             4 held back
 //! the others    weight and columns of all rows, event behind event
 //! ```
+//!
+//! What is held back while the followed view fails is saved as a last event: its rows less those that the view had
+//! then. Where the view is filled again the rows that it has are added, so that it is right whatever a view that fails
+//! shows after it was filled again.
 
 use std::sync::Arc;
 
@@ -18,15 +23,33 @@ use crate::db::subscription::{EventKind, SubscriptionEvent, concat_changes};
 /// Rows in a batch, at least, but for the last.
 const BATCH_ROWS: usize = 1 << 16;
 
+/// The kind of what is held back.
+const HELD_BACK: u64 = 4;
+
 /// An event that waits, and the time of its epoch.
 pub type Held = (SubscriptionEvent, i64);
 
-/// Events as batches; none for no events.
-pub fn encode(events: &[Held], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+/// All that waits for a follower.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// What it was told and has not acknowledged.
+    pub events: Vec<Held>,
+    /// What is held back while its view fails, less the rows that the view has.
+    pub back: Option<ChangeBatch>,
+}
+
+/// What waits as batches; none for nothing.
+pub fn encode(waiting: &Waiting, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let back = waiting.back.iter().map(|changes| {
+        let changes = changes.clone();
+        (SubscriptionEvent { epoch: 0, kind: EventKind::Change, changes }, 0)
+    });
+    let (told, events) = (waiting.events.len(), waiting.events.iter().cloned().chain(back).collect::<Vec<_>>());
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let kind = |event: &SubscriptionEvent| match event.kind {
+    let kind = |(place, (event, _)): (usize, &Held)| match event.kind {
+        _ if place >= told => HELD_BACK,
         EventKind::Snapshot => 0,
         EventKind::Change => 1,
         EventKind::Progress => 2,
@@ -39,7 +62,7 @@ pub fn encode(events: &[Held], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from_iter_values(events.iter().map(|(event, _)| event.epoch))),
         Arc::new(Int64Array::from_iter_values(events.iter().map(|(_, time_us)| *time_us))),
-        Arc::new(UInt64Array::from_iter_values(events.iter().map(|(event, _)| kind(event)))),
+        Arc::new(UInt64Array::from_iter_values(events.iter().enumerate().map(kind))),
         Arc::new(UInt64Array::from_iter_values(events.iter().map(|(event, _)| event.changes.num_rows() as u64))),
         Arc::new(StringViewArray::from_iter(events.iter().map(|(event, _)| text(event)))),
     ];
@@ -56,9 +79,9 @@ pub fn encode(events: &[Held], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     Ok(batches)
 }
 
-/// The events that batches hold, of a follower with these columns.
-pub fn decode(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<Held>> {
-    let Some((events, rows)) = batches.split_first() else { return Ok(Vec::new()) };
+/// What batches hold, of a follower with these columns.
+pub fn decode(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Waiting> {
+    let Some((events, rows)) = batches.split_first() else { return Ok(Waiting::default()) };
     if events.num_columns() != events_schema().fields().len() {
         return Err(damaged());
     }
@@ -73,25 +96,29 @@ pub fn decode(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<Held>> 
     if rows.num_columns() != schema.fields().len() + 1 {
         return Err(damaged());
     }
-    let mut held = Vec::with_capacity(events.num_rows());
+    let mut waiting = Waiting::default();
     let mut start = 0;
     for event in 0..events.num_rows() {
         let count = counts.value(event) as usize;
         if start + count > rows.num_rows() {
             return Err(damaged());
         }
+        let changes = unweighted(&rows.slice(start, count), schema)?;
+        start += count;
         let kind = match kinds.value(event) {
+            HELD_BACK => {
+                waiting.back = Some(changes);
+                continue;
+            }
             0 => EventKind::Snapshot,
             1 => EventKind::Change,
             2 => EventKind::Progress,
             3 => EventKind::Failed(texts.value(event).to_string()),
             _ => return Err(damaged()),
         };
-        let changes = unweighted(&rows.slice(start, count), schema)?;
-        held.push((SubscriptionEvent { epoch: epochs.value(event), kind, changes }, times.value(event)));
-        start += count;
+        waiting.events.push((SubscriptionEvent { epoch: epochs.value(event), kind, changes }, times.value(event)));
     }
-    Ok(held)
+    Ok(waiting)
 }
 
 fn events_schema() -> SchemaRef {

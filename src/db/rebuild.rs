@@ -130,8 +130,11 @@ fn fill(shared: &Arc<Shared>, sequencer: &SequencerHandle, id: RelationId, rebui
 /// running its query.
 fn fail(shared: &Shared, sequencer: &SequencerHandle, id: RelationId, rebuild: &Arc<Rebuild>, error: Error) {
     let rebuild = rebuild.clone();
-    let told = sequencer.task(&Interrupt::default(), move |sequencer| sequencer.fail_view(id, &rebuild, &error));
-    if let Err(error) = told {
+    let interrupt = rebuild.interrupt.clone();
+    let told = sequencer.task(&interrupt, move |sequencer| sequencer.fail_view(id, &rebuild, &error));
+    if let Err(error) = told
+        && !interrupt.is_cancelled()
+    {
         shared.awaited.stop(error.message());
     }
 }

@@ -12,7 +12,7 @@ use crate::base::limits::Interrupt;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind};
 use crate::db::database::Database;
-use crate::db::held::{Held, decode};
+use crate::db::held::{Waiting, decode};
 use crate::db::sequencer::followers::followers;
 use crate::db::statement::ddl::restore_view;
 use crate::db::version::Version;
@@ -48,7 +48,7 @@ impl Database {
                     let batches = rows.blocks.iter().map(|block| block.read()).collect::<Result<Vec<_>>>()?;
                     decode(&batches, &relation.schema)?
                 }
-                None => Vec::<Held>::new(),
+                None => Waiting::default(),
             };
             let (relation, standing) = (relation.clone(), standing.clone());
             self.sequencer

@@ -28,8 +28,12 @@ impl Database {
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<String>> {
         let from = std::path::absolute(from.as_ref())?;
         let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new(&from));
-        let (salvaged, to) = (salvage(&vfs), to.as_ref().display().to_string());
-        Self::make_of(salvaged.map_err(|error| error.context(format!("\"{}\"", from.display())))?, &to)
+        let to = to.as_ref();
+        // Another path would look the same where it is shown.
+        let shown = to.display();
+        let to = to.to_str().ok_or_else(|| Error::invalid(format!("the path '{shown}' is not text in UTF-8")))?;
+        let salvaged = salvage(&vfs).map_err(|error| error.context(format!("\"{}\"", from.display())))?;
+        Self::make_of(salvaged, to)
     }
 
     /// As [`Database::salvage`], of a directory tree that need not be one of the machine.

@@ -22,10 +22,13 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::deadline_after;
+use crate::base::size::rows_bytes;
 use crate::operator::error::copy;
 
-/// Rows a subscription holds for a slow reader before the sequencer waits.
-const QUEUE_ROWS: usize = 4 << 20;
+/// Rows, and their bytes, that wait for a reader before its queue is full; those a follower begins with do not count:
+/// they are there whether it reads or not.
+pub const QUEUE_ROWS: usize = 4 << 20;
+pub const QUEUE_BYTES: usize = 256 << 20;
 
 /// What an event tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,7 @@ enum Wait {
 struct QueueState {
     events: VecDeque<Waiting>,
     rows: usize,
+    bytes: usize,
     /// Of a queue that keeps its events: how many of them the reader has had.
     had: Option<usize>,
     /// Of a queue that keeps its events: whether somebody reads it.
@@ -112,6 +116,14 @@ struct Waiting {
     event: SubscriptionEvent,
     /// The time of its epoch; not known where it does not matter.
     time_us: i64,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn new(event: SubscriptionEvent, time_us: i64) -> Self {
+        let bytes = rows_bytes(event.changes.rows());
+        Waiting { event, time_us, bytes }
+    }
 }
 
 /// How much waits in a queue.
@@ -123,6 +135,8 @@ pub struct Backlog {
     pub rows: usize,
     /// Their rows but those of the beginning, each event counted as one more: what the bound of the queue is for.
     pub counted: usize,
+    /// The bytes of the same.
+    pub counted_bytes: usize,
     /// The time of the oldest, in microseconds since 1970 (UTC).
     pub oldest_us: Option<i64>,
 }
@@ -142,8 +156,7 @@ impl Queue {
     /// Adds an event of that time, to be kept until it is acknowledged.
     pub fn keep(&self, event: SubscriptionEvent, time_us: i64) {
         let mut state = self.state.lock();
-        state.rows += event.changes.num_rows() + 1;
-        state.events.push_back(Waiting { event, time_us });
+        state.add(Waiting::new(event, time_us));
         drop(state);
         self.changed.notify_all();
     }
@@ -152,7 +165,7 @@ impl Queue {
     pub fn acknowledge(&self, epoch: u64) {
         let mut state = self.state.lock();
         while let Some(first) = state.events.pop_front_if(|first| first.event.epoch <= epoch) {
-            state.rows -= first.event.changes.num_rows() + 1;
+            state.take_off(&first);
             state.had = state.had.map(|had| had.saturating_sub(1));
         }
     }
@@ -161,10 +174,11 @@ impl Queue {
     pub fn waiting(&self) -> Backlog {
         let state = self.state.lock();
         let oldest_us = state.events.front().map(|first| first.time_us);
-        let first = state.events.front().map(|first| &first.event);
-        let first = first.filter(|first| first.kind == EventKind::Snapshot).map_or(0, |first| first.changes.num_rows());
+        let first = state.events.front().filter(|first| first.event.kind == EventKind::Snapshot);
+        let (first, first_bytes) = first.map_or((0, 0), |first| (first.event.changes.num_rows(), first.bytes));
         let (events, rows) = (state.events.len(), state.rows - state.events.len());
-        Backlog { events, rows, counted: state.rows - first, oldest_us }
+        let (counted, counted_bytes) = (state.rows - first, state.bytes - first_bytes);
+        Backlog { events, rows, counted, counted_bytes, oldest_us }
     }
 
     /// All events that wait, each with its time.
@@ -176,7 +190,7 @@ impl Queue {
     pub fn give_up(&self, error: Error) {
         let mut state = self.state.lock();
         state.events.clear();
-        (state.rows, state.had, state.ended) = (0, Some(0), Some(error));
+        (state.rows, state.bytes, state.had, state.ended) = (0, 0, Some(0), Some(error));
         drop(state);
         self.changed.notify_all();
     }
@@ -202,14 +216,13 @@ impl Queue {
     /// Hands over an event, waiting while the queue is full; false once nobody reads any more.
     pub fn push(&self, event: SubscriptionEvent) -> bool {
         let mut state = self.state.lock();
-        while state.rows >= QUEUE_ROWS && !state.closed {
+        while (state.rows >= QUEUE_ROWS || state.bytes >= QUEUE_BYTES) && !state.closed {
             self.changed.wait(&mut state);
         }
         if state.closed {
             return false;
         }
-        state.rows += event.changes.num_rows() + 1;
-        state.events.push_back(Waiting { event, time_us: 0 });
+        state.add(Waiting::new(event, 0));
         drop(state);
         self.changed.notify_all();
         true
@@ -278,9 +291,21 @@ impl QueueState {
             self.had = Some(had + 1);
             return Some(event);
         }
-        let event = self.events.pop_front()?.event;
-        self.rows -= event.changes.num_rows() + 1;
-        Some(event)
+        let waiting = self.events.pop_front()?;
+        self.take_off(&waiting);
+        Some(waiting.event)
+    }
+
+    fn add(&mut self, waiting: Waiting) {
+        self.rows += waiting.event.changes.num_rows() + 1;
+        self.bytes += waiting.bytes;
+        self.events.push_back(waiting);
+    }
+
+    /// Counts an event no more that was taken out.
+    fn take_off(&mut self, waiting: &Waiting) {
+        self.rows -= waiting.event.changes.num_rows() + 1;
+        self.bytes -= waiting.bytes;
     }
 }
 

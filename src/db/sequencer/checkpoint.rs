@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, current};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -12,13 +12,14 @@ use roaring::RoaringTreemap;
 use super::door::read_only;
 use super::subscriber::Subscriber;
 use super::{Group, Sequencer, poisoned};
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::limits::Interrupt;
 use crate::base::vfs::is_full;
 use crate::catalog::definitions::Catalog;
+use crate::catalog::layout::Layout;
 use crate::catalog::relation::RelationId;
-use crate::continuous::network::{Network, Upkeep, guarded};
-use crate::db::checkpoint::{Checkpoint, held_at};
+use crate::continuous::network::{Network, guarded};
+use crate::db::checkpoint::{Checkpoint, Kept, manifest_at};
 use crate::db::sequencer::publish::Step;
 use crate::db::shared::Shared;
 use crate::db::table::TableState;
@@ -81,21 +82,23 @@ impl Sequencer {
         }
     }
 
-    /// An error where what is there cannot be said whole: another process knows more, or changes are held back for a
-    /// follower until its view has recovered, and only the log can make them again.
+    /// An error where what is there cannot be said whole: another process knows more.
     pub fn refuse_to_copy(&self) -> Result<()> {
-        if self.is_read_only {
-            return Err(read_only().with_hint("run it where the database is open for writing"));
-        }
-        match self.subscribers.iter().any(Subscriber::holds_back) {
+        match self.is_read_only {
+            true => Err(read_only().with_hint("run it where the database is open for writing")),
             false => Ok(()),
-            true => Err(Error::new(
-                ErrorKind::ViewFailed,
-                "changes are held back for a subscription or sink whose view has failed",
-            )
-            .with_sqlstate("55000")
-            .with_hint("correct or delete the row at which the view fails, or drop the subscription or sink")),
         }
+    }
+
+    /// What waits for followers, as of the last epoch.
+    pub fn kept_for_followers(&self) -> BTreeMap<RelationId, Kept> {
+        let epoch = self.shared.version().epoch;
+        let kept = |subscriber: &Subscriber| {
+            let follower = subscriber.follower.as_ref()?;
+            let rows = |seen: &Layout| Some(self.rows_of(follower.relation, epoch).ok()?.seen_as(seen.clone()));
+            Some((follower.id, Kept::new(follower, subscriber.held_back(&rows))))
+        };
+        self.subscribers.iter().filter_map(kept).collect()
     }
 
     /// Lets go, where the disk has little room, what keeps files alive that nobody needs.
@@ -119,18 +122,8 @@ impl Sequencer {
         // What is in the files before is not needed behind this.
         self.log.turn(self.next_epoch())?;
         let (version, place) = (self.shared.version(), self.log.place());
-        let kept = |upkeep: &Upkeep| !matches!(upkeep, Upkeep::Lazy);
-        let manifest = Manifest {
-            epoch: version.epoch,
-            time_us: version.time_us,
-            first_log: place.file,
-            next_relation: self.shared.next_relation(),
-            relations: version.catalog.relations().cloned().collect(),
-            positions: version.positions.all().collect(),
-            kept: self.network.in_order().map(|view| (view.relation.id, kept(&view.upkeep))).collect(),
-            ..Manifest::default()
-        };
-        let held = held_at(&self.shared.followers, version.epoch);
+        let manifest = manifest_at(&version, place.file, self.shared.next_relation());
+        let held = self.kept_for_followers();
         let mut checkpoint = Checkpoint { manifest, tables: BTreeMap::new(), held, written_before: 0 };
         for (id, table) in &mut self.tables {
             match table.arena.begin_saving() {
@@ -284,11 +277,11 @@ impl Checkpointer {
         self.wake.clone()
     }
 
-    /// Calls off what it does, and waits until it has ended.
-    pub fn stop(&mut self) {
+    /// Calls off what it does; waits until it has ended, if who asks may.
+    pub fn stop(&mut self, waits: bool) {
         self.interrupt.cancel();
         let _ = self.wake.try_send(());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take().filter(|thread| waits && thread.thread().id() != current().id()) {
             let _ = thread.join();
         }
     }

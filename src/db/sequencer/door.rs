@@ -19,6 +19,7 @@ use crate::catalog::relation::{Relation, RelationId};
 use crate::continuous::network::{Moment, Upkeep, ViewState, guarded};
 use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::follower::Standing;
+use crate::db::held::Waiting;
 use crate::db::sequencer::{Group, Sequencer, poisoned};
 use crate::db::version::Version;
 use crate::db::write::Write;
@@ -302,7 +303,7 @@ impl Sequencer {
         self.network.sort(&catalog);
         let new = if self.recovers || self.is_read_only { Vec::new() } else { self.new_followers(&ddl.delta) };
         for follower in new {
-            self.attach_follower(&follower, &Standing::new_at(group.epoch, &follower), Vec::new())?;
+            self.attach_follower(&follower, &Standing::new_at(group.epoch, &follower), Waiting::default())?;
         }
         group.catalog = Some(Arc::new(catalog));
         Ok(())

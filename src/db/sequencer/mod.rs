@@ -28,6 +28,8 @@ pub mod followers;
 mod publish;
 mod room;
 pub mod subscriber;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
@@ -114,13 +116,16 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let here = std::thread::current().id();
+        let elsewhere = |thread: &JoinHandle<()>| thread.thread().id() != here;
+        let is_elsewhere = self.thread.as_ref().is_none_or(elsewhere);
         if let Some(mut checkpointer) = self.checkpointer.lock().take() {
-            checkpointer.stop();
+            // The sequencer's own thread holds what the checkpointer may wait for.
+            checkpointer.stop(is_elsewhere);
         }
         // The thread must be the one that drops the sequencer: circuits are deep, and its stack is large.
         self.sequencer = None;
         self.requests = None;
-        let elsewhere = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
         if let Some(thread) = self.thread.take().filter(elsewhere) {
             let _ = thread.join();
         }
@@ -213,8 +218,9 @@ impl SequencerHandle {
                 drop(sequencer.epoch(asked, &|| None));
                 if rested && sequencer.is_unconfirmed {
                     // The thread sleeps, and must see to it that the log is confirmed when it rests again.
+                    // The commit stands whether it hears of it or not.
                     drop(sequencer);
-                    self.send(Request::Task(Box::new(|_| ())))?;
+                    let _ = self.send(Request::Task(Box::new(|_| ())));
                 }
             }
             None => self.send(Request::Commit(asked))?,
@@ -301,9 +307,18 @@ fn next_request(sequencer: &Mutex<Sequencer>, requests: &Receiver<Request>) -> O
         if seen == Some(epoch) {
             sequencer.confirm();
         }
+        sequencer.look_at_retention();
         seen = Some(epoch);
     }
-    requests.recv().ok()
+    loop {
+        let patience = sequencer.lock().patience();
+        let Some(patience) = patience else { return requests.recv().ok() };
+        match requests.recv_timeout(patience) {
+            Ok(request) => return Some(request),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => sequencer.lock().look_at_retention(),
+        }
+    }
 }
 
 /// All that only who holds it touches.

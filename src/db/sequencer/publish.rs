@@ -165,19 +165,21 @@ impl Sequencer {
         let oldest = self.shared.history.lock().front().map_or(0, |version| version.epoch);
         let (mut bytes, before) = (0, self.log.free_space().map_or(u64::MAX, |free| free.saturating_sub(SPARE)));
         let mut room = before;
+        // One that cannot be read stays as it is, and holds no other up.
+        let mut result = Ok(());
         for table in self.tables.values_mut() {
-            table.arena.compact(oldest, &mut room)?;
+            result = result.and(table.arena.compact(oldest, &mut room));
             bytes += table.arena.size();
         }
         self.shared.log_space.must_save(before - room);
         for view in self.network.views_mut() {
             if let Upkeep::Maintained(maintained) = &mut view.upkeep {
-                maintained.contents.arena_mut().compact(oldest, &mut { u64::MAX })?;
+                result = result.and(maintained.contents.arena_mut().compact(oldest, &mut { u64::MAX }));
                 bytes += maintained.contents.size() + maintained.circuit.size();
             }
         }
         self.shared.budget.set_used(bytes);
-        Ok(())
+        result
     }
 
     /// Puts a view back that the log knows: the version at hand shows it from now on.

@@ -21,6 +21,10 @@ use crate::continuous::step::StepContext;
 use crate::db::follower::Follower;
 use crate::db::subscription::{EventKind, Queue, SubscriptionEvent, concat_changes};
 use crate::state::consolidate::consolidate;
+use crate::state::snapshot::Snapshot;
+
+/// The rows of a target, in the columns of a layout.
+pub type Rows<'a> = dyn Fn(&Layout) -> Option<Snapshot> + 'a;
 
 /// Who gets the changes of what.
 pub struct Subscriber {
@@ -40,9 +44,15 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Whether it is a follower's and holds changes back that nobody else has.
-    pub fn holds_back(&self) -> bool {
-        self.follower.is_some() && (self.failed || !self.held.is_empty())
+    /// What it holds back while its target fails, with the rows of the target by now as it is shown them.
+    pub fn held_back(&self, rows: &Rows<'_>) -> Option<(Vec<ChangeBatch>, Option<Snapshot>)> {
+        let Target::Relation { layout, .. } = &self.target else { return None };
+        (self.failed || !self.held.is_empty()).then(|| (self.held.clone(), rows(layout)))
+    }
+
+    /// Holds these changes back until its target, which fails, has recovered.
+    pub fn hold_back(&mut self, changes: Vec<ChangeBatch>) {
+        (self.held, self.held_is_net, self.failed) = (changes, false, true);
     }
 }
 

@@ -9,9 +9,8 @@ use arrow::array::RecordBatch;
 
 use crate::base::error::{Error, Result};
 use crate::base::vfs::{RealVfs, Vfs};
-use crate::catalog::relation::{Relation, RelationKind};
-use crate::db::checkpoint::{Checkpoint, held_at};
-use crate::db::follower::Followers;
+use crate::catalog::relation::{Relation, RelationId, RelationKind};
+use crate::db::checkpoint::{Checkpoint, Kept, manifest_at};
 use crate::db::session::Session;
 use crate::db::statement::verify::verify_relation;
 use crate::db::system::Table;
@@ -20,7 +19,6 @@ use crate::db::unique_key::UniqueKey;
 use crate::db::version::{Contents, Version};
 use crate::storage::directory::{create_with, is_database};
 use crate::storage::log;
-use crate::storage::manifest::Manifest;
 use crate::storage::store::{self, Store};
 
 /// Bytes of rows that stay in memory while they are written: a backup is not read again.
@@ -40,7 +38,7 @@ pub fn backup(session: &Session, directory: &str) -> Result<()> {
     let checkpoint = session.sequencer.task(&session.interrupt, |sequencer| {
         sequencer.refuse_to_copy()?;
         let shared = &sequencer.shared;
-        Ok(checkpoint_of(&shared.version(), shared.next_relation(), &shared.followers))
+        Ok(checkpoint_of(&shared.version(), shared.next_relation(), sequencer.kept_for_followers()))
     })?;
     create_with(&vfs, &|database| {
         log::create(vfs.clone(), database, checkpoint.manifest.epoch + 1)?;
@@ -67,29 +65,17 @@ pub fn refuse_inside(path: &Path) -> Result<()> {
 }
 
 /// All that is there at a version.
-fn checkpoint_of(version: &Version, next_relation: u64, followers: &Followers) -> Checkpoint {
-    let views = version.catalog.relations().filter(|relation| relation.kind == RelationKind::MaterializedView);
-    let kept = views.filter_map(|view| {
-        let entry = version.entries.get(&view.id)?;
-        Some((view.id, !matches!(entry.contents, Contents::Lazy(_))))
-    });
-    let manifest = Manifest {
-        epoch: version.epoch,
-        time_us: version.time_us,
-        first_log: 1,
-        next_relation,
-        relations: version.catalog.relations().map(|relation| Arc::new(relation.at_rest())).collect(),
-        positions: version.positions.all().collect(),
-        kept: kept.collect(),
-        ..Manifest::default()
-    };
+fn checkpoint_of(version: &Version, next_relation: u64, held: BTreeMap<RelationId, Kept>) -> Checkpoint {
+    let mut manifest = manifest_at(version, 1, next_relation);
+    // A copy does not read what the original reads.
+    manifest.relations.iter_mut().for_each(|relation| *relation = Arc::new(relation.at_rest()));
     let mut tables = BTreeMap::new();
     for relation in version.catalog.relations().filter(|relation| relation.kind.is_stored()) {
         if let Some(Contents::Kept(rows)) = version.entries.get(&relation.id).map(|entry| &entry.contents) {
             tables.insert(relation.id, rows.saving());
         }
     }
-    Checkpoint { manifest, tables, held: held_at(followers, version.epoch), written_before: 0 }
+    Checkpoint { manifest, tables, held, written_before: 0 }
 }
 
 /// Looks at everything that could be wrong: the checksums of all files, keys, NOT NULL, views against their queries. A

@@ -10,6 +10,7 @@ mod golden;
 mod kill;
 mod large;
 mod limits;
+mod places;
 mod readers;
 mod restart;
 mod salvage;

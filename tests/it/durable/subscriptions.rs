@@ -367,3 +367,30 @@ fn as_of_an_epoch_before_the_restart_names_what_outlives_it() -> Result<()> {
     assert!(error.hint().is_some_and(|hint| hint.contains("CREATE SUBSCRIPTION")), "{error:?}");
     Ok(())
 }
+
+/// What waits for too long is given up by the clock, whether anything is committed or not.
+#[test]
+fn retention_passes_while_nothing_happens() -> Result<()> {
+    let clock = Arc::new(ManualClock::new(0));
+    let database = Database::builder().target_partitions(1).clock(clock.clone()).build()?;
+    let connection = database.connect()?;
+    connection.execute_batch(
+        "CREATE TABLE t (k BIGINT);
+         CREATE SUBSCRIPTION s ON t WITH (retention = '1 second', snapshot = false);
+         INSERT INTO t VALUES (1);",
+    )?;
+    let subscription = connection.subscribe("SUBSCRIPTION s")?;
+    subscription.recv()?;
+    let epoch = database.epoch();
+    clock.set(60_000_000);
+    let error = loop {
+        if let Err(error) = subscription.recv_timeout(Duration::from_secs(20)) {
+            break error;
+        }
+    };
+    assert_eq!(error.sqlstate(), "72000", "{}", error.message());
+    while database.epoch() == epoch {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
