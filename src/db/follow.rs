@@ -61,7 +61,12 @@ impl Database {
     fn look(&self, following: &mut Following) -> Result<()> {
         let (vfs, files) = (following.vfs.clone(), following.files.clone());
         let apply = &mut |epoch, group: &arrow::buffer::Buffer| self.show(epoch, group, &files);
-        if following.follower.look(vfs.as_ref(), apply)? == Look::Behind {
+        let look = match following.follower.look(vfs.as_ref(), apply) {
+            // A checkpoint has removed what a group of the log named: the manifest has it, or has no need of it.
+            Err(error) if error.sqlstate() == crate::base::access::NOT_FOUND => Look::Behind,
+            look => look?,
+        };
+        if look == Look::Behind {
             *following = self.load_newest(&vfs, following.database)?;
         }
         Ok(())

@@ -15,6 +15,7 @@ use crate::db::statement::ddl::Views;
 use crate::storage::log::LogRecord;
 use crate::storage::salvage::{Salvaged, salvage};
 use crate::storage::segment::SegmentFiles;
+use crate::storage::spool::Rows;
 
 impl Database {
     /// Makes a new database in the directory `to` of what can be read of the damaged one in `from`, which stays as it
@@ -79,6 +80,15 @@ impl Database {
         for record in &mut records {
             resumed.kept.extend(maintained(record));
             let LogRecord::Commit { writes, .. } = record else { continue };
+            for write in writes.iter_mut() {
+                for rows in &mut write.inserts {
+                    let Rows::Spooled(spooled) = rows else { continue };
+                    let (whole, damaged) = spooled.whole_blocks();
+                    let name = self.shared.version().name(RelationId(write.relation));
+                    lost.extend(damaged.iter().map(|error| format!("rows of \"{name}\": {}", error.message())));
+                    *spooled = Arc::new(whole);
+                }
+            }
             for write in writes.iter_mut().filter(|write| !write.deletes.is_empty()) {
                 let (relation, deletes) = (RelationId(write.relation), std::mem::take(&mut write.deletes));
                 let count = deletes.len();

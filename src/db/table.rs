@@ -10,6 +10,7 @@ use arrow::compute;
 
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::unique_key::UniqueKey;
 use crate::db::write::{Upsert, Write};
@@ -81,9 +82,8 @@ impl TableState {
         self.relation = relation;
     }
 
-    /// Asks everything that can refuse `write` and decides its upsert. Changes nothing. The rows that a large write
-    /// deletes are read only if somebody asks for the changes.
-    pub fn admit(&self, write: Write, is_asked: &dyn Fn() -> bool) -> Result<RelationWrite> {
+    /// Asks everything that can refuse `write` and decides its upsert. Changes nothing.
+    pub fn admit(&self, write: Write) -> Result<RelationWrite> {
         let relation = &self.relation;
         let mut admitted = RelationWrite {
             relation: relation.id.0,
@@ -91,6 +91,7 @@ impl TableState {
             deletes: write.deletes,
             deleted: None,
             inserts: write.inserts.into_iter().filter(|rows| rows.len() > 0).collect(),
+            read: Vec::new(),
         };
         if let Some(upsert) = write.upsert {
             self.decide(upsert, &mut admitted)?;
@@ -102,16 +103,31 @@ impl TableState {
             check_not_null_in(relation, rows)?;
         }
         self.check_unique(&admitted)?;
-        admitted.deleted = self.asked_rows(&admitted, is_asked)?;
         Ok(admitted)
     }
 
-    /// The rows that a write deletes, if somebody asks for them.
-    pub fn asked_rows(&self, write: &RelationWrite, is_asked: &dyn Fn() -> bool) -> Result<Option<RecordBatch>> {
-        if write.deletes.is_empty() || (write.is_large() && !is_asked()) {
-            return Ok(None);
+    /// The bytes that [`TableState::read_for`] would read of files and take of memory, about.
+    pub fn asked_bytes(&self, write: &RelationWrite) -> usize {
+        let in_files = write.inserts.iter().map(|rows| match rows {
+            Rows::Held(_) => 0,
+            Rows::Spooled(spooled) => spooled.bytes(),
+        });
+        in_files
+            .sum::<usize>()
+            .saturating_add(usize::try_from(self.arena.bytes_of(&write.deletes)).unwrap_or(usize::MAX))
+    }
+
+    /// Reads what a write deletes and what it brings in files: who is told of the changes needs them, and behind the
+    /// door nothing is read.
+    pub fn read_for(&self, write: &mut RelationWrite) -> Result<()> {
+        if write.deleted.is_none() && !write.deletes.is_empty() {
+            write.deleted = Some(self.rows(&write.deletes.iter().collect::<Vec<_>>())?);
         }
-        Ok(Some(self.rows(&write.deletes.iter().collect::<Vec<_>>())?))
+        if write.read.is_empty() {
+            let spooled = write.inserts.iter().filter(|rows| matches!(rows, Rows::Spooled(_)));
+            write.read = spooled.flat_map(Rows::read).collect::<Result<_>>()?;
+        }
+        Ok(())
     }
 
     /// Carries out an admitted write; returns its change, or nothing of a large one that nobody asks for. An error is a
@@ -131,6 +147,7 @@ impl TableState {
         if write.deleted.is_none() && !write.deletes.is_empty() {
             keys.iter_mut().for_each(|key| key.retain_living(&self.arena));
         }
+        let mut read = write.read.iter();
         for rows in &write.inserts {
             match rows {
                 Rows::Held(batch) => {
@@ -140,13 +157,10 @@ impl TableState {
                 }
                 Rows::Spooled(spooled) => {
                     spooled.log(epoch);
-                    let shift = self.arena.adopt(spooled.blocks())?;
+                    let shift = self.arena.adopt(spooled.blocks(), spooled.end())?;
                     let (relation, arena) = (&self.relation, &self.arena);
                     keys.iter_mut().try_for_each(|key| key.insert_spooled(relation, spooled, shift, arena))?;
-                    if is_asked {
-                        let read = rows.read().map(|rows| rows.map(ChangeBatch::inserts));
-                        changes.extend(read.collect::<Result<Vec<_>>>()?);
-                    }
+                    changes.extend(read.by_ref().take(rows.pieces()).cloned().map(ChangeBatch::inserts));
                 }
             }
         }
@@ -232,11 +246,11 @@ pub fn enforced(relation: &Relation) -> impl Iterator<Item = (String, Vec<usize>
 }
 
 /// Makes what the keys of a relation need to know of rows in files: before the door, because it takes long there.
-pub fn prepare_keys(relation: &Relation, inserts: &[Rows]) -> Result<()> {
+pub fn prepare_keys(relation: &Relation, inserts: &[Rows], interrupt: &Interrupt) -> Result<()> {
     if inserts.iter().all(|rows| matches!(rows, Rows::Held(_))) {
         return Ok(());
     }
-    enforced(relation).try_for_each(|(name, places)| UniqueKey::prepare(relation, name, &places, inserts))
+    enforced(relation).try_for_each(|(name, places)| UniqueKey::prepare(relation, name, &places, inserts, interrupt))
 }
 
 /// The refusal of a change to a stream's past.

@@ -34,6 +34,8 @@ pub struct Overlay {
     pub deleted: Arc<RoaringTreemap>,
     /// Rows that it inserted and did not delete again.
     pub inserted: Vec<Rows>,
+    /// The bytes of those of them that are held in memory.
+    held: usize,
 }
 
 impl Overlay {
@@ -49,6 +51,28 @@ impl Overlay {
             *Arc::make_mut(&mut self.deleted) |= kept;
         }
         self.inserted.extend(write.inserts.iter().filter(|rows| rows.len() > 0).cloned());
+        self.held += write.inserts.iter().map(Rows::held_bytes).sum::<usize>();
+        if spool().is_beyond(self.held) {
+            self.spool_held(spool)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the rows that are held to files: many statements together are as large as one. Their order stays.
+    fn spool_held(&mut self, spool: &dyn Fn() -> Spool) -> Result<()> {
+        let (mut next, mut inserted) = (spool(), Vec::new());
+        for rows in std::mem::take(&mut self.inserted) {
+            match rows {
+                Rows::Held(rows) => next.push(rows)?,
+                Rows::Spooled(_) => {
+                    inserted.extend(std::mem::replace(&mut next, spool()).finish()?);
+                    inserted.push(rows);
+                }
+            }
+        }
+        inserted.extend(next.finish()?);
+        self.held = inserted.iter().map(Rows::held_bytes).sum();
+        self.inserted = inserted;
         Ok(())
     }
 
@@ -173,7 +197,7 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     let mut ids = Vec::new();
     // What the transaction wrote before has not passed the door yet, and may hold a key twice.
     let mut load = |batch: RecordBatch| {
-        let admitted = table.admit(Write::inserts(relation, vec![batch]), &|| false)?;
+        let admitted = table.admit(Write::inserts(relation, vec![batch]))?;
         table.apply(&admitted, 0, false).map(drop)
     };
     for chunk in 0..snapshot.chunks() {
@@ -187,7 +211,7 @@ pub fn decide_upsert(version: &Version, overlays: &Overlays, write: Write) -> Re
     }
     ids.extend((OVERLAY_ROW_ID..).take(overlay.inserted.iter().map(Rows::len).sum()));
     overlay.inserted.iter().flat_map(Rows::read).try_for_each(|rows| load(rows?))?;
-    let decided = table.admit(write, &|| false)?;
+    let decided = table.admit(write)?;
     let deletes = decided.deletes.iter().map(|row| ids[row as usize]).collect();
     Ok(Write { deletes, ..Write::of(relation, decided.inserts) })
 }

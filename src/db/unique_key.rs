@@ -18,6 +18,7 @@ use arrow::datatypes::DataType;
 use roaring::RoaringTreemap;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::Interrupt;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::Relation;
 use crate::db::rows::row_ids;
@@ -29,6 +30,8 @@ use crate::state::snapshot::Snapshot;
 use crate::storage::run::{Run, RunWriter};
 use crate::storage::spool::{Rows, Spooled, Spooling};
 
+/// Where the number of a file stands in an id that counts over several.
+const FILE_SHIFT: u32 = 44;
 /// Runs that are looked through before some are made one.
 const RUNS_MAX: usize = 16;
 
@@ -104,7 +107,7 @@ impl UniqueKey {
             })?;
             return Ok(key);
         };
-        let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize);
+        let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize, &Interrupt::default());
         chunks(&mut |keys, ids| push(&mut writer, keys, |row| ids.value(row)))?;
         let run = writer.finish(&mut |pairs| {
             // Values are read again for what is most likely an error.
@@ -132,9 +135,17 @@ impl UniqueKey {
     }
 
     /// Makes what keys over the places of `relation` need to know of rows in files, before the door: it takes long.
-    pub fn prepare(relation: &Relation, name: String, places: &[usize], inserts: &[Rows]) -> Result<()> {
+    pub fn prepare(
+        relation: &Relation,
+        name: String,
+        places: &[usize],
+        inserts: &[Rows],
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let key = Self::new(relation, name, places)?;
-        spooled_of(inserts).try_for_each(|spooled| key.run_of(relation, spooled).map(drop))
+        let spooled: Vec<_> = spooled_of(inserts).collect();
+        spooled.iter().try_for_each(|one| key.run_of(relation, one, interrupt).map(drop))?;
+        key.check_apart(relation, &spooled, interrupt)
     }
 
     /// Whether it is over just these columns, in whatever order.
@@ -189,9 +200,10 @@ impl UniqueKey {
             }
         }
         let spooled: Vec<&Arc<Spooled>> = spooled_of(inserts).collect();
-        for (number, one) in spooled.iter().enumerate() {
+        let never = Interrupt::default();
+        for one in &spooled {
             let own = |ids: &[u64]| self.places.iter().map(|&place| one.take(ids, place)).collect::<Result<Vec<_>>>();
-            let Some(run) = self.run_of(relation, one)? else { continue };
+            let Some(run) = self.run_of(relation, one, &never)? else { continue };
             self.check_in_memory(relation, one, &once, deletes)?;
             for (stored, shift) in &self.runs {
                 run.join(stored, &mut |pairs| {
@@ -199,14 +211,31 @@ impl UniqueKey {
                     self.refuse_equal(relation, &pairs.collect::<Vec<_>>(), &own, &|ids| arena.take(ids, &self.places))
                 })?;
             }
-            for other in &spooled[..number] {
-                let others = |ids: &[u64]| self.places.iter().map(|&place| other.take(ids, place)).collect();
-                if let Some(before) = self.run_of(relation, other)? {
-                    run.join(&before, &mut |pairs| self.refuse_equal(relation, pairs, &own, &others))?;
-                }
-            }
         }
-        Ok(())
+        self.check_apart(relation, &spooled, &never)
+    }
+
+    /// An error if a key stands twice in several files of a commit.
+    fn check_apart(&self, relation: &Relation, spooled: &[&Arc<Spooled>], interrupt: &Interrupt) -> Result<()> {
+        let [.., _, last] = spooled else { return Ok(()) };
+        let numbers = spooled.iter().map(|one| one.name().number).collect();
+        last.apart(&self.columns, numbers, || {
+            let mut runs = Vec::new();
+            for (place, one) in spooled.iter().enumerate() {
+                let run = self.run_of(relation, one, interrupt)?;
+                runs.extend(run.map(|run| (run, (place as u64) << FILE_SHIFT)));
+            }
+            Run::alike(&runs, interrupt, &mut |pairs| {
+                let take = |id: u64| {
+                    let one = spooled[(id >> FILE_SHIFT) as usize];
+                    move |ids: &[u64]| self.places.iter().map(|&place| one.take(ids, place)).collect::<Result<Vec<_>>>()
+                };
+                pairs.iter().try_for_each(|&(one, other)| {
+                    let within = |id: u64| id & ((1 << FILE_SHIFT) - 1);
+                    self.refuse_equal(relation, &[(within(one), within(other))], &take(one), &take(other))
+                })
+            })
+        })
     }
 
     /// An error if a key is that of a row in memory that is not deleted.
@@ -255,9 +284,9 @@ impl UniqueKey {
     }
 
     /// What it needs to know of rows in a file; an error if a key stands in them twice.
-    fn run_of(&self, relation: &Relation, spooled: &Spooled) -> Result<Option<Arc<Run>>> {
+    fn run_of(&self, relation: &Relation, spooled: &Spooled, interrupt: &Interrupt) -> Result<Option<Arc<Run>>> {
         spooled.run(&self.columns, |Spooling { files, sizes }| {
-            let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize);
+            let mut writer = RunWriter::new(files, relation.id, sizes.key_rows as usize, interrupt);
             for (number, block) in spooled.blocks().iter().enumerate() {
                 let keys = self.places.iter().map(|&place| spooled.column(number, place));
                 push(&mut writer, &keys.collect::<Result<Vec<_>>>()?, |row| block.first + row as u64)?;
@@ -343,7 +372,7 @@ impl UniqueKey {
         shift: u64,
         arena: &RowArena,
     ) -> Result<()> {
-        let run = self.run_of(relation, spooled)?;
+        let run = self.run_of(relation, spooled, &Interrupt::default())?;
         self.runs.extend(run.map(|run| (run, shift)));
         if self.runs.len() > RUNS_MAX {
             self.merge_runs(relation, spooled, arena);

@@ -180,9 +180,9 @@ impl RowArena {
         Ok(())
     }
 
-    /// Takes rows of files, whose ids count from zero; by how much their ids are greater here. They begin at a segment
+    /// Takes rows of files, whose ids count from zero and are below `end`; by how much their ids are greater here. They begin at a segment
     /// of their own, so that no block lies across the end of one.
-    pub fn adopt(&mut self, blocks: &[Arc<Block>]) -> Result<u64> {
+    pub fn adopt(&mut self, blocks: &[Arc<Block>], end: u64) -> Result<u64> {
         self.seal(self.high.next_multiple_of(SEALED));
         let shift = self.high;
         let chunks = blocks.iter().map(|block| Chunk::stored(Arc::new(block.shifted(shift)?), &RoaringTreemap::new()));
@@ -197,6 +197,14 @@ impl RowArena {
             if self.high == self.tail_first + SEALED {
                 self.seal(self.high);
             }
+        }
+        // Where the last block is left out.
+        if self.high < shift + end {
+            let next = shift + end;
+            if segment(next) != segment(self.tail_first) {
+                self.seal(next / SEALED * SEALED);
+            }
+            self.high = next;
         }
         Ok(shift)
     }
@@ -246,6 +254,19 @@ impl RowArena {
         let (number, offset) = self.locate(id)?;
         let chunk = self.chunk(number);
         (chunk.died(offset) == NEVER).then(|| chunk.weight(offset))
+    }
+
+    /// The bytes that the rows of these ids take, about.
+    pub fn bytes_of(&self, ids: &RoaringTreemap) -> u64 {
+        let of_chunk = |chunk: &Arc<Chunk>| {
+            let rows = ids.range_cardinality(chunk.first()..=chunk.last());
+            let bytes = match chunk.blocks() {
+                Some(blocks) => blocks.iter().map(|block| block.bytes()).sum(),
+                None => chunk.size() as u64,
+            };
+            bytes / (chunk.len() as u64).max(1) * rows
+        };
+        self.sealed.iter().chain(&self.tail).map(of_chunk).sum()
     }
 
     /// Whether a row lives in a chunk that has ids from `first` to `last`.

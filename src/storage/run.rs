@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 
 use crate::base::error::Result;
+use crate::base::limits::Interrupt;
 use crate::catalog::layout::ColumnId;
 use crate::catalog::relation::RelationId;
 use crate::storage::segment::{Block, SegmentFiles, SegmentWriter};
@@ -98,6 +99,18 @@ impl Run {
         if pairs.is_empty() { Ok(()) } else { suspects(&pairs) }
     }
 
+    /// Tells the pairs of ids with equal hashes within several runs; of each run with how much is added to its ids.
+    pub fn alike(runs: &[(Arc<Run>, u64)], interrupt: &Interrupt, suspects: &mut Suspects) -> Result<()> {
+        let cursors = runs.iter().map(|(run, shift)| Ok((Cursor::of(run.blocks.clone())?, *shift)));
+        let mut alike = Alike { hash: 0, ids: Vec::new(), pairs: Vec::new(), suspects };
+        let mut look = now_and_then(interrupt.clone());
+        merge(cursors.collect::<Result<_>>()?, &mut |hash, id| {
+            look()?;
+            alike.push(hash, id)
+        })?;
+        alike.end()
+    }
+
     /// One run of several, without the ids that are not kept; of each run with how much is added to its ids.
     pub fn merge(
         files: &Arc<SegmentFiles>,
@@ -124,14 +137,16 @@ pub struct RunWriter {
     relation: RelationId,
     /// Pairs that are sorted at once.
     piece: usize,
+    interrupt: Interrupt,
     pairs: Vec<(u64, u64)>,
     pieces: Vec<Run>,
 }
 
 impl RunWriter {
-    /// Of rows of a relation; so many pairs are sorted at once.
-    pub fn new(files: &Arc<SegmentFiles>, relation: RelationId, piece: usize) -> Self {
-        RunWriter { files: files.clone(), relation, piece: piece.max(1), pairs: Vec::new(), pieces: Vec::new() }
+    /// Of rows of a relation; so many pairs are sorted at once, and `interrupt` calls it off.
+    pub fn new(files: &Arc<SegmentFiles>, relation: RelationId, piece: usize, interrupt: &Interrupt) -> Self {
+        let (pairs, pieces, interrupt) = (Vec::new(), Vec::new(), interrupt.clone());
+        RunWriter { files: files.clone(), relation, piece: piece.max(1), interrupt, pairs, pieces }
     }
 
     /// Takes a hash and its row id.
@@ -140,6 +155,7 @@ impl RunWriter {
         if self.pairs.len() < self.piece {
             return Ok(());
         }
+        self.interrupt.check()?;
         let piece = self.sorted()?;
         self.pieces.extend(piece);
         Ok(())
@@ -153,7 +169,9 @@ impl RunWriter {
         let mut output = Output::new(&self.files, self.relation);
         let cursors = self.pieces.iter().map(|piece| Ok((Cursor::of(piece.blocks.clone())?, 0)));
         let (cursors, is_one) = (cursors.collect::<Result<Vec<_>>>()?, self.pieces.len() == 1);
+        let mut look = now_and_then(self.interrupt.clone());
         merge(cursors, &mut |hash, id| {
+            look()?;
             alike.push(hash, id)?;
             if is_one { Ok(()) } else { output.push(hash, id) }
         })?;
@@ -191,6 +209,15 @@ impl Alike<'_, '_> {
     fn end(&mut self) -> Result<()> {
         let pairs = std::mem::take(&mut self.pairs);
         if pairs.is_empty() { Ok(()) } else { (self.suspects)(&pairs) }
+    }
+}
+
+/// Looks at an interrupt once in a while.
+fn now_and_then(interrupt: Interrupt) -> impl FnMut() -> Result<()> {
+    let mut seen = 0;
+    move || {
+        seen = (seen + 1) % BLOCK;
+        if seen == 0 { interrupt.check() } else { Ok(()) }
     }
 }
 
@@ -352,7 +379,7 @@ mod tests {
     }
 
     fn run_of(files: &Arc<SegmentFiles>, pairs: &[(u64, u64)], piece: usize) -> Run {
-        let mut writer = RunWriter::new(files, RelationId(1), piece);
+        let mut writer = RunWriter::new(files, RelationId(1), piece, &Interrupt::default());
         pairs.iter().for_each(|&(hash, id)| writer.push(hash, id).expect("written"));
         writer.finish(&mut |_| Ok(())).expect("merged").expect("some")
     }
@@ -391,7 +418,7 @@ mod tests {
         let files = files();
         let (one, other) = (pairs(5, 900), pairs(9, 700));
         let mut told = BTreeSet::new();
-        let mut writer = RunWriter::new(&files, RelationId(1), 100);
+        let mut writer = RunWriter::new(&files, RelationId(1), 100, &Interrupt::default());
         one.iter().for_each(|&(hash, id)| writer.push(hash, id).expect("written"));
         let run = writer.finish(&mut |pairs| {
             told.extend(pairs.iter().copied());

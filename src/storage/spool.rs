@@ -9,7 +9,7 @@
 //! where the commit is applied, and is the same whenever the log is replayed.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -89,6 +89,14 @@ impl Rows {
         }
     }
 
+    /// The bytes that they take in memory.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Rows::Held(rows) => rows_bytes(rows),
+            Rows::Spooled(_) => 0,
+        }
+    }
+
     /// How many pieces they are read in.
     pub fn pieces(&self) -> usize {
         match self {
@@ -140,6 +148,9 @@ impl Rows {
 /// Runs by the columns of their keys.
 type Runs = HashMap<Arc<[ColumnId]>, Option<Arc<Run>>>;
 
+/// Columns of keys with the numbers of files.
+type Apart = HashSet<(Arc<[ColumnId]>, Vec<u64>)>;
+
 /// Rows of a commit in a file of their own. The file is removed with them, unless the log has it.
 #[derive(Debug)]
 pub struct Spooled {
@@ -148,14 +159,28 @@ pub struct Spooled {
     schema: SchemaRef,
     blocks: Vec<Arc<Block>>,
     rows: usize,
+    /// Every id in the file is below, also of blocks that are left out.
+    end: u64,
     /// What unique keys over these columns know of the rows.
     runs: Mutex<Runs>,
+    /// Keys whose values are known not to stand twice in these files, of which this is one.
+    apart: Mutex<Apart>,
 }
 
 impl Spooled {
     fn new(spooling: Spooling, file: SegmentFile, schema: SchemaRef) -> Self {
         let rows = file.blocks.iter().map(|block| block.rows).sum();
-        Spooled { spooling, name: file.name, schema, blocks: file.blocks, rows, runs: Mutex::default() }
+        let end = file.blocks.last().map_or(0, |block| block.first + block.rows as u64);
+        Spooled {
+            spooling,
+            name: file.name,
+            schema,
+            blocks: file.blocks,
+            rows,
+            end,
+            runs: Mutex::default(),
+            apart: Mutex::default(),
+        }
     }
 
     /// Opens the file that the log names.
@@ -197,6 +222,26 @@ impl Spooled {
     /// How the log names the file.
     pub fn name(&self) -> FileName {
         self.name
+    }
+
+    /// The same without the blocks that are damaged, and what is wrong with each; the ids of the others stay.
+    pub fn whole_blocks(&self) -> (Self, Vec<Error>) {
+        let (mut blocks, mut lost) = (Vec::new(), Vec::new());
+        for block in &self.blocks {
+            match block.check() {
+                Ok(()) => blocks.push(block.clone()),
+                Err(error) => lost.push(error),
+            }
+        }
+        let rows = blocks.iter().map(|block| block.rows).sum();
+        let (spooling, schema) = (self.spooling.clone(), self.schema.clone());
+        let (runs, apart) = Default::default();
+        (Spooled { spooling, name: self.name, schema, blocks, rows, end: self.end, runs, apart }, lost)
+    }
+
+    /// Every id in the file is below.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// The blocks, their ids counted from zero.
@@ -242,6 +287,16 @@ impl Spooled {
         Ok(run)
     }
 
+    /// Checks once that no value of a key over `columns` stands twice in the files of these numbers.
+    pub fn apart(&self, columns: &Arc<[ColumnId]>, files: Vec<u64>, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        let known = (columns.clone(), files);
+        if !self.apart.lock().contains(&known) {
+            check()?;
+            self.apart.lock().insert(known);
+        }
+        Ok(())
+    }
+
     /// The file goes into the log, in this epoch.
     pub fn log(&self, epoch: u64) {
         self.spooling.files.log_brought(self.name, epoch);
@@ -278,6 +333,11 @@ impl Spool {
         let (held, done) = (Vec::new(), Vec::new());
         let sizes = spooling.as_ref().map(|spooling| spooling.sizes).unwrap_or_default();
         Spool { spooling, sizes, relation, columns, schema, held, bytes: 0, rows: 0, writer: None, next: 0, done }
+    }
+
+    /// Whether rows of so many bytes would go to files.
+    pub fn is_beyond(&self, bytes: usize) -> bool {
+        self.spooling.is_some() && bytes > self.sizes.held_bytes
     }
 
     /// Takes rows.

@@ -61,6 +61,11 @@ impl Checkpoints {
         (bytes + self.replayed).saturating_sub(self.written)
     }
 
+    /// What a checkpoint would save or spare: the log, and the files it names.
+    fn worth(&self, bytes: u64) -> u64 {
+        self.grown(bytes) + self.store.files().brought_bytes()
+    }
+
     /// Where the rows are saved.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
@@ -77,7 +82,7 @@ impl Sequencer {
         space.wrote(place.bytes + checkpoints.replayed);
         let enough = space.limit().map_or(checkpoints.every, |limit| checkpoints.every.min(limit / 2));
         let crowds = place.room.is_some_and(|room| grown >= CROWDING && grown >= room / 2);
-        if grown >= enough || crowds || place.is_short {
+        if checkpoints.worth(place.bytes) >= enough || crowds || place.is_short {
             let _ = checkpoints.wake.try_send(());
         }
     }
@@ -237,7 +242,7 @@ fn save(sequencer: &Mutex<Sequencer>, store: &Store, named: &mut Named, interrup
 pub fn last_checkpoint(sequencer: &Mutex<Sequencer>) {
     let grown = |sequencer: &Sequencer| {
         let bytes = sequencer.log.place().bytes;
-        sequencer.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.grown(bytes) >= WORTH_SAVING)
+        sequencer.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.worth(bytes) >= WORTH_SAVING)
     };
     let is_worth_it = grown(&sequencer.lock());
     if is_worth_it {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use crate::base::change::ChangeBatch;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
-use crate::base::size::rows_bytes;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::layout::Layout;
 use crate::catalog::relation::{Relation, RelationId};
@@ -21,6 +20,7 @@ use crate::db::commit::{Commit, Committed, Ddl, NewView, Payload, TableChange};
 use crate::db::follower::Standing;
 use crate::db::held::Waiting;
 use crate::db::sequencer::{Group, Sequencer, poisoned};
+use crate::db::table::TableState;
 use crate::db::version::Version;
 use crate::db::write::Write;
 use crate::storage::log::{LogRecord, Position, RelationWrite};
@@ -93,10 +93,12 @@ impl Sequencer {
             self.stage(&LogRecord::Tick { epoch, time_us }, &mut group)?;
         }
         for Replayed { mut writes, mut ddl, positions } in records {
-            for write in writes.iter_mut().filter(|write| write.deleted.is_none() && !write.deletes.is_empty()) {
-                let table = self.tables.get(&RelationId(write.relation));
-                let table = table.ok_or_else(|| Error::internal("rows of a relation that is gone were deleted"))?;
-                write.deleted = table.asked_rows(write, &|| self.is_asked(RelationId(write.relation)))?;
+            for write in writes.iter_mut().filter(|write| self.is_told(write)) {
+                match self.tables.get(&RelationId(write.relation)) {
+                    Some(table) => table.read_for(write)?,
+                    None if write.deletes.is_empty() => {}
+                    None => return Err(Error::internal("rows of a relation that is gone were deleted")),
+                }
             }
             let differences = match &mut ddl {
                 Some(ddl) => self.carry_over(&mut ddl.views, &group, &Interrupt::default())?,
@@ -145,27 +147,20 @@ impl Sequencer {
         let Payload { writes, mut ddl, mut positions } = payload;
         let mut admitted: BTreeMap<u64, RelationWrite> = BTreeMap::new();
         for write in writes {
-            let new = ddl.as_ref().and_then(|ddl| {
-                ddl.tables.iter().find_map(|change| match change {
-                    TableChange::New(table) if table.relation.id == write.relation => Some(table),
-                    _ => None,
-                })
-            });
-            let table = new.or_else(|| self.tables.get(&write.relation)).ok_or_else(|| {
-                let name = self.shared.version().name(write.relation);
-                Error::new(ErrorKind::NotFound, format!("relation \"{name}\" was dropped")).with_sqlstate("42P01")
-            })?;
+            let table = self.table_of(write.relation, ddl.as_deref())?;
             assert_eq!(table.relation.columns, write.columns, "rows made for other columns passed the door");
-            let id = write.relation;
-            let write = table.admit(write, &|| self.is_asked(id))?;
+            let write = table.admit(write)?;
             if admitted.insert(write.relation, write).is_some() {
                 return Err(Error::internal("a commit writes one relation twice"));
             }
         }
-        let writes: Vec<_> =
+        let mut writes: Vec<_> =
             admitted.into_values().filter(|w| !w.deletes.is_empty() || !w.inserts.is_empty()).collect();
         self.check_positions(&positions, ddl.as_deref())?;
-        self.account(&writes)?;
+        self.account(&writes, ddl.as_deref())?;
+        for write in writes.iter_mut().filter(|write| self.is_told(write)) {
+            self.table_of(RelationId(write.relation), ddl.as_deref())?.read_for(write)?;
+        }
         let differences = match &mut ddl {
             Some(ddl) => self.carry_over(&mut ddl.views, group, interrupt)?,
             None => Vec::new(),
@@ -191,24 +186,34 @@ impl Sequencer {
         }
     }
 
+    /// The table or stream as it is for a commit, which may make it.
+    fn table_of<'a>(&'a self, id: RelationId, ddl: Option<&'a Ddl>) -> Result<&'a TableState> {
+        let new = ddl.and_then(|ddl| {
+            ddl.tables.iter().find_map(|change| match change {
+                TableChange::New(table) if table.relation.id == id => Some(table),
+                _ => None,
+            })
+        });
+        new.or_else(|| self.tables.get(&id)).ok_or_else(|| {
+            let name = self.shared.version().name(id);
+            Error::new(ErrorKind::NotFound, format!("relation \"{name}\" was dropped")).with_sqlstate("42P01")
+        })
+    }
+
     /// Refuses a commit for which there is no memory.
-    fn account(&self, writes: &[RelationWrite]) -> Result<()> {
-        let held = |rows: &Rows| match rows {
-            Rows::Held(rows) => rows_bytes(rows),
-            Rows::Spooled(_) => 0,
-        };
-        let mut bytes: usize = writes.iter().flat_map(|write| &write.inserts).map(held).sum();
-        let is_read = |write: &&RelationWrite| write.is_large() && self.is_asked(RelationId(write.relation));
-        for write in writes.iter().filter(is_read) {
-            let in_files = write.inserts.iter().map(|rows| match rows {
-                Rows::Held(_) => 0,
-                Rows::Spooled(spooled) => spooled.bytes(),
-            });
-            bytes += in_files.sum::<usize>();
+    fn account(&self, writes: &[RelationWrite], ddl: Option<&Ddl>) -> Result<()> {
+        let mut bytes: usize = writes.iter().flat_map(|write| &write.inserts).map(Rows::held_bytes).sum();
+        for write in writes.iter().filter(|write| write.is_large() && self.is_told(write)) {
+            bytes = bytes.saturating_add(self.table_of(RelationId(write.relation), ddl)?.asked_bytes(write));
         }
         let used = self.shared.budget.used();
-        self.shared.budget.resize("the commit", used, used + bytes)?;
-        self.shared.budget.resize("the commit", used + bytes, used)
+        self.shared.budget.resize("the commit", used, used.saturating_add(bytes))?;
+        self.shared.budget.resize("the commit", used.saturating_add(bytes), used)
+    }
+
+    /// Whether the rows of a write are at hand where it is applied, and told to who follows its relation.
+    fn is_told(&self, write: &RelationWrite) -> bool {
+        !write.is_large() || self.is_asked(RelationId(write.relation))
     }
 
     /// Brings new circuits from the version they were filled from to now.
@@ -260,7 +265,7 @@ impl Sequencer {
         }
         for write in writes {
             let id = RelationId(write.relation);
-            let is_asked = !write.is_large() || self.is_asked(id);
+            let is_asked = self.is_told(write);
             let table = self.tables.get_mut(&id).ok_or_else(|| Error::internal("an admitted relation is gone"))?;
             if group.is_replayed && write.is_large() {
                 table.forget_keys();

@@ -164,7 +164,10 @@ impl Sequencer {
         }
         let oldest = self.shared.history.lock().front().map_or(0, |version| version.epoch);
         let (mut bytes, before) = (0, self.log.free_space().map_or(u64::MAX, |free| free.saturating_sub(SPARE)));
-        let mut room = before;
+        // What is left of chunks in files comes into memory until a checkpoint has written it.
+        let spare = self.shared.budget.limit().map_or(u64::MAX, |limit| limit as u64 / 8);
+        let mut room = before.min(spare);
+        let before = room;
         // One that cannot be read stays as it is, and holds no other up.
         let mut result = Ok(());
         for table in self.tables.values_mut() {

@@ -310,7 +310,7 @@ fn decode_write(group: &Buffer, input: &mut Input, columns: &Columns) -> Result<
         input.at = end;
         inserts.push(Rows::Held(rows));
     }
-    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts })
+    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts, read: Vec::new() })
 }
 
 fn decode_large_write(
@@ -341,7 +341,7 @@ fn decode_large_write(
             _ => return Err(damaged()),
         }
     }
-    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts })
+    Ok(RelationWrite { relation, columns, deletes, deleted: None, inserts, read: Vec::new() })
 }
 
 /// The columns of a relation, if they are those that rows were written with.

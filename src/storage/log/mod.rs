@@ -60,6 +60,8 @@ pub struct RelationWrite {
     pub deleted: Option<RecordBatch>,
     /// Rows inserted, in canonical types and in the order of their row ids.
     pub inserts: Vec<Rows>,
+    /// Those of them that are in files, piece by piece, where somebody asks for them.
+    pub read: Vec<RecordBatch>,
 }
 
 impl RelationWrite {

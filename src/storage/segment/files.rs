@@ -94,6 +94,16 @@ impl SegmentFiles {
         logged.collect()
     }
 
+    /// The bytes of files that the log names and no manifest has: a checkpoint names what is needed of them.
+    pub fn brought_bytes(&self) -> u64 {
+        let brought = self.brought.lock();
+        let bytes = brought.values().map(|brought| match brought {
+            Brought::Logged(name, _) => name.length,
+            Brought::Begun => 0,
+        });
+        bytes.sum()
+    }
+
     /// A manifest has what these files brought.
     pub fn forget_brought(&self, names: &[FileName]) {
         let mut brought = self.brought.lock();

@@ -63,7 +63,7 @@ impl Definer {
                 spool.push(conform(&batch?, &relation, &self.parameters.zone)?)?;
             }
             let rows = spool.finish()?;
-            prepare_keys(&relation, &rows)?;
+            prepare_keys(&relation, &rows, &self.interrupt)?;
             proposal.writes = vec![Write::of(&relation, rows)];
         }
         changes.push(CatalogChange::Define(Arc::new(relation)));
