@@ -11,6 +11,7 @@ use arrow::compute;
 use crate::base::change::{ChangeBatch, Weights};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::Interrupt;
+use crate::catalog::definitions::Catalog;
 use crate::catalog::relation::{Relation, RelationKind};
 use crate::db::unique_key::UniqueKey;
 use crate::db::write::{Upsert, Write};
@@ -245,8 +246,14 @@ pub fn enforced(relation: &Relation) -> impl Iterator<Item = (String, Vec<usize>
     primary.into_iter().chain(relation.unique.iter().cloned())
 }
 
-/// Makes what the keys of a relation need to know of rows in files: before the door, because it takes long there.
-pub fn prepare_keys(relation: &Relation, inserts: &[Rows], interrupt: &Interrupt) -> Result<()> {
+/// Makes what keys need to know of rows in files: before the door, because it takes long there.
+pub fn prepare_keys(catalog: &Catalog, writes: &[Write], interrupt: &Interrupt) -> Result<()> {
+    let known = writes.iter().filter_map(|write| Some((catalog.by_id(write.relation)?, &write.inserts)));
+    known.into_iter().try_for_each(|(relation, inserts)| prepare_keys_of(relation, inserts, interrupt))
+}
+
+/// As [`prepare_keys`], of one relation.
+pub fn prepare_keys_of(relation: &Relation, inserts: &[Rows], interrupt: &Interrupt) -> Result<()> {
     if inserts.iter().all(|rows| matches!(rows, Rows::Held(_))) {
         return Ok(());
     }

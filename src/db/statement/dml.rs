@@ -29,7 +29,7 @@ use crate::db::rows::first_row_ids;
 use crate::db::shared::Shared;
 use crate::db::statement::copy::read_for;
 use crate::db::statement::literals;
-use crate::db::table::{not_null_violation, prepare_keys};
+use crate::db::table::not_null_violation;
 use crate::db::transaction::Overlays;
 use crate::db::value::assign_in;
 use crate::db::version::Version;
@@ -161,7 +161,7 @@ impl Modification {
             }
         };
         match &insert.on_conflict {
-            None => inserted(&relation, spool, reads, &self.interrupt),
+            None => inserted(&relation, spool, reads),
             Some(on_conflict) => {
                 let write = self.upsert(&relation, on_conflict, rows)?;
                 Ok(Modified { writes: vec![write], reads, rows: None })
@@ -277,7 +277,7 @@ impl Modification {
             }
             spool.push(shape_batch(&relation, &batch, &behind, &vec![None; width], &self.parameters.zone)?)?;
         }
-        modified(&relation, deletes, spool.finish()?, planned.relations, &self.interrupt)
+        Ok(modified(&relation, deletes, spool.finish()?, planned.relations))
     }
 
     fn delete(&self, delete: &Delete, reader: &Reader<'_>) -> Result<Modified> {
@@ -287,7 +287,7 @@ impl Modification {
         for batch in reader.stream(&planned)? {
             deletes.extend(first_row_ids(&batch?)?.values().iter().copied());
         }
-        modified(&relation, deletes, Vec::new(), planned.relations, &self.interrupt)
+        Ok(modified(&relation, deletes, Vec::new(), planned.relations))
     }
 
     fn truncate(&self, names: &[Name], reader: &Reader<'_>) -> Result<Modified> {
@@ -316,7 +316,7 @@ impl Modification {
             self.interrupt.check()?;
             spool.push(shape.apply(&batch?)?)?;
         }
-        inserted(&relation, spool, BTreeSet::new(), &self.interrupt)
+        inserted(&relation, spool, BTreeSet::new())
     }
 
     fn upsert(&self, relation: &Arc<Relation>, clause: &OnConflict, rows: Vec<RecordBatch>) -> Result<Write> {
@@ -443,19 +443,16 @@ fn modified(
     mut deletes: RoaringTreemap,
     inserts: Vec<Rows>,
     mut reads: BTreeSet<RelationId>,
-    interrupt: &Interrupt,
-) -> Result<Modified> {
+) -> Modified {
     reads.insert(relation.id);
     let rows = Some(deletes.len());
     deletes.optimize();
-    prepare_keys(relation, &inserts, interrupt)?;
-    Ok(Modified { writes: vec![Write { deletes, ..Write::of(relation, inserts) }], reads, rows })
+    Modified { writes: vec![Write { deletes, ..Write::of(relation, inserts) }], reads, rows }
 }
 
 /// What a statement comes to that inserts rows.
-fn inserted(relation: &Relation, spool: Spool, reads: BTreeSet<RelationId>, interrupt: &Interrupt) -> Result<Modified> {
+fn inserted(relation: &Relation, spool: Spool, reads: BTreeSet<RelationId>) -> Result<Modified> {
     let rows = spool.finish()?;
-    prepare_keys(relation, &rows, interrupt)?;
     let count = rows.iter().map(|rows| rows.len() as u64).sum();
     Ok(Modified { writes: vec![Write::of(relation, rows)], reads, rows: Some(count) })
 }

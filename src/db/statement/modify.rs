@@ -7,6 +7,7 @@ use crate::db::commit::{Again, Commit};
 use crate::db::outcome::Outcome;
 use crate::db::session::Session;
 use crate::db::statement::dml::{Dml, Modification, Modified};
+use crate::db::table::prepare_keys;
 use crate::db::transaction::{Overlays, decide_upsert};
 use crate::db::version::Version;
 use crate::db::write::Write;
@@ -45,11 +46,13 @@ fn add_to_transaction(session: &mut Session, modification: &Modification) -> Res
 fn commit(session: &mut Session, modification: &Modification) -> Result<Outcome> {
     let version = session.shared.version();
     let modified = modification.writes(&version, &Overlays::new())?;
+    prepare_keys(&version.catalog, &modified.writes, &session.interrupt)?;
     let rows = modified.rows;
     let committed = match session.sequencer.commit(commit_of(modification, modified, &version)) {
         Err(error) if error.kind() == ErrorKind::Conflict && modification.can_run_again() => {
             let version = session.shared.version();
             let modified = modification.writes(&version, &Overlays::new())?;
+            prepare_keys(&version.catalog, &modified.writes, &session.interrupt)?;
             session.sequencer.commit(commit_of(modification, modified, &version))?
         }
         committed => committed?,

@@ -2,6 +2,7 @@
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::db::session::Session;
+use crate::db::table::prepare_keys;
 use crate::db::transaction::OpenTransaction;
 
 /// Opens a transaction over the current version.
@@ -25,7 +26,9 @@ pub fn commit(session: &mut Session) -> Result<()> {
             Error::new(ErrorKind::Transaction, "the transaction had failed and was rolled back").with_sqlstate("25P02")
         );
     }
+    let version = open.version.clone();
     if let Some(commit) = open.into_commit(&session.interrupt) {
+        prepare_keys(&version.catalog, &commit.payload.writes, &session.interrupt)?;
         let committed = session.sequencer.commit(commit)?;
         session.tell_if_unpublished(committed);
     }

@@ -9,6 +9,7 @@ mod full;
 mod golden;
 mod kill;
 mod large;
+mod large_files;
 mod limits;
 mod places;
 mod readers;

@@ -15,7 +15,7 @@ use crate::base::wording::reword;
 use crate::catalog::delta::{CatalogChange, CatalogDelta};
 use crate::catalog::relation::{Relation, RelationId, RelationKind, Watermark};
 use crate::db::names::{column_of, resolve};
-use crate::db::table::prepare_keys;
+use crate::db::table::prepare_keys_of;
 use crate::db::value::assign_in;
 use crate::db::version::Version;
 use crate::db::write::Write;
@@ -63,7 +63,7 @@ impl Definer {
                 spool.push(conform(&batch?, &relation, &self.parameters.zone)?)?;
             }
             let rows = spool.finish()?;
-            prepare_keys(&relation, &rows, &self.interrupt)?;
+            prepare_keys_of(&relation, &rows, &self.interrupt)?;
             proposal.writes = vec![Write::of(&relation, rows)];
         }
         changes.push(CatalogChange::Define(Arc::new(relation)));
