@@ -212,7 +212,6 @@ pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt, is_asked:
     let store = sequencer.lock().checkpoints.as_ref().map(|checkpoints| checkpoints.store.clone());
     let Some(store) = store else { return Ok(()) };
     let mut named = wait_for(&store, interrupt)?;
-    store.check_place()?;
     let shared = sequencer.lock().relieve();
     let number = shared.log_space.begin();
     let mut saved = save(sequencer, &store, &mut named, interrupt);
@@ -228,6 +227,7 @@ pub fn checkpoint(sequencer: &Mutex<Sequencer>, interrupt: &Interrupt, is_asked:
 
 /// Makes a checkpoint; up to where it has the log.
 fn save(sequencer: &Mutex<Sequencer>, store: &Store, named: &mut Named, interrupt: &Interrupt) -> Result<u64> {
+    store.check_place()?;
     let (checkpoint, position) = {
         let mut sequencer = sequencer.lock();
         let checkpoint = sequencer.begin_checkpoint()?;

@@ -60,29 +60,22 @@ fn commits_wait_for_a_checkpoint_where_the_log_is_as_long_as_it_may_be() -> Resu
     Ok(())
 }
 
+/// What a subscription was not told yet, because its view has failed, is saved by checkpoints as well.
 #[test]
-fn commits_are_refused_where_no_checkpoint_shortens_the_log() -> Result<()> {
+fn what_is_held_back_does_not_hold_up_the_log() -> Result<()> {
     let disk = SimulatedVfs::new(1);
     let database = open(&disk)?;
     let connection = database.connect()?;
     connection.execute_batch("SET max_wal_size = '1 MiB'")?;
     connection.execute_batch(TABLE)?;
-    // What a subscription was not told yet, because its view has failed, is in the log alone.
     connection.execute_batch(
         "CREATE MATERIALIZED VIEW m AS SELECT k, 10 / (k + 1) AS q FROM t;
          CREATE SUBSCRIPTION s ON m WITH (on_full = 'block');
          INSERT INTO t VALUES (0, -1, 'fails')",
     )?;
-    let refused = fill(&connection);
-    assert_eq!(refused.sqlstate(), "53100", "{refused}");
-    assert!(refused.message().contains("changes are held back"), "{refused}");
     let there = count(&connection)?;
-    connection.execute_batch("SET statement_timeout = '20 ms'")?;
-    let refused = connection.execute_batch(INSERT).expect_err("still as long");
-    assert!(["53100", "57014"].contains(&refused.sqlstate()), "{refused}");
-    connection.execute_batch("RESET statement_timeout; DELETE FROM t WHERE k = -1")?;
-    connection.execute_batch(INSERT)?;
-    assert_eq!(count(&connection)?, there - 1 + 500);
+    (0..40).try_for_each(|_| connection.execute_batch(INSERT))?;
+    assert_eq!(count(&connection)?, there + 40 * 500);
     Ok(())
 }
 
