@@ -45,6 +45,9 @@ impl Settings {
             "memory_limit" => {
                 let limit = value.map(parse_bytes).transpose()?.flatten();
                 shared.budget.set_limit(limit);
+                if let Some(spooling) = shared.spooling.get() {
+                    spooling.files.resize_cache(shared.cache_bytes());
+                }
                 shared.engine.set_memory_limit(limit)?;
             }
             "max_wal_size" => {

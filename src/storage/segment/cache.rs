@@ -28,6 +28,11 @@ impl Cache {
         Cache(Columns::with_weighter((bytes / TYPICAL) as usize + 1, bytes, Bytes))
     }
 
+    /// Holds up to so many bytes from here on.
+    pub fn resize(&self, bytes: u64) {
+        self.0.set_capacity(bytes);
+    }
+
     /// The column at `key`, fetched where it is not there.
     pub fn column(&self, key: (u64, u64), fetch: impl FnOnce() -> Result<ArrayRef>) -> Result<ArrayRef> {
         if let Some(column) = self.get(key) {

@@ -118,6 +118,11 @@ impl SegmentFiles {
         SegmentFile::open(self.vfs.as_ref(), self.database, name, &self.cache)
     }
 
+    /// Keeps columns of so many bytes in memory from here on.
+    pub fn resize_cache(&self, bytes: u64) {
+        self.cache.resize(bytes);
+    }
+
     /// Makes the names of files safe.
     pub fn sync_names(&self) -> Result<()> {
         self.vfs.sync_directory(Path::new(DIRECTORY))
